@@ -1,0 +1,1 @@
+"""SkinFlow in JAX."""

@@ -1,0 +1,121 @@
+"""A model's sizes as Hugging Face `config.json` fields and back.
+
+Written in the flat form of the published checkpoints, which every transformers release with
+Qwen2.5-VL reads; the nested form that transformers 5 saves is read too.
+"""
+
+import json
+from pathlib import Path
+
+from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import TextConfig, VisionConfig, VlmConfig
+
+_VISION = {
+    "depth": "depth",
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "num_heads": "num_heads",
+    "patch_size": "patch_size",
+    "temporal_patch_size": "temporal_patch_size",
+    "merge_size": "spatial_merge_size",
+    "window_size": "window_size",
+    "out_hidden_size": "out_hidden_size",
+}
+_TEXT = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "num_kv_heads": "num_key_value_heads",
+    "norm_eps": "rms_norm_eps",
+    "max_position_embeddings": "max_position_embeddings",
+}
+
+
+def config_to_hf(config: VlmConfig) -> dict:
+    """The fields of `config.json`."""
+    text, vision = config.text, config.vision
+    return {
+        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+        "model_type": "qwen2_5_vl",
+        "attention_dropout": 0.0,
+        "bos_token_id": config.pad_token_id,
+        "eos_token_id": config.eos_token_ids[0],
+        "pad_token_id": config.pad_token_id,
+        "image_token_id": config.image_token_id,
+        "video_token_id": config.video_token_id,
+        "vision_start_token_id": config.vision_start_token_id,
+        "vision_end_token_id": config.vision_end_token_id,
+        "hidden_act": "silu",
+        "initializer_range": config.initializer_range,
+        "rope_theta": text.rope_theta,
+        "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
+        "tie_word_embeddings": text.tie_word_embeddings,
+        "torch_dtype": "float32",
+        "use_cache": True,
+        "use_sliding_window": False,
+        **{theirs: getattr(text, ours) for ours, theirs in _TEXT.items()},
+        "vision_config": {
+            "model_type": "qwen2_5_vl",
+            "hidden_act": "silu",
+            "in_channels": vision.in_channels,
+            "in_chans": vision.in_channels,
+            "spatial_patch_size": vision.patch_size,
+            "tokens_per_second": 2,
+            "fullatt_block_indexes": list(vision.full_attention_blocks),
+            "initializer_range": config.initializer_range,
+            **{theirs: getattr(vision, ours) for ours, theirs in _VISION.items()},
+        },
+    }
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object from a file. Raises InputError naming the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: is this a Hugging Face model folder?") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): fetch the file again") from error
+
+
+def config_from_hf(folder: Path) -> VlmConfig:
+    """The sizes that a Hugging Face model folder states in its config files."""
+    path = folder / "config.json"
+    top = read_json(path)
+    if top.get("model_type") != "qwen2_5_vl":
+        raise InputError(
+            f"{path}: model_type is {top.get('model_type')!r}; only 'qwen2_5_vl' can be imported"
+        )
+    text = top.get("text_config") or top
+    vision = top.get("vision_config") or {}
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    generation = folder / "generation_config.json"
+    eos = read_json(generation).get("eos_token_id") if generation.exists() else None
+    eos = eos if eos is not None else text.get("eos_token_id", top.get("eos_token_id"))
+    pad = text.get("pad_token_id", top.get("pad_token_id"))
+    try:
+        return VlmConfig(
+            name=folder.name,
+            vision=VisionConfig(
+                in_channels=vision.get("in_channels", vision.get("in_chans", 3)),
+                full_attention_blocks=tuple(vision["fullatt_block_indexes"]),
+                **{ours: vision[theirs] for ours, theirs in _VISION.items() if theirs in vision},
+            ),
+            text=TextConfig(
+                rope_theta=float(rope.get("rope_theta", text.get("rope_theta", 1e6))),
+                mrope_section=tuple(rope["mrope_section"]),
+                tie_word_embeddings=top.get("tie_word_embeddings", False),
+                **{ours: text[theirs] for ours, theirs in _TEXT.items()},
+            ),
+            image_token_id=top["image_token_id"],
+            video_token_id=top["video_token_id"],
+            vision_start_token_id=top["vision_start_token_id"],
+            vision_end_token_id=top["vision_end_token_id"],
+            eos_token_ids=tuple(eos) if isinstance(eos, list) else (eos,),
+            pad_token_id=pad if pad is not None else text["bos_token_id"],
+            initializer_range=top.get("initializer_range", text.get("initializer_range", 0.02)),
+        )
+    except KeyError as error:
+        raise InputError(f"{path} lacks the field {error}: it is not a Qwen2.5-VL config") from error

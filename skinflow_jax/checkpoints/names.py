@@ -1,0 +1,122 @@
+"""Which Hugging Face tensor is which parameter: one table, read in both directions.
+
+A Hugging Face linear weight is `[out, in]`, ours `[in, out]` with heads as axes of their own, and
+layers of a kind share one stacked array. A `Slot` says where a tensor lives and how it turns.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.vision import block_place
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The home of one tensor.
+
+    `path`: attribute names from the model to the parameter; `index`: place in its stack of
+    layers, None if not stacked; `transpose`: a linear weight; `joins_heads`: its input is all axes
+    but the last (attention's output projection), not the first alone.
+    """
+
+    path: tuple[str, ...]
+    index: int | None = None
+    transpose: bool = False
+    joins_heads: bool = False
+
+    def to_parameter(self, tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """A Hugging Face tensor in the parameter's shape (of one layer)."""
+        if self.transpose:
+            return tensor.reshape(tensor.shape[0], -1).T.reshape(shape)
+        return tensor.reshape(shape)
+
+    def to_tensor(self, parameter: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The reverse."""
+        if self.transpose:
+            return parameter.reshape(self._input_size(parameter.shape), -1).T.reshape(shape)
+        return parameter.reshape(shape)
+
+    def tensor_shape(self, shape: tuple[int, ...], name: str, config: VlmConfig) -> tuple[int, ...]:
+        """The Hugging Face shape of a parameter of `shape` (of one layer)."""
+        if name == PATCH_EMBEDDING:
+            v = config.vision
+            frames = v.temporal_patch_size
+            return (v.hidden_size, v.in_channels, frames, v.patch_size, v.patch_size)
+        if self.transpose:
+            inputs = self._input_size(shape)
+            return (math.prod(shape) // inputs, inputs)
+        return shape if "embed_tokens" in name or "lm_head" in name else (math.prod(shape),)
+
+    def _input_size(self, shape: tuple[int, ...]) -> int:
+        return math.prod(shape[:-1]) if self.joins_heads else shape[0]
+
+
+PATCH_EMBEDDING = "visual.patch_embed.proj.weight"
+
+_DECODER_LAYER = {
+    "input_layernorm.weight": ("attention_norm", "scale"),
+    "post_attention_layernorm.weight": ("mlp_norm", "scale"),
+    "self_attn.q_proj": ("q",),
+    "self_attn.k_proj": ("k",),
+    "self_attn.v_proj": ("v",),
+    "mlp.gate_proj.weight": ("mlp", "gate", "kernel"),
+    "mlp.up_proj.weight": ("mlp", "up", "kernel"),
+    "mlp.down_proj.weight": ("mlp", "down", "kernel"),
+    "self_attn.o_proj.weight": ("o", "kernel"),
+}
+_VISION_BLOCK = {
+    "norm1.weight": ("attention_norm", "scale"),
+    "norm2.weight": ("mlp_norm", "scale"),
+    "attn.qkv": ("qkv",),
+    "attn.proj": ("o",),
+    "mlp.gate_proj": ("mlp", "gate"),
+    "mlp.up_proj": ("mlp", "up"),
+    "mlp.down_proj": ("mlp", "down"),
+}
+_MERGER = {
+    "merger.ln_q.weight": ("merger", "norm", "scale"),
+    "merger.mlp.0": ("merger", "wide"),
+    "merger.mlp.2": ("merger", "out"),
+}
+
+
+def hf_slots(config: VlmConfig) -> dict[str, Slot]:
+    """Every tensor of a plain Qwen2.5-VL checkpoint by the names on the Hugging Face hub."""
+    slots = {
+        "model.embed_tokens.weight": Slot(("decoder", "embedding")),
+        "model.norm.weight": Slot(("decoder", "norm", "scale")),
+        PATCH_EMBEDDING: Slot(("vision", "patch_embedding", "kernel"), transpose=True),
+    }
+    if not config.text.tie_word_embeddings:
+        slots["lm_head.weight"] = Slot(("decoder", "head"))
+    for i in range(config.text.num_layers):
+        slots |= dict(_layer(f"model.layers.{i}.", ("decoder", "layers"), i, _DECODER_LAYER))
+    for i in range(config.vision.depth):
+        stack, place = block_place(config.vision, i)
+        slots |= dict(_layer(f"visual.blocks.{i}.", ("vision", stack), place, _VISION_BLOCK))
+    return slots | dict(_layer("visual.", ("vision",), None, _MERGER))
+
+
+def _layer(prefix, stack, index, table) -> Iterator[tuple[str, Slot]]:
+    for name, path in table.items():
+        if name.endswith(".weight"):
+            yield prefix + name, _slot((*stack, *path), index)
+        else:
+            yield f"{prefix}{name}.weight", _slot((*stack, *path, "kernel"), index)
+            yield f"{prefix}{name}.bias", _slot((*stack, *path, "bias"), index)
+
+
+def _slot(path, index) -> Slot:
+    return Slot(path, index, transpose=path[-1] == "kernel", joins_heads=path[-2] == "o")
+
+
+def canonical_name(name: str) -> str:
+    """The hub's spelling of a tensor name; transformers 5 nests the halves one level deeper."""
+    for new, old in (("model.language_model.", "model."), ("model.visual.", "visual.")):
+        if name.startswith(new):
+            return old + name[len(new) :]
+    return name

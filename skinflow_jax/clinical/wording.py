@@ -1,0 +1,45 @@
+"""One spelling for clinical words: case, accents, plural, British or American form do not matter.
+
+The rules run on both sides of every comparison: an odd stem ("herpe") is harmless as long as two
+different terms never meet, and the tests of the ontology and of the vocabularies check that.
+"""
+
+import re
+import unicodedata
+
+_IRREGULAR = {
+    "comedones": "comedo",
+    "dermatitides": "dermatitis",
+    "lentigines": "lentigo",
+    "nevi": "nevus",
+    "grey": "gray",
+}
+
+
+def normalise(text: str) -> str:
+    """Stems separated by one space; empty when the text has no letter or digit (our choice)."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold()).casefold()
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    plain = re.sub(r"['’`]s\b", "", plain)
+    return " ".join(_stem(word) for word in re.findall(r"[^\W_]+", plain))
+
+
+def _stem(word: str) -> str:
+    word = re.sub(r"ae$", "a", word)
+    word = word.replace("ae", "e").replace("oe", "e")
+    word = re.sub(r"(col|tum)our", r"\1or", word)
+    return _IRREGULAR.get(word) or _singular(word)
+
+
+def _singular(word: str) -> str:
+    if len(word) <= 3 or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("mata"):
+        return word[:-2]
+    if word.endswith("oses"):
+        return word[:-2] + "is"
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses")):
+        return word[:-2]
+    return word.removesuffix("s")

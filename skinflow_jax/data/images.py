@@ -1,0 +1,131 @@
+"""An image file on its way to the vision tower: decode, orient, resize, cut into patches.
+
+Sizes, filter and figures are those of Qwen2.5-VL's image processor (`preprocessor_config.json` of
+Qwen/Qwen2.5-VL-7B-Instruct), so that an exported model sees the same pixels under transformers.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import VisionConfig
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+LONGEST_RATIO = 200
+
+
+def load_image(path: str | Path) -> np.ndarray:
+    """Decode an image file into uint8 `[H, W, 3]`, upright by its EXIF orientation.
+
+    Transparent pixels turn white, 16-bit greys are scaled to 8 bits, an animation gives its first
+    frame.
+
+    Raises:
+      InputError: missing, unreadable or truncated file; pixels that are not 8 or 16 bits deep.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such image file; check the path or the table that names it")
+    # The decoders of Pillow and its plugins raise almost anything on a damaged file: OSError,
+    # SyntaxError, ValueError, struct.error, DecompressionBombError.
+    try:
+        with Image.open(path) as image:
+            return np.array(_to_rgb(ImageOps.exif_transpose(image), path))
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be read as an image ({reason}); replace the file or remove its entry"
+        ) from error
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        grey = np.asarray(image)
+        if image.mode == "F" or grey.min() < 0 or grey.max() > 0xFFFF:
+            raise InputError(f"{path}: pixels are neither 8 nor 16 bits deep; save it as 8-bit PNG")
+        image = Image.fromarray((grey >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        opaque = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), opaque)
+    return image.convert("RGB")
+
+
+def smart_resize(
+    height: int, width: int, *, factor: int = 28, min_pixels: int, max_pixels: int
+) -> tuple[int, int]:
+    """Height and width in multiples of `factor` whose product lies in the pixel budget.
+
+    The aspect ratio is kept as nearly as multiples allow; a side never falls below `factor`, even
+    where that exceeds the budget. As `smart_resize` of transformers' image_processing_qwen2_vl.py.
+
+    Raises:
+      InputError: one side is more than 200 times the other.
+    """
+    if max(height, width) > LONGEST_RATIO * min(height, width):
+        raise InputError(
+            f"an image of {height}x{width} pixels is more than {LONGEST_RATIO} times as long as "
+            "it is wide; crop it"
+        )
+    sides = height, width
+    nearest = [round(side / factor) * factor for side in sides]
+    if math.prod(nearest) > max_pixels:
+        shrink = math.sqrt(height * width / max_pixels)
+        nearest = [max(factor, math.floor(side / shrink / factor) * factor) for side in sides]
+    elif math.prod(nearest) < min_pixels:
+        grow = math.sqrt(min_pixels / (height * width))
+        nearest = [math.ceil(side * grow / factor) * factor for side in sides]
+    return nearest[0], nearest[1]
+
+
+def resize(image: np.ndarray, *, min_pixels: int, max_pixels: int, factor: int = 28) -> np.ndarray:
+    """Resize uint8 `[H, W, 3]` to its `smart_resize` size, bicubic, still uint8."""
+    height, width = smart_resize(
+        *image.shape[:2], factor=factor, min_pixels=min_pixels, max_pixels=max_pixels
+    )
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
+
+
+def patchify(image: np.ndarray, vision: VisionConfig) -> tuple[np.ndarray, tuple[int, int]]:
+    """Normalised patches in processor order and the grid (rows, columns) they form.
+
+    Args:
+      image: uint8 `[H, W, 3]`, sides multiples of patch_size * merge_size.
+      vision: sizes of the patches.
+
+    Returns:
+      float32 `[rows * columns, patch_dim]`, 2x2 block by 2x2 block, each patch laid out as
+      channel, frame, row, column; a still image fills both frames.
+    """
+    p, m = vision.patch_size, vision.merge_size
+    height, width, channels = image.shape
+    if height % (p * m) or width % (p * m):
+        raise InputError(f"image of {height}x{width} pixels: resize to multiples of {p * m} first")
+    rows, columns = height // p, width // p
+    pixels = image.astype(np.float32) / 255
+    pixels = (pixels - np.float32(CLIP_MEAN)) / np.float32(CLIP_STD)
+    blocks = pixels.reshape(rows // m, m, p, columns // m, m, p, channels)
+    patches = blocks.transpose(0, 3, 1, 4, 6, 2, 5)[:, :, :, :, :, None]
+    frames = np.repeat(patches, vision.temporal_patch_size, axis=5)
+    return frames.reshape(rows * columns, vision.patch_dim), (rows, columns)
+
+
+def preprocessor_config(min_pixels: int, max_pixels: int, vision: VisionConfig) -> dict:
+    """What `preprocessor_config.json` of an exported model holds."""
+    return {
+        "min_pixels": min_pixels,
+        "max_pixels": max_pixels,
+        "patch_size": vision.patch_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+        "merge_size": vision.merge_size,
+        "image_mean": list(CLIP_MEAN),
+        "image_std": list(CLIP_STD),
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
+    }

@@ -1,0 +1,226 @@
+"""Sizes of the vision-language model: the published Qwen2.5-VL ones and `tiny` for a laptop.
+
+Source of the published figures: the `config.json` of Qwen/Qwen2.5-VL-{3B,7B,32B,72B}-Instruct.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from skinflow_jax.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """The vision tower. Lengths in pixels or patches as named; `window_size` is in pixels."""
+
+    depth: int = 32
+    hidden_size: int = 1280
+    intermediate_size: int = 3420
+    num_heads: int = 16
+    in_channels: int = 3
+    patch_size: int = 14
+    temporal_patch_size: int = 2
+    merge_size: int = 2
+    window_size: int = 112
+    full_attention_blocks: tuple[int, ...] = (7, 15, 23, 31)
+    out_hidden_size: int = 3584
+    norm_eps: float = 1e-6
+    rope_theta: float = 10_000.0
+
+    def __post_init__(self):
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                f"vision.hidden_size {self.hidden_size} does not divide into "
+                f"vision.num_heads {self.num_heads} heads"
+            )
+        if self.head_dim % 4:
+            raise ConfigError(
+                f"vision head size {self.head_dim} must be a multiple of 4: 2-D rope rotates "
+                "a half for the row and a half for the column"
+            )
+        outside = [i for i in self.full_attention_blocks if not 0 <= i < self.depth]
+        if outside:
+            raise ConfigError(
+                f"vision.full_attention_blocks {outside} lie outside the tower of {self.depth}"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_heads
+
+    @property
+    def patch_dim(self) -> int:
+        """Numbers in one flattened patch: channels x frames x rows x columns (1,176)."""
+        return self.in_channels * self.temporal_patch_size * self.patch_size**2
+
+    @property
+    def merge_unit(self) -> int:
+        """Patches merged into one image token (4)."""
+        return self.merge_size**2
+
+    @property
+    def window_units(self) -> int:
+        """Side of an attention window in merged units (4)."""
+        return self.window_size // (self.patch_size * self.merge_size)
+
+    @property
+    def window_patches(self) -> int:
+        """Patches of a whole attention window (64)."""
+        return self.window_units**2 * self.merge_unit
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The language model."""
+
+    vocab_size: int = 152_064
+    hidden_size: int = 3584
+    intermediate_size: int = 18_944
+    num_layers: int = 28
+    num_heads: int = 28
+    num_kv_heads: int = 4
+    norm_eps: float = 1e-6
+    rope_theta: float = 1_000_000.0
+    mrope_section: tuple[int, int, int] = (16, 24, 24)
+    max_position_embeddings: int = 128_000
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self):
+        if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
+            raise ConfigError(
+                f"text.hidden_size {self.hidden_size}, text.num_heads {self.num_heads} and "
+                f"text.num_kv_heads {self.num_kv_heads} must divide one another in that order"
+            )
+        if sum(self.mrope_section) != self.head_dim // 2:
+            raise ConfigError(
+                f"text.mrope_section {self.mrope_section} must sum to half the head size "
+                f"{self.head_dim}"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_heads
+
+    @property
+    def queries_per_kv(self) -> int:
+        return self.num_heads // self.num_kv_heads
+
+
+@dataclass(frozen=True)
+class VlmConfig:
+    """A whole model: tower, language model and the ids that tie them to a tokenizer."""
+
+    name: str = "qwen2_5_vl_7b"
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    image_token_id: int = 151_655
+    video_token_id: int = 151_656
+    vision_start_token_id: int = 151_652
+    vision_end_token_id: int = 151_653
+    eos_token_ids: tuple[int, ...] = (151_645, 151_643)
+    pad_token_id: int = 151_643
+    initializer_range: float = 0.02
+
+    def __post_init__(self):
+        if self.vision.out_hidden_size != self.text.hidden_size:
+            raise ConfigError(
+                f"vision.out_hidden_size {self.vision.out_hidden_size} must equal "
+                f"text.hidden_size {self.text.hidden_size}"
+            )
+
+    def with_tokenizer(self, tokenizer) -> "VlmConfig":
+        """The same sizes over a tokenizer's vocabulary and special ids (see `tokenizer.py`)."""
+        return dataclasses.replace(
+            self,
+            text=dataclasses.replace(self.text, vocab_size=tokenizer.vocab_size),
+            image_token_id=tokenizer.image_token_id,
+            video_token_id=tokenizer.video_token_id,
+            vision_start_token_id=tokenizer.vision_start_id,
+            vision_end_token_id=tokenizer.vision_end_id,
+            eos_token_ids=tuple(tokenizer.eos_ids),
+            pad_token_id=tokenizer.pad_id,
+        )
+
+
+def _qwen(name, *, hidden, intermediate, layers, heads, kv_heads, vision_intermediate=3420, **text):
+    return VlmConfig(
+        name=name,
+        vision=VisionConfig(out_hidden_size=hidden, intermediate_size=vision_intermediate),
+        text=TextConfig(
+            hidden_size=hidden,
+            intermediate_size=intermediate,
+            num_layers=layers,
+            num_heads=heads,
+            num_kv_heads=kv_heads,
+            **text,
+        ),
+    )
+
+
+_TINY = VlmConfig(
+    name="tiny",
+    vision=VisionConfig(
+        depth=4,
+        hidden_size=96,
+        intermediate_size=256,
+        num_heads=4,
+        full_attention_blocks=(1, 3),
+        out_hidden_size=128,
+    ),
+    text=TextConfig(
+        vocab_size=1024,
+        hidden_size=128,
+        intermediate_size=352,
+        num_layers=4,
+        num_heads=8,
+        num_kv_heads=4,
+        mrope_section=(2, 3, 3),
+        max_position_embeddings=4096,
+    ),
+    image_token_id=5,
+    video_token_id=6,
+    vision_start_token_id=3,
+    vision_end_token_id=4,
+    eos_token_ids=(2, 0),
+    pad_token_id=0,
+)
+
+SIZES: dict[str, VlmConfig] = {
+    "tiny": _TINY,
+    "qwen2_5_vl_3b": _qwen(
+        "qwen2_5_vl_3b",
+        hidden=2048,
+        intermediate=11_008,
+        layers=36,
+        heads=16,
+        kv_heads=2,
+        vocab_size=151_936,
+        tie_word_embeddings=True,
+    ),
+    "qwen2_5_vl_7b": VlmConfig(),
+    "qwen2_5_vl_32b": _qwen(
+        "qwen2_5_vl_32b",
+        hidden=5120,
+        intermediate=27_648,
+        layers=64,
+        heads=40,
+        kv_heads=8,
+        vision_intermediate=3456,
+    ),
+    "qwen2_5_vl_72b": _qwen(
+        "qwen2_5_vl_72b",
+        hidden=8192,
+        intermediate=29_568,
+        layers=80,
+        heads=64,
+        kv_heads=8,
+        vision_intermediate=3456,
+    ),
+}
+
+
+def model_config(size: str) -> VlmConfig:
+    """The named size. Raises ConfigError listing the sizes there are."""
+    if size not in SIZES:
+        raise ConfigError(f"unknown model size {size!r}: choose one of {', '.join(SIZES)}")
+    return SIZES[size]

@@ -1,0 +1,198 @@
+"""The language model: stacked layers, one block for prefill, completion and cached decoding.
+
+Activations are `[P, G, L, D]`: P prompts, G rows of a group (1 for the prompt itself), L tokens.
+Keys and values are `[P, K, G, M, h]`, those of a shared prefix `[P, K, N, h]`.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from skinflow_jax.models.attention import KeyValue, attend
+from skinflow_jax.models.config import TextConfig
+from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU, layer, stack_layers
+from skinflow_jax.models.rope import rotate, text_angles
+from skinflow_jax.parallel import constrain
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Prefix:
+    """A prompt after prefill: what its G rows share.
+
+    `keys`, `values`: `[layers, P, K, N, h]`; `last_hidden`: the normed state that predicts the
+    first token of every row.
+    """
+
+    keys: Float[Array, "layers P K N h"]
+    values: Float[Array, "layers P K N h"]
+    mask: Bool[Array, "P N"]
+    last_hidden: Float[Array, "P D"]
+    next_position: Int[Array, "P"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Visible:
+    """What the queries of one call see, the same in every layer."""
+
+    angles: Float[Array, "P #1 #G #1 L half_head"]
+    own_mask: Bool[Array, "..."]
+    prefix_mask: Bool[Array, "P N"] | None = None
+
+
+class DecoderLayer(nnx.Module):
+    """Pre-norm attention and SwiGLU, each added to the residual stream."""
+
+    def __init__(self, config: TextConfig, init_scale: float, *, rngs: nnx.Rngs):
+        size, head = config.hidden_size, config.head_dim
+        kv, per_kv = config.num_kv_heads, config.queries_per_kv
+
+        def project(heads, axes):
+            return Projection(
+                (size,),
+                (*heads, head),
+                axes=("embed", *axes, None),
+                bias=True,
+                init_scale=init_scale,
+                rngs=rngs,
+            )
+
+        self.attention_norm = RMSNorm(size, config.norm_eps)
+        self.q = project((kv, per_kv), ("heads", None))
+        self.k = project((kv,), ("heads",))
+        self.v = project((kv,), ("heads",))
+        self.o = Projection(
+            (kv, per_kv, head),
+            (size,),
+            axes=("heads", None, None, "embed"),
+            bias=False,
+            init_scale=init_scale,
+            rngs=rngs,
+        )
+        self.mlp_norm = RMSNorm(size, config.norm_eps)
+        self.mlp = SwiGLU(
+            size, config.intermediate_size, bias=False, init_scale=init_scale, rngs=rngs
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "P G L D"],
+        visible: Visible,
+        prefix: KeyValue | None = None,
+        cache: tuple[jax.Array, jax.Array, jax.Array] | None = None,
+    ) -> tuple[Float[Array, "P G L D"], KeyValue]:
+        """One layer.
+
+        `cache` = (keys, values, t) puts the call's keys and values at own position t of a cache
+        and attends to the whole cache. Returns the new state and the own keys and values.
+        """
+        normed = self.attention_norm(x)
+        q = rotate(jnp.transpose(self.q(normed), (0, 3, 1, 4, 2, 5)), visible.angles)
+        k = rotate(jnp.transpose(self.k(normed), (0, 3, 1, 2, 4)), visible.angles[:, :, :, 0])
+        v = jnp.transpose(self.v(normed), (0, 3, 1, 2, 4))
+        if cache is not None:
+            keys, values, t = cache
+            k = jax.lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), t, axis=3)
+            v = jax.lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), t, axis=3)
+        mixed = attend(q, (k, v), visible.own_mask, prefix, visible.prefix_mask)
+        x = x + self.o(jnp.transpose(mixed, (0, 2, 4, 1, 3, 5)))
+        x = constrain(x + self.mlp(self.mlp_norm(x)), "batch", None, None, None)
+        return x, (k, v)
+
+
+class Decoder(nnx.Module):
+    """Embedding, stacked layers, final norm and output head."""
+
+    def __init__(self, config: TextConfig, init_scale: float, *, rngs: nnx.Rngs):
+        def table():
+            values = jax.random.normal(rngs.params(), (config.vocab_size, config.hidden_size))
+            return nnx.Param(values * init_scale, axes=("vocab", "embed"))
+
+        self.embedding = table()
+        self.layers = stack_layers(
+            lambda r: DecoderLayer(config, init_scale, rngs=r), config.num_layers, rngs
+        )
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.head = None if config.tie_word_embeddings else table()
+        self.config = config
+
+    def embed(self, ids: Int[Array, "..."], dtype) -> Float[Array, "... D"]:
+        """Token embeddings."""
+        return jnp.take(self.embedding[...], ids, axis=0).astype(dtype)
+
+    def logits(self, hidden: Float[Array, "... D"]) -> Float[Array, "... V"]:
+        """float32 logits of normed states."""
+        head = self.embedding if self.head is None else self.head
+        return jnp.einsum(
+            "...d,vd->...v",
+            hidden,
+            head[...].astype(hidden.dtype),
+            preferred_element_type=jnp.float32,
+        )
+
+    def angles(self, positions: Int[Array, "P G 3 L"]) -> Float[Array, "P 1 G 1 L half_head"]:
+        """Rope angles in the layout of queries."""
+        return text_angles(positions, self.config)[:, None, :, None]
+
+    def __call__(
+        self,
+        x: Float[Array, "P G L D"],
+        visible: Visible,
+        prefix: Prefix | None = None,
+        *,
+        remat: str = "none",
+    ) -> tuple[Float[Array, "P G L D"], KeyValue]:
+        """All layers by a scan: normed states and own keys and values `[layers, P, K, G, L, h]`."""
+
+        def step(state, scanned):
+            block, shared = scanned
+            return block(state, visible, shared)
+
+        shared = None if prefix is None else (prefix.keys, prefix.values)
+        x, key_values = jax.lax.scan(rematerialised(step, remat), x, (self.layers, shared))
+        return self.norm(x), key_values
+
+    def unstacked(self) -> list[DecoderLayer]:
+        """The layers one by one, for a decoding loop (a scan inside it costs 50 % on CPU)."""
+        return [layer(self.layers, i) for i in range(self.config.num_layers)]
+
+    def empty_cache(self, rows: tuple[int, int], length: int, dtype) -> list[KeyValue]:
+        """One pair of zeroed `[P, K, G, length, h]` arrays per layer, for `rows` = (P, G)."""
+        prompts, group = rows
+        shape = (prompts, self.config.num_kv_heads, group, length, self.config.head_dim)
+        zeros = constrain(jnp.zeros(shape, dtype), "batch", "heads", None, None, None)
+        return [(zeros, zeros) for _ in range(self.config.num_layers)]
+
+    def decode(
+        self,
+        layers: list[DecoderLayer],
+        x: Float[Array, "P G 1 D"],
+        visible: Visible,
+        prefix: list[KeyValue],
+        cache: list[KeyValue],
+        t: Int[Array, ""],
+    ) -> tuple[Float[Array, "P G 1 D"], list[KeyValue]]:
+        """One token a row: own position `t` of the cache is written, its first t + 1 are seen."""
+        updated = []
+        for block, shared, (keys, values) in zip(layers, prefix, cache, strict=True):
+            x, key_value = block(x, visible, shared, (keys, values, t))
+            updated.append(key_value)
+        return self.norm(x), updated
+
+
+REMAT_POLICIES = {
+    "none": None,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+
+
+def rematerialised(step, policy: str):
+    """`step` whose backward pass recomputes what the named policy does not save."""
+    if policy == "none":
+        return step
+    return jax.checkpoint(step, policy=REMAT_POLICIES[policy], prevent_cse=False)

@@ -1,0 +1,87 @@
+"""The layers both halves of the model are made of. Parameters carry logical axis names."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+class RMSNorm(nnx.Module):
+    """Root-mean-square norm over the last axis, computed in float32 (`Qwen2_5_VLRMSNorm`)."""
+
+    def __init__(self, size: int, eps: float):
+        self.scale = nnx.Param(jnp.ones(size), axes=(None,))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        wide = x.astype(jnp.float32)
+        mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+        normed = (wide * jax.lax.rsqrt(mean_square + self.eps)).astype(x.dtype)
+        return normed * self.scale[...].astype(x.dtype)
+
+
+class Projection(nnx.Module):
+    """A linear map from axes `inputs` to axes `outputs`, e.g. (D,) to (heads, head_dim).
+
+    kernel: `[*inputs, *outputs]`; it contracts the last `len(inputs)` axes of its argument.
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        *,
+        axes: tuple[str | None, ...],
+        bias: bool,
+        init_scale: float,
+        rngs: nnx.Rngs,
+    ):
+        kernel = jax.random.normal(rngs.params(), inputs + outputs) * init_scale
+        self.kernel = nnx.Param(kernel, axes=axes)
+        self.bias = nnx.Param(jnp.zeros(outputs), axes=axes[len(inputs) :]) if bias else None
+        self.contracted = len(inputs)
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        kernel = self.kernel[...].astype(x.dtype)
+        inputs, outputs = kernel.shape[: self.contracted], kernel.shape[self.contracted :]
+        lead = x.shape[: x.ndim - self.contracted]
+        # One plain matrix product: the multi-axis form is slower on CPU and no faster elsewhere.
+        flat = x.reshape(*lead, math.prod(inputs)) @ kernel.reshape(math.prod(inputs), -1)
+        y = flat.reshape(*lead, *outputs)
+        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+
+
+class SwiGLU(nnx.Module):
+    """down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, size: int, hidden: int, *, bias: bool, init_scale: float, rngs: nnx.Rngs):
+        def wide():
+            return Projection(
+                (size,),
+                (hidden,),
+                axes=("embed", "mlp"),
+                bias=bias,
+                init_scale=init_scale,
+                rngs=rngs,
+            )
+
+        self.gate, self.up = wide(), wide()
+        self.down = Projection(
+            (hidden,), (size,), axes=("mlp", "embed"), bias=bias, init_scale=init_scale, rngs=rngs
+        )
+
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+
+
+def stack_layers(make_layer, count: int, rngs: nnx.Rngs):
+    """`count` layers as one module whose arrays have a leading layer axis."""
+    keys = jax.random.split(rngs.params(), count)
+    return jax.vmap(lambda key: make_layer(nnx.Rngs(params=key)))(keys)
+
+
+def layer(stack, index):
+    """Layer `index` (or a slice of layers) of a stack."""
+    return jax.tree.map(lambda array: array[index], stack)

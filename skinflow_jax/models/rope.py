@@ -1,0 +1,42 @@
+"""Rotary positions: M-RoPE of the language model, 2-D rope of the vision tower.
+
+Both rotate the pair (i, i + h/2) of a head of size h by position * theta^(-2i/h); they differ in
+which of a token's positions a pair follows. Source: modeling_qwen2_5_vl.py of transformers.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from skinflow_jax.models.config import TextConfig, VisionConfig
+
+
+def text_angles(
+    positions: Int[Array, "... 3 L"], config: TextConfig
+) -> Float[Array, "... L half_head"]:
+    """Angles from (time, row, column) positions: `mrope_section` pairs follow each in turn."""
+    half = config.head_dim // 2
+    frequency = config.rope_theta ** (-np.arange(half, dtype=np.float32) / half)
+    axis_of_pair = np.repeat(np.arange(3), config.mrope_section)
+    per_pair = jnp.moveaxis(positions, -2, -1)[..., axis_of_pair]
+    return per_pair.astype(jnp.float32) * frequency
+
+
+def vision_angles(
+    positions: Int[Array, "... 2"], config: VisionConfig
+) -> Float[Array, "... half_head"]:
+    """Angles from (row, column) of a patch: the first half of the pairs follows the row."""
+    quarter = config.head_dim // 4
+    frequency = config.rope_theta ** (-np.arange(quarter, dtype=np.float32) / quarter)
+    angles = positions[..., None].astype(jnp.float32) * frequency
+    return angles.reshape(*positions.shape[:-1], 2 * quarter)
+
+
+def rotate(
+    x: Float[Array, "... L head"], angles: Float[Array, "... L half_head"]
+) -> Float[Array, "... L head"]:
+    """Rotate `x` by `angles` (broadcast against x's leading axes), in float32."""
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return rotated.astype(x.dtype)

@@ -1,0 +1,132 @@
+"""The whole model: image tokens put in place; prefill, completion and decoding share one path."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.decoder import Decoder, Prefix, Visible
+from skinflow_jax.models.inputs import ModelInputs
+from skinflow_jax.models.vision import VisionTower
+from skinflow_jax.parallel import constrain
+
+
+class Vlm(nnx.Module):
+    """Qwen2.5-VL. Parameters are float32; activations have `dtype`."""
+
+    def __init__(self, config: VlmConfig, *, rngs: nnx.Rngs):
+        self.vision = VisionTower(config.vision, config.initializer_range, rngs=rngs)
+        self.decoder = Decoder(config.text, config.initializer_range, rngs=rngs)
+        self.config = config
+
+
+def init_model(config: VlmConfig, seed: int = 0) -> Vlm:
+    """A model with random weights, a function of `seed` alone."""
+    return jax.jit(lambda key: Vlm(config, rngs=nnx.Rngs(params=key)))(jax.random.key(seed))
+
+
+def abstract_model(config: VlmConfig) -> Vlm:
+    """The model's shapes without memory."""
+    return jax.eval_shape(lambda: Vlm(config, rngs=nnx.Rngs(params=0)))
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the forward pass computes: activation type and what the backward pass recomputes."""
+
+    dtype: str = "float32"
+    remat: str = "none"
+
+
+DEFAULT_COMPUTE = ComputeConfig()
+
+
+def embed_prompt(
+    model: Vlm, inputs: ModelInputs, compute: ComputeConfig
+) -> Float[Array, "P 1 L D"]:
+    """Token embeddings with the image features in place of their placeholders."""
+    dtype = jnp.dtype(compute.dtype)
+    ids = jnp.where(inputs.token_mask, inputs.input_ids, 0)
+    x = model.decoder.embed(ids, dtype)
+    batch, images, slots, size = inputs.patches.shape
+    if images:
+        features = model.vision(
+            inputs.patches.reshape(-1, slots, size),
+            inputs.patch_mask.reshape(-1, slots),
+            inputs.patch_positions.reshape(-1, slots, 2),
+            dtype=dtype,
+            remat=compute.remat,
+        ).reshape(batch, -1, x.shape[-1])
+        slot = jnp.where(inputs.token_mask, inputs.image_slots, -1)[..., None]
+        placed = jnp.take_along_axis(features, jnp.maximum(slot, 0), axis=1)
+        x = jnp.where(slot >= 0, placed, x)
+    return constrain(x[:, None], "batch", None, None, None)
+
+
+def prompt_states(
+    model: Vlm, inputs: ModelInputs, compute: ComputeConfig = DEFAULT_COMPUTE
+) -> tuple[Float[Array, "P L D"], tuple[jax.Array, jax.Array]]:
+    """Normed states at every prompt slot, and keys and values `[layers, P, K, L, h]`."""
+    length = inputs.input_ids.shape[1]
+    positions = jnp.where(inputs.token_mask[:, None], inputs.positions, 0)
+    causal = jnp.tril(jnp.ones((length, length), bool))
+    seen = causal & inputs.token_mask[:, None, None, None, None, :]
+    visible = Visible(model.decoder.angles(positions[:, None]), seen)
+    states, (keys, values) = model.decoder(
+        embed_prompt(model, inputs, compute), visible, remat=compute.remat
+    )
+    return states[:, 0], (keys[:, :, :, 0], values[:, :, :, 0])
+
+
+def prefill(model: Vlm, inputs: ModelInputs, compute: ComputeConfig = DEFAULT_COMPUTE) -> Prefix:
+    """Run each prompt once; its G rows share the result. Left or right padding."""
+    states, (keys, values) = prompt_states(model, inputs, compute)
+    length = inputs.token_mask.shape[1]
+    last = length - 1 - jnp.argmax(inputs.token_mask[:, ::-1], axis=1)
+    return Prefix(
+        keys=keys,
+        values=values,
+        mask=inputs.token_mask,
+        last_hidden=jnp.take_along_axis(states, last[:, None, None], axis=1)[:, 0],
+        next_position=inputs.next_position,
+    )
+
+
+def completion_states(
+    model: Vlm,
+    prefix: Prefix,
+    completions: Int[Array, "P G T"],
+    compute: ComputeConfig = DEFAULT_COMPUTE,
+) -> Float[Array, "P G T D"]:
+    """States that predict each completion token: the one at t has seen prompt and tokens < t.
+
+    Completions are padded on the right, so that causality alone hides their pads.
+    """
+    rows, length = completions.shape[:2], completions.shape[2] - 1
+    first = jnp.broadcast_to(
+        prefix.last_hidden[:, None, None], (*rows, 1, prefix.last_hidden.shape[-1])
+    )
+    if length == 0:
+        return first
+    x = model.decoder.embed(completions[:, :, :-1], jnp.dtype(compute.dtype))
+    own = jnp.tril(jnp.ones((length, length), bool))
+    visible = Visible(
+        completion_angles(model, prefix, jnp.arange(length)), own, prefix.mask
+    )
+    states, _ = model.decoder(
+        constrain(x, "batch", None, None, None), visible, prefix, remat=compute.remat
+    )
+    return jnp.concatenate([first.astype(states.dtype), states], axis=2)
+
+
+def completion_angles(model: Vlm, prefix: Prefix, steps: Int[Array, "T"]):
+    """Rope angles of completion tokens: they count on from the prompt, alike in all three axes."""
+    positions = prefix.next_position[:, None] + steps
+    return model.decoder.angles(
+        jnp.broadcast_to(
+            positions[:, None, None], (positions.shape[0], 1, 3, positions.shape[1])
+        )
+    )

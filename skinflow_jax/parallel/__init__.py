@@ -1,0 +1,26 @@
+"""Mesh, logical axis rules and layout constraints: the same program on one device and on many."""
+
+from skinflow_jax.parallel.mesh import MeshConfig, make_mesh
+from skinflow_jax.parallel.sharding import (
+    ROLLOUT_RULES,
+    TRAIN_RULES,
+    constrain,
+    local_rows,
+    module_shardings,
+    place_batch,
+    rollout_copy,
+    use_mesh,
+)
+
+__all__ = [
+    "ROLLOUT_RULES",
+    "TRAIN_RULES",
+    "MeshConfig",
+    "constrain",
+    "local_rows",
+    "make_mesh",
+    "module_shardings",
+    "place_batch",
+    "rollout_copy",
+    "use_mesh",
+]

@@ -1,0 +1,135 @@
+"""Logical axis names and the one table that maps them to mesh axes.
+
+A parameter carries the names of its axes (`nnx.Param(value, axes=("embed", "mlp"))`); stacked
+layers have an unnamed axis in front. An activation is constrained where it is made, by
+`constrain(x, "batch", None, "embed")`. Without a mesh both do nothing, so the same program runs on
+one device and on many.
+"""
+
+import contextlib
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from skinflow_jax.errors import ConfigError
+
+# Parameters are spread over `fsdp` along their embedding axis and over `tensor` along heads,
+# hidden units and vocabulary. Names that are absent stay whole on every device.
+TRAIN_RULES: Mapping[str, tuple[str, ...]] = {
+    "batch": ("data", "fsdp"),
+    "embed": ("fsdp",),
+    "heads": ("tensor",),
+    "mlp": ("tensor",),
+    "vocab": ("tensor",),
+}
+
+# The sampler keeps whole layers on each tensor group, so that decoding gathers no FSDP shard.
+ROLLOUT_RULES: Mapping[str, tuple[str, ...]] = {
+    name: axes for name, axes in TRAIN_RULES.items() if name != "embed"
+}
+
+
+def logical_spec(axes, shape, mesh, rules=TRAIN_RULES) -> PartitionSpec:
+    """PartitionSpec of an array with logical `axes` (the last `len(axes)` axes of `shape`).
+
+    A mesh axis that does not divide its dimension is left out: that dimension stays whole.
+    Raises ConfigError if two axes of one array claim the same mesh axis.
+    """
+    axes = (None,) * (len(shape) - len(axes)) + tuple(axes)
+    entries, used = [], set()
+    for name, size in zip(axes, shape, strict=True):
+        names, parts = [], 1
+        for mesh_axis in rules.get(name, ()):
+            width = mesh.shape.get(mesh_axis, 1)
+            if width > 1 and size % (parts * width) == 0:
+                names.append(mesh_axis)
+                parts *= width
+        if used & set(names):
+            raise ConfigError(f"logical axes {axes}: two of them map to the same mesh axis {names}")
+        used |= set(names)
+        entries.append(tuple(names) if len(names) > 1 else (names[0] if names else None))
+    return PartitionSpec(*entries)
+
+
+def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
+    """`x` with its layout fixed by logical axis names; the identity where no mesh is in use."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return x
+    return jax.lax.with_sharding_constraint(x, logical_spec(axes, x.shape, mesh))
+
+
+def module_shardings(module, mesh, rules=TRAIN_RULES):
+    """`module`, or any tree of parameters and arrays, with a NamedSharding in place of each.
+
+    Arrays that are no parameters, such as an optimizer's step count, are whole on every device.
+    """
+
+    def sharding(leaf):
+        if not isinstance(leaf, nnx.Variable):
+            return NamedSharding(mesh, PartitionSpec())
+        spec = logical_spec(leaf.axes, leaf.shape, mesh, rules)
+        return jax.tree.map(lambda _: NamedSharding(mesh, spec), leaf)
+
+    return jax.tree.map(sharding, module, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
+
+
+def place_batch(batch, mesh: Mesh | None):
+    """Put arrays whose leading axis is the batch on the mesh, split over its `batch` axes.
+
+    With several processes each brings its own rows. Raises ConfigError if they do not divide.
+    """
+    if mesh is None:
+        return jax.tree.map(jnp.asarray, batch)
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+
+    def place(x):
+        rows = x.shape[0] * jax.process_count()
+        if rows % parts:
+            raise ConfigError(
+                f"a batch of {rows} does not divide over mesh data={mesh.shape['data']} x "
+                f"fsdp={mesh.shape['fsdp']}: make batch_size a multiple of {parts}"
+            )
+        sharding = NamedSharding(mesh, PartitionSpec(TRAIN_RULES["batch"]))
+        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+
+    return jax.tree.map(place, batch)
+
+
+def local_rows(x: jax.Array) -> np.ndarray:
+    """This process's rows of an array whose leading axis is the batch, in order."""
+    if x.is_fully_addressable:
+        return np.asarray(x)
+    rows = {shard.index[0].start or 0: shard.data for shard in x.addressable_shards}
+    return np.concatenate([np.asarray(rows[start]) for start in sorted(rows)])
+
+
+def rollout_copy(module, dtype: str):
+    """The module as the sampler reads it: in `dtype`, laid out by the rollout rules. Under jit."""
+    mesh = jax.sharding.get_abstract_mesh()
+
+    def convert(variable):
+        def place(value):
+            value = value.astype(dtype)
+            if mesh.empty or mesh.size == 1:
+                return value
+            spec = logical_spec(variable.axes, value.shape, mesh, ROLLOUT_RULES)
+            return jax.lax.with_sharding_constraint(value, spec)
+
+        return jax.tree.map(place, variable)
+
+    return jax.tree.map(convert, module, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
+
+
+@contextlib.contextmanager
+def use_mesh(mesh: Mesh | None):
+    """Make `mesh` the one that `constrain` and jitted functions see; None changes nothing."""
+    if mesh is None:
+        yield
+    else:
+        with jax.set_mesh(mesh):
+            yield

@@ -1,0 +1,38 @@
+"""Completions to rewards: which clinical reward belongs to which task."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from skinflow_jax.clinical import caption_reward, diagnosis_reward
+from skinflow_jax.data.pipeline import Example
+
+RewardFunction = Callable[[str, Example], float | None]
+
+
+def caption(completion: str, example: Example) -> float | None:
+    """Caption reward of a caption prompt; None for other tasks, or where nothing is known."""
+    if example.task != "caption" or not example.caption:
+        return None
+    return caption_reward(completion, example.caption)
+
+
+def diagnosis(completion: str, example: Example) -> float | None:
+    """Diagnosis reward of a diagnosis prompt; None for other tasks."""
+    return diagnosis_reward(completion, example.diagnosis) if example.task == "diagnosis" else None
+
+
+REWARDS: dict[str, RewardFunction] = {"caption": caption, "diagnosis": diagnosis}
+
+
+def score(
+    completions: Sequence[Sequence[str]],
+    examples: Sequence[Example],
+    functions: dict[str, RewardFunction],
+) -> np.ndarray:
+    """Rewards float32 `[P, G, R]` of G completions for each example; NaN is "not scored"."""
+    values = [
+        [[function(text, example) for function in functions.values()] for text in group]
+        for group, example in zip(completions, examples, strict=True)
+    ]
+    return np.array(values, dtype=np.float32)

@@ -1,0 +1,49 @@
+"""Gradient of a sum over a batch, in micro-batches, with the counts to divide by at the end.
+
+A loss is a ratio of sums; dividing once, over the whole optimizer step, makes the result the same
+however the batch is cut into micro-batches or spread over devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Sums = dict[str, jax.Array]
+
+
+def accumulated_gradients(
+    loss_sums: Callable[[Any, Any], tuple[jax.Array, Any]],
+    model: Any,
+    batch: Any,
+    micro_batches: int,
+    merge: Callable[[Any, Any], Any],
+) -> tuple[Any, Any]:
+    """(gradient of the summed loss, merged auxiliary results) over `micro_batches` parts.
+
+    Args:
+      loss_sums: (model, part of the batch) to (loss sum, auxiliary results).
+      model: differentiated.
+      batch: arrays whose leading axis is the prompt; it divides into the micro-batches.
+      micro_batches: parts, taken one after another.
+      merge: joins the auxiliary results of two parts.
+    """
+    gradient = jax.grad(loss_sums, has_aux=True)
+    if micro_batches == 1:
+        return gradient(model, batch)
+
+    # Part m takes every micro_batches-th prompt from m on: on a mesh each part stays spread.
+    parts = jax.tree.map(
+        lambda x: jnp.swapaxes(x.reshape(-1, micro_batches, *x.shape[1:]), 0, 1), batch
+    )
+    first = jax.tree.map(lambda x: x[0], parts)
+    rest = jax.tree.map(lambda x: x[1:], parts)
+
+    def step(carried, part):
+        total, merged = carried
+        gradients, aux = gradient(model, part)
+        return (jax.tree.map(jnp.add, total, gradients), merge(merged, aux)), None
+
+    (total, merged), _ = jax.lax.scan(step, gradient(model, first), rest)
+    return total, merged

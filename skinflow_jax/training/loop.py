@@ -1,0 +1,106 @@
+"""The loop that `sft` and `grpo` share: batches in, steps, what is written and saved, resume."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from skinflow_jax.errors import InputError
+from skinflow_jax.training.progress import Progress
+from skinflow_jax.training.sinks import RunWriter
+from skinflow_jax.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a learner's step gives the loop.
+
+    `rollouts`: one object a completion, with the text and its rewards; empty for `sft`.
+    `images`: `[N, H, W, 3]` uint8 of the first prompts, or None.
+    """
+
+    state: TrainState
+    metrics: dict[str, Any]
+    rollouts: list[dict] = field(default_factory=list)
+    images: np.ndarray | None = None
+
+
+class Learner(Protocol):
+    """An algorithm: turns a batch into the next state."""
+
+    def step(self, state: TrainState, batch: Any, step: int) -> StepResult:
+        """One optimizer step; `step` counts from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long to run, and how often to write; counts are in steps, 0 means never."""
+
+    steps: int
+    log_every: int = 1
+    rollouts_every: int = 10
+    checkpoint_every: int = 0
+    evaluate_every: int = 0
+
+
+def run_loop(
+    learner: Learner,
+    state: TrainState,
+    batches: Iterator[Any],
+    config: LoopConfig,
+    *,
+    writer: RunWriter,
+    schedule: Callable[[int], float],
+    title: str,
+    save: Callable[[int, TrainState], None] | None = None,
+    evaluate: Callable[[int, TrainState], dict[str, float]] | None = None,
+) -> TrainState:
+    """Run from `state.step` to `config.steps`.
+
+    `save` and `evaluate` are called after every so many steps and after the last. A loss or
+    gradient that is not finite stops the run with an InputError that names the step, before the
+    damaged state could be saved.
+    """
+    start = int(state.step)
+    with Progress(title, total=config.steps, start=start) as progress:
+        for step in range(start, config.steps):
+            began = time.perf_counter()
+            result = learner.step(state, next(batches), step)
+            state, done = result.state, step + 1
+            last = done == config.steps
+            metrics = {name: float(value) for name, value in result.metrics.items()}
+            _check_finite(metrics, step)
+            metrics |= {
+                "learning_rate": float(schedule(step)),
+                "step_time": time.perf_counter() - began,
+            }
+            if last or _due(done, config.log_every):
+                writer.scalars(done, metrics)
+            if result.rollouts and (last or _due(done, config.rollouts_every)):
+                writer.rollouts(done, result.rollouts)
+                if result.images is not None:
+                    writer.images(done, "prompts", result.images)
+            if save is not None and (last or _due(done, config.checkpoint_every)):
+                save(done, state)
+            if evaluate is not None and (last or _due(done, config.evaluate_every)):
+                writer.scalars(done, evaluate(done, state))
+            progress.advance(metrics)
+    jax.block_until_ready(state)
+    return state
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _check_finite(metrics: dict[str, float], step: int) -> None:
+    for name in ("loss", "grad_norm"):
+        if not np.isfinite(metrics.get(name, 0.0)):
+            raise InputError(
+                f"step {step + 1}: {name} is {metrics[name]}; the last checkpoint is untouched: "
+                "resume from it with a lower optimizer.learning_rate or optimizer.clip_norm"
+            )

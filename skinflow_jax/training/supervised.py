@@ -1,0 +1,71 @@
+"""Supervised fine-tuning: the warm-up that teaches both output formats."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from skinflow_jax.models.log_probs import token_log_probs
+from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, completion_states, prefill
+from skinflow_jax.parallel import place_batch
+from skinflow_jax.training.gradients import accumulated_gradients
+from skinflow_jax.training.loop import StepResult
+from skinflow_jax.training.state import TrainState, apply_gradients
+
+
+def supervised_sums(model, batch, compute: ComputeConfig = DEFAULT_COMPUTE):
+    """Summed cross-entropy of the target tokens and the sums that the metrics divide.
+
+    `batch` = (inputs, completion ids `[B, T]`, completion mask `[B, T]`): the same prefix and
+    completion passes as in RL, with groups of one.
+    """
+    inputs, ids, mask = batch
+    states = completion_states(model, prefill(model, inputs, compute), ids[:, None], compute)
+    log_probs, entropy = token_log_probs(model, states, ids[:, None])
+    mask = mask[:, None]
+    loss = -jnp.sum(jnp.where(mask, log_probs, 0.0))
+    return loss, {
+        "loss": loss,
+        "entropy": jnp.sum(jnp.where(mask, entropy, 0.0)),
+        "tokens": jnp.sum(mask),
+    }
+
+
+@functools.partial(
+    jax.jit, static_argnames=("optimizer", "compute", "micro_batches"), donate_argnums=0
+)
+def supervised_update(
+    state: TrainState, batch, *, optimizer, compute: ComputeConfig, micro_batches: int
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One optimizer step on the mean over all target tokens of the batch."""
+    gradients, sums = accumulated_gradients(
+        lambda model, part: supervised_sums(model, part, compute),
+        state.model,
+        batch,
+        micro_batches,
+        merge=functools.partial(jax.tree.map, jnp.add),
+    )
+    tokens = sums.pop("tokens")
+    gradients = jax.tree.map(lambda g: g / tokens, gradients)
+    metrics = {name: value / tokens for name, value in sums.items()}
+    metrics |= {"num_tokens": tokens, "grad_norm": optax.global_norm(gradients)}
+    return apply_gradients(state, gradients, optimizer), metrics
+
+
+class SupervisedLearner:
+    """The `sft` algorithm for the shared loop."""
+
+    def __init__(self, optimizer, *, compute: ComputeConfig, micro_batches: int = 1, mesh=None):
+        self._mesh = mesh
+        self._update = functools.partial(
+            supervised_update, optimizer=optimizer, compute=compute, micro_batches=micro_batches
+        )
+
+    def step(self, state: TrainState, batch, step: int) -> StepResult:
+        """One step on a batch with targets."""
+        placed = place_batch(
+            (batch.inputs, batch.completion_ids, batch.completion_mask), self._mesh
+        )
+        state, metrics = self._update(state, placed)
+        return StepResult(state, metrics)

@@ -1,0 +1,178 @@
+"""Claims about the rewards: what is right is paid, what peers could be tricked with is not."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skinflow_jax.clinical import (
+    FIELDS,
+    ONTOLOGY,
+    caption_field_scores,
+    caption_reward,
+    diagnosis_reward,
+    first_accepted,
+    to_json,
+)
+from skinflow_jax.errors import InputError
+
+REFERENCE = {
+    "lesion_type": "nodule",
+    "colour": ["brown", "black"],
+    "shape": "irregular",
+    "size": "10-20 mm",
+    "border": "ill-defined",
+    "surface": "smooth",
+    "distribution": "solitary",
+    "location": "back",
+}
+DISEASES = st.sampled_from(sorted(ONTOLOGY))
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=9) | DISEASES,
+    lambda inner: (
+        st.lists(inner, max_size=7)
+        | st.dictionaries(st.sampled_from(["diagnoses", *FIELDS]) | st.text(max_size=5), inner)
+    ),
+    max_leaves=12,
+)
+
+
+def ranked(*names):
+    """A well-formed answer."""
+    return json.dumps({"diagnoses": list(names)})
+
+
+def test_a_perfect_caption_scores_one_and_an_absent_field_costs_its_share():
+    assert caption_reward(to_json(REFERENCE), REFERENCE) == 1.0
+    without = {name: value for name, value in REFERENCE.items() if name != "location"}
+    assert caption_reward(to_json(without), REFERENCE) == pytest.approx(7 / 8)
+
+
+def test_only_fields_that_the_reference_knows_are_scored():
+    known = {"location": "nose", "size": "7 mm"}
+    text = to_json({**REFERENCE, "location": "nose", "size": "5-10 mm"})
+    assert caption_field_scores(text, known) == {"size": 1.0, "location": 1.0}
+    assert caption_reward(text, known) == 1.0
+
+
+def test_a_caption_of_the_whole_vocabulary_scores_nothing():
+    text = json.dumps({name: field.values for name, field in FIELDS.items()})
+    assert caption_reward(text, REFERENCE) == 0.0
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "e", '{"colour": ""}', '{"colour": []}'])
+def test_an_empty_caption_scores_nothing(text):
+    assert caption_reward(text, REFERENCE) == 0.0
+
+
+def test_a_caption_that_names_the_disease_scores_nothing():
+    text = json.dumps({**REFERENCE, "surface": ["smooth", "melanoma"]})
+    assert caption_reward(text, REFERENCE) == 0.0
+
+
+@pytest.mark.parametrize("reference", [{}, {"colour": []}])
+def test_a_reference_without_fields_is_an_error(reference):
+    with pytest.raises(InputError, match="knows no field"):
+        caption_reward("{}", reference)
+
+
+@pytest.mark.parametrize("rank", range(1, 7))
+def test_the_first_accepted_rank_decides_the_reward(rank):
+    wrong = ["psoriasis", "scabies", "vitiligo", "lipoma", "rosacea"][: rank - 1]
+    text = ranked(*wrong, "malignant melanoma", "MEL")
+    text = text if rank < 6 else ranked(*wrong, "melanoma")
+    assert first_accepted(text, "melanoma") == rank
+    assert diagnosis_reward(text, "melanoma") == pytest.approx((7 - rank) / 6)
+    assert diagnosis_reward(text, "melanoma", scale="reciprocal") == pytest.approx(1 / rank)
+
+
+def test_repeats_of_one_disease_collapse_before_ranks_are_counted():
+    text = ranked("naevus", "mole", "Nevi.", "melanocytic nevus", "melanoma")
+    assert first_accepted(text, "melanoma") == 2
+    assert first_accepted(ranked("odd name", "Odd-Name", "melanoma"), "melanoma") == 2
+
+
+@pytest.mark.parametrize("answer", ["Melanoma.", "melanoma\n", " MELANOMA ", "Melanomas"])
+def test_a_full_stop_a_newline_or_capitals_cost_nothing(answer):
+    assert diagnosis_reward(ranked(answer), "melanoma") == 1.0
+    assert diagnosis_reward(ranked(answer) + "\n", "melanoma") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("", "melanoma"),
+        ("melanoma", "melanoma"),
+        (ranked(""), "melanoma"),
+        (ranked("e"), "melanoma"),
+        (ranked("not melanoma"), "melanoma"),
+        (ranked("anything but melanoma"), "melanoma"),
+        (ranked(", ".join(ONTOLOGY)), "melanoma"),
+        (ranked(" ".join(ONTOLOGY)), "melanoma"),
+        (ranked(*ONTOLOGY), "melanoma"),
+        (ranked("melasma"), "melanoma"),
+        (ranked("melanoma"), "melasma"),
+        (ranked("basal cell carcinoma"), "squamous cell carcinoma"),
+        (ranked("squamous cell carcinoma"), "basal cell carcinoma"),
+        (ranked("carcinoma", "skin cancer", "tumour", "keratinocyte cancer"), "BCC"),
+        (ranked("melanoma") * 2, "melanoma"),
+        (ranked("melanoma") + "\n" + ranked("naevus"), "melanoma"),
+        (f"```json\n{ranked('melanoma')}\n```\n```json\n{ranked('acne')}\n```", "melanoma"),
+        ('{"diagnoses": ["acne"], "diagnoses": ["melanoma"]}', "melanoma"),
+        ('{"diagnoses": [["melanoma"]]}', "melanoma"),
+        ('{"diagnoses": ["melanoma"], "why": "melanoma"}', "melanoma"),
+    ],
+)
+def test_what_fooled_the_rewards_of_others_earns_nothing(text, reference):
+    assert diagnosis_reward(text, reference) == 0.0
+    assert first_accepted(text, reference) is None
+
+
+def test_the_safety_penalty_is_off_by_default_and_bites_on_a_critical_first_answer():
+    text = ranked("naevus", "melanoma")
+    assert diagnosis_reward(text, "melanoma") == pytest.approx(5 / 6)
+    assert diagnosis_reward(text, "melanoma", safety_penalty=0.5) == pytest.approx(1 / 3)
+    assert diagnosis_reward(text, "melanoma", safety_penalty=2.0) == 0.0
+    assert diagnosis_reward(ranked("melanoma"), "melanoma", safety_penalty=0.5) == 1.0
+
+
+@given(st.text() | JSON_VALUES.map(json.dumps), DISEASES)
+def test_rewards_never_raise_stay_in_range_and_repeat(text, reference):
+    for reward in (
+        lambda: caption_reward(text, REFERENCE),
+        lambda: diagnosis_reward(text, reference),
+        lambda: diagnosis_reward(text, reference, scale="reciprocal", safety_penalty=0.3),
+    ):
+        assert 0.0 <= reward() <= 1.0
+        assert reward() == reward()
+
+
+@given(st.lists(DISEASES, min_size=1, max_size=6), DISEASES)
+def test_the_reward_agrees_with_the_first_accepted_rank(names, reference):
+    rank = first_accepted(ranked(*names), reference)
+    expected = 0.0 if rank is None else (7 - rank) / 6
+    assert diagnosis_reward(ranked(*names), reference) == pytest.approx(expected)
+    assert rank is not None or reference not in names
+
+
+def test_rewards_do_not_depend_on_the_hash_seed_and_need_no_jax():
+    code = (
+        "import sys; sys.modules['jax'] = None\n"
+        "from skinflow_jax.clinical import caption_field_scores as scores\n"
+        'text = \'{"colour": ["pink", "purple", "black"], "size": "7 mm"}\'\n'
+        "print(scores(text, {'colour': ['red', 'brown', 'blue'], 'size': '12 mm'}))"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert runs == {"{'colour': 0.5, 'size': 0.5}\n"}

@@ -1,0 +1,222 @@
+"""Batches: every case in its turn, with its own image and answer, on any number of hosts."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from skinflow_jax.data.chat import TASKS, target_text
+from skinflow_jax.data.images import patchify
+from skinflow_jax.data.pipeline import Buckets, evaluation_batches, make_pipeline
+from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.models.inputs import ModelInputs, patch_slots
+
+BUCKETS = Buckets(prompt_lengths=(120, 200), windows=(2, 4, 6), completion_length=100)
+
+
+@pytest.fixture
+def pipeline(records, tokenizer, config):
+    def make(records=records, **changes):
+        options = {"tasks": TASKS, "batch_size": 4, "seed": 0, "buckets": BUCKETS}
+        return make_pipeline(records, tokenizer, config, **{**options, **changes})
+
+    return make
+
+
+def keys(batches):
+    return [(example.case_id, example.task) for batch in batches for example in batch.examples]
+
+
+def arrays(batch):
+    fields = [getattr(batch.inputs, name) for name in ModelInputs.__dataclass_fields__]
+    return [*fields, batch.completion_ids, batch.completion_mask]
+
+
+def assert_equal(left, right):
+    assert left.examples == right.examples
+    for a, b in zip(arrays(left), arrays(right), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_each_row_holds_the_image_of_its_own_case(pipeline, records, config, shaded_source):
+    """The grey of the patches tells the case; the prompt has that image's number of tokens."""
+    cases = {record.case.case_id: record for record in records}
+    for batch in itertools.islice(pipeline(), 8):
+        for b, example in enumerate(batch.examples):
+            image = cases[example.case_id].image
+            assert image[0, 0, 0] == shaded_source.shade(int(example.case_id.split("-")[1]))
+            patches, grid = patchify(image, config.vision)
+            placed = batch.inputs.patches[b, 0]
+            np.testing.assert_array_equal(placed[patch_slots(grid, config.vision)], patches)
+            assert batch.inputs.patch_mask[b].sum() == len(patches)
+            tokens = (batch.inputs.input_ids[b] == config.image_token_id).sum()
+            assert tokens == (batch.inputs.image_slots[b] >= 0).sum() == len(patches) // 4
+            np.testing.assert_array_equal(example.image, image)
+
+
+def test_a_completion_is_the_target_of_its_case_and_the_end_of_turn(
+    pipeline, records, tokenizer, config
+):
+    cases = {record.case.case_id: record.case for record in records}
+    for batch in itertools.islice(pipeline(seed=5), 6):
+        for ids, mask, example in zip(
+            batch.completion_ids, batch.completion_mask, batch.examples, strict=True
+        ):
+            text = target_text(
+                example.task, cases[example.case_id], records.manifest.diagnoses, seed=5
+            )
+            assert tokenizer.decode(ids[mask][:-1], skip_special=False) == text
+            assert tokenizer.decode(ids[mask][-1:], skip_special=False) == "<|im_end|>"
+            assert (ids[~mask] == config.pad_token_id).all()
+            assert not mask[mask.sum() :].any()
+
+
+def test_an_example_carries_what_rewards_and_reports_need(pipeline, source):
+    for example in next(iter(pipeline())).examples:
+        case = source.case(int(example.case_id.split("-")[1]))
+        assert (example.caption, example.diagnosis) == (case.caption, case.diagnosis)
+        assert example.attributes == case.attributes
+        assert json.dumps(example.attributes)
+
+
+def test_without_targets_there_are_no_completions(pipeline):
+    batch = next(iter(pipeline(targets=False)))
+    assert batch.completion_ids is None and batch.completion_mask is None
+
+
+def test_an_epoch_visits_each_case_and_task_once_in_an_order_of_its_own(pipeline, records):
+    everything = {(record.case.case_id, task) for record in records for task in TASKS}
+    seen = keys(pipeline(batch_size=2, epochs=3))
+    size = len(everything)
+    epochs = [seen[i * size : (i + 1) * size] for i in range(3)]
+    assert all(set(epoch) == everything for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+def test_the_seed_decides_the_order(pipeline):
+    assert keys(pipeline(epochs=1)) == keys(pipeline(epochs=1))
+    assert keys(pipeline(epochs=2)) != keys(pipeline(epochs=2, seed=1))
+    second_of_0 = keys(pipeline(batch_size=2, epochs=2))[22:]
+    assert second_of_0 != keys(pipeline(batch_size=2, epochs=1, seed=1))
+
+
+def test_without_shuffling_the_order_is_that_of_the_records(pipeline, records):
+    seen = keys(pipeline(tasks=("caption",), shuffle=False, epochs=1, batch_size=11))
+    assert seen == [(record.case.case_id, "caption") for record in records]
+
+
+def test_batches_run_on_across_the_end_of_an_epoch(pipeline):
+    assert len(keys(pipeline(tasks=("caption",), epochs=4))) == 44
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+def test_a_fresh_iterator_goes_on_where_a_killed_one_stood(pipeline, prefetch):
+    """Also across the end of an epoch; batches made ahead but not handed out are not lost."""
+    dataset = pipeline(prefetch=prefetch)
+    expected = list(itertools.islice(dataset, 14))
+    for killed_after in (0, 1, 5, 9):
+        iterator = iter(dataset)
+        for _ in range(killed_after):
+            next(iterator)
+        state = json.loads(json.dumps(iterator.get_state()))
+        iterator.close()
+        fresh = iter(pipeline(prefetch=prefetch))
+        fresh.set_state(state)
+        for batch in expected[killed_after : killed_after + 3]:
+            assert_equal(next(fresh), batch)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_hosts_share_the_batches_of_a_single_one(pipeline, processes):
+    """Disjoint rows that together are the very batch one process would make, in its order."""
+    whole = list(itertools.islice(pipeline(), 9))
+    parts = [
+        list(itertools.islice(pipeline(process_index=i, process_count=processes), 9))
+        for i in range(processes)
+    ]
+    for number, batch in enumerate(whole):
+        rows = [host[number] for host in parts]
+        assert [e for row in rows for e in row.examples] == batch.examples
+        joined = np.concatenate([row.completion_ids for row in rows])
+        np.testing.assert_array_equal(joined, batch.completion_ids)
+        shapes = {tuple(array.shape for array in arrays(row)) for row in rows}
+        assert len(shapes) == 1, "hosts must agree on the shapes"
+        assert rows[0].inputs.input_ids.shape == (4 // processes, 200)
+        assert rows[0].inputs.patches.shape[1:3] == (1, 6 * 64)
+
+
+def test_the_smallest_bucket_that_holds_the_batch_is_taken(records, pipeline):
+    """Images of 84 and 140 rows need 2 and 4 windows and less or more of a prompt."""
+    areas = [record.image.size for record in records]
+    small, large = records.select([int(np.argmin(areas))]), records.select([int(np.argmax(areas))])
+    options = {"batch_size": 1, "tasks": ("diagnosis",), "epochs": 1}
+    slots = [
+        next(iter(pipeline(chosen, **options))).inputs.patches.shape[2] // 64
+        for chosen in (small, large)
+    ]
+    needed = [
+        -(-r[0].image.shape[0] // 112) * -(-r[0].image.shape[1] // 112) for r in (small, large)
+    ]
+    assert needed[0] < needed[1]
+    assert slots == [min(w for w in BUCKETS.windows if w >= n) for n in needed]
+    batch = next(iter(pipeline(large, **options)))
+    length = int(batch.inputs.token_mask.sum(axis=1).max())
+    exact = Buckets((length, 200), BUCKETS.windows, BUCKETS.completion_length)
+    beyond = Buckets((length - 1, 200), BUCKETS.windows, BUCKETS.completion_length)
+    assert next(iter(pipeline(large, **options, buckets=exact))).inputs.input_ids.shape[1] == length
+    assert next(iter(pipeline(large, **options, buckets=beyond))).inputs.input_ids.shape[1] == 200
+
+
+def test_what_fits_no_bucket_is_refused_before_training_by_naming_a_case(pipeline):
+    with pytest.raises(InputError, match=r"case case-\d+: .*needs prompt_lengths \d+ .* is 60"):
+        pipeline(buckets=Buckets((60,), (6,), 100))
+    with pytest.raises(InputError, match=r"case case-\d+: .*needs windows \d .*is 1; raise data"):
+        pipeline(buckets=Buckets((200,), (1,), 100))
+
+
+def test_a_target_that_is_too_long_names_its_case_and_both_lengths(pipeline):
+    iterator = iter(pipeline(buckets=Buckets((200,), (6,), 3)))
+    with pytest.raises(InputError) as caught:
+        next(iterator)
+    assert "case case-" in str(caught.value)
+    assert "tokens but completion_length is 3; raise data.completion_length" in str(caught.value)
+
+
+def test_wrong_options_are_config_errors(pipeline):
+    with pytest.raises(ConfigError, match="batch_size 4 does not divide among 3 processes"):
+        pipeline(process_count=3)
+    with pytest.raises(ConfigError, match="batch_size 64 exceeds the 22 examples"):
+        pipeline(batch_size=64, epochs=1)
+    with pytest.raises(ConfigError, match="unknown task 'triage'"):
+        pipeline(tasks=("triage",))
+    with pytest.raises(ConfigError, match=r"data\.tasks is empty"):
+        pipeline(tasks=())
+    with pytest.raises(ConfigError, match=r"data\.windows needs"):
+        Buckets((8,), (), 8)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_evaluation_counts_every_case_once_in_one_shape(records, tokenizer, config, processes):
+    """11 cases in batches of 4: the last one is filled up, and says so."""
+    options = {"task": "diagnosis", "batch_size": 4, "buckets": BUCKETS}
+    hosts = [
+        list(
+            evaluation_batches(
+                records, tokenizer, config, **options, process_index=i, process_count=processes
+            )
+        )
+        for i in range(processes)
+    ]
+    seen = [
+        example.case_id
+        for batches in zip(*hosts, strict=True)
+        for batch in batches
+        for example in batch.examples[: batch.valid]
+    ]
+    assert seen == [record.case.case_id for record in records]
+    assert len({batch.inputs.input_ids.shape for host in hosts for batch in host}) == 1
+    last = hosts[-1][-1]
+    assert last.valid == 4 // processes - 1
+    assert last.examples[-1].case_id == "case-10"
+    assert last.inputs.token_mask[-1].any()
