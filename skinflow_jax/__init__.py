@@ -1,1 +1,26 @@
-"""SkinFlow in JAX."""
+"""SkinFlow in JAX: a dermatology vision-language model trained by staged reinforcement learning.
+
+The three names below are loaded when first used, so that `import skinflow_jax` stays cheap.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skinflow_jax.checkpoints.hf_export import save_pretrained
+    from skinflow_jax.checkpoints.hf_import import load_pretrained
+    from skinflow_jax.models.forward import forward_logits
+
+__all__ = ["forward_logits", "load_pretrained", "save_pretrained"]
+
+_MODULES = {
+    "forward_logits": "skinflow_jax.models.forward",
+    "load_pretrained": "skinflow_jax.checkpoints.hf_import",
+    "save_pretrained": "skinflow_jax.checkpoints.hf_export",
+}
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

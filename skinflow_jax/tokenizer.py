@@ -137,6 +137,12 @@ def train_sentencepiece(
     return SentencePieceTokenizer(path)
 
 
+def render_default_chat(messages: Sequence[dict]) -> str:
+    """One conversation with generation prompt by our own template, before a tokenizer is there."""
+    template = _compile_template(CHAT_TEMPLATE, Path("our chat template"))
+    return template.render(messages=messages, add_generation_prompt=True)
+
+
 def verify_export(tokenizer: Tokenizer, folder: str | Path, texts: Iterable[str]) -> int:
     """Check that the tokenizer exported to `folder` gives the ids of `tokenizer`; returns how many.
 
@@ -210,7 +216,7 @@ class _ChatTokenizer:
             return self._compiled_template.render(
                 messages=plain, add_generation_prompt=add_generation_prompt
             )
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, TypeError) as error:
             raise InputError(f"{self._path}: the chat template refused: {error}") from error
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.sentencepiece_bpe import SPECIAL_TOKENS, merged_pieces, train_bpe
+from skinflow_jax.sentencepiece_bpe import SPECIAL_TOKENS
 from skinflow_jax.tokenizer import (
     HuggingFaceTokenizer,
     SentencePieceTokenizer,
@@ -159,17 +159,6 @@ def test_the_export_gives_the_training_ids_on_the_whole_corpus(trained, export_f
     assert verify_export(trained, export_folder, texts) == len(texts)
 
 
-@pytest.mark.parametrize("alphabet", ["a", "ab", "abn "])
-def test_pieces_that_overlap_themselves_keep_their_ids_too(tmp_path, alphabet):
-    """`ana` is `an·a` and `a·na`: only there could the two libraries merge in another order."""
-    draw = random.Random(0)
-    texts = ["".join(draw.choices(alphabet, k=draw.randint(1, 30))) for _ in range(1500)]
-    tokenizer = train_sentencepiece(texts[:700], tmp_path, vocab_size=400)
-    tokenizer.save_pretrained(tmp_path / "export")
-    assert max(map(len, merged_pieces(tokenizer._processor))) > 3
-    assert verify_export(tokenizer, tmp_path / "export", texts) == 1500
-
-
 def test_the_export_has_the_same_special_ids_and_size_everywhere(
     trained, exported, exported_in_transformers
 ):
@@ -232,49 +221,6 @@ def test_one_token_is_one_decision_in_the_formats_the_model_writes(trained):
     assert len(trained.encode(json.dumps({"diagnoses": DISEASES}))) == 1 + len(DISEASES)
 
 
-def test_training_twice_gives_the_same_model(trained, tmp_path):
-    again = train_sentencepiece(corpus(), tmp_path, vocab_size=700)
-    assert (tmp_path / "sentencepiece.model").read_bytes() == (trained._path).read_bytes()
-    assert again.encode(PROMPT) == trained.encode(PROMPT)
-
-
-def crosses_a_value(piece: str) -> bool:
-    return '":▁"' in piece and not piece.endswith('":▁"')
-
-
-def test_no_piece_contains_a_special_token_or_crosses_into_a_value(trained):
-    pieces = merged_pieces(trained._processor)
-    assert not any("<|" in piece or crosses_a_value(piece) for piece in pieces)
-    unbounded = train_bpe(corpus(), vocab_size=700, piece_boundary=None)
-    assert any(crosses_a_value(piece) for piece in merged_pieces(unbounded))
-
-
-def test_a_corpus_too_small_for_the_vocabulary_gives_a_smaller_one(tmp_path):
-    small = train_sentencepiece(["hello hello"], tmp_path, vocab_size=5000)
-    assert 264 < small.vocab_size < 300
-    assert small.decode(small.encode("help, é!")) == "help, é!"
-
-
-def test_texts_with_tabs_and_very_long_texts_are_learnt_from(tmp_path):
-    """The trainer would skip both without a word."""
-    tabbed = train_bpe(["plaque\tplaque"] * 3, vocab_size=300)
-    long = train_bpe(["plaque." * 2000], vocab_size=300)
-    for processor in (tabbed, long):
-        assert "plaque" in "".join(merged_pieces(processor)[:20])
-
-
-@pytest.mark.parametrize("texts", [[], ["", "\t", "<|im_end|>"]])
-def test_an_empty_corpus_is_refused(tmp_path, texts):
-    with pytest.raises(InputError, match="no text"):
-        train_sentencepiece(texts, tmp_path)
-
-
-def test_a_vocabulary_below_the_alphabet_is_refused_with_the_size_it_needs(tmp_path):
-    with pytest.raises(InputError, match="need 268"):
-        train_sentencepiece(["hello"], tmp_path, vocab_size=267)
-    assert train_sentencepiece(["hello"], tmp_path, vocab_size=268).vocab_size == 268
-
-
 @settings(max_examples=100, deadline=None)
 @given(content=ANY_CONTENT, generate=st.booleans())
 def test_our_chat_template_renders_as_in_transformers(
@@ -294,6 +240,11 @@ def test_our_chat_template_adds_nothing_to_the_turns(trained):
         "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Name.<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
+
+
+def test_a_message_without_content_is_refused(trained):
+    with pytest.raises(InputError, match="chat template refused"):
+        trained.render_chat([{"role": "user", "content": None}], add_generation_prompt=True)
 
 
 def test_an_unknown_content_part_is_refused_by_name(trained):

@@ -118,4 +118,6 @@ def config_from_hf(folder: Path) -> VlmConfig:
             initializer_range=top.get("initializer_range", text.get("initializer_range", 0.02)),
         )
     except KeyError as error:
-        raise InputError(f"{path} lacks the field {error}: it is not a Qwen2.5-VL config") from error
+        raise InputError(
+            f"{path} lacks the field {error}: it is not a Qwen2.5-VL config"
+        ) from error

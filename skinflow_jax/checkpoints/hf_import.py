@@ -54,7 +54,9 @@ def load_pretrained(path: str | Path, *, dtype: str = "float32", mesh=None) -> V
             whole = np.empty(shape if stacked else (1, *shape), jnp.dtype(dtype))
             for index, name, slot in entries:
                 file, stored = files[name]
-                whole[index] = _read(opened[file], stored, slot, whole.shape[1:], name, config, file)
+                expected = slot.tensor_shape(whole.shape[1:], name, config)
+                tensor = _read(opened[file], stored, expected, file)
+                whole[index] = slot.to_parameter(tensor, whole.shape[1:])
             value = whole if stacked else whole[0]
             place = None if shardings is None else find(shardings, parameter).get_value()
             variable.set_value(jax.device_put(value, place))
@@ -86,7 +88,10 @@ def _tensor_files(folder: Path, config: VlmConfig) -> dict[str, tuple[Path, str]
     """Canonical tensor name to (file, name in the file)."""
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        names = {name: folder / file for name, file in read_json(index)["weight_map"].items()}
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise InputError(f"{index} has no weight_map: fetch the file again")
+        names = {name: folder / file for name, file in weight_map.items()}
     else:
         single = folder / "model.safetensors"
         if not single.exists():
@@ -109,14 +114,13 @@ def _open(file: Path, stack: contextlib.ExitStack):
         raise InputError(f"{file} cannot be read ({error}): fetch the file again") from error
 
 
-def _read(file, stored, slot, shape, name, config, path) -> np.ndarray:
-    expected = slot.tensor_shape(shape, name, config)
+def _read(opened, stored: str, expected: tuple[int, ...], file: Path) -> np.ndarray:
     try:
-        found = tuple(file.get_slice(stored).get_shape())
+        found = tuple(opened.get_slice(stored).get_shape())
         if found != expected:
             raise InputError(
-                f"{path}: tensor {stored} has shape {found}, config.json asks for {expected}"
+                f"{file}: tensor {stored} has shape {found}, config.json asks for {expected}"
             )
-        return slot.to_parameter(np.asarray(file.get_tensor(stored)), shape)
+        return np.asarray(opened.get_tensor(stored))
     except SafetensorError as error:
-        raise InputError(f"{path}: tensor {stored} cannot be read ({error})") from error
+        raise InputError(f"{file}: tensor {stored} cannot be read ({error})") from error

@@ -1,0 +1,1 @@
+"""Files on disk to batches: sources, records, images, conversations, the pipeline."""

@@ -171,10 +171,13 @@ _TINY = VlmConfig(
         vocab_size=1024,
         hidden_size=128,
         intermediate_size=352,
-        num_layers=4,
-        num_heads=8,
-        num_kv_heads=4,
-        mrope_section=(2, 3, 3),
+        num_layers=3,
+        num_heads=4,
+        num_kv_heads=2,
+        # Sixteen frequencies over short prompts: the published theta would leave all but the
+        # first few of them still.
+        rope_theta=500.0,
+        mrope_section=(4, 6, 6),
         max_position_embeddings=4096,
     ),
     image_token_id=5,

@@ -158,6 +158,14 @@ def test_pads_are_inert_fields():
     assert (inputs.patch_positions[~inputs.patch_mask] == 0).all()
 
 
+@pytest.mark.parametrize("left_pad", [False, True])
+def test_pads_lie_on_the_side_that_was_asked_for(left_pad):
+    ids, _, inputs = batch([(6, 10)], [], length=40, left_pad=left_pad)
+    expected = [[False] * (40 - len(row)) + [True] * len(row) for row in ids]
+    mask = inputs.token_mask if left_pad else inputs.token_mask[:, ::-1]
+    np.testing.assert_array_equal(mask, expected)
+
+
 def test_a_larger_bucket_only_adds_pads():
     _, _, tight = batch([(6, 10)], [(8, 8)])
     _, _, wide = batch([(6, 10)], [(8, 8)], length=64, windows=7, images=3)

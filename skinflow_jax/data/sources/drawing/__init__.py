@@ -4,13 +4,13 @@ a device): every attribute of the caption is there to be seen in the pixels.
 
 import numpy as np
 
+from skinflow_jax.data.sources.case import Caption
 from skinflow_jax.data.sources.drawing.anatomy import draw_landmarks
 from skinflow_jax.data.sources.drawing.arrangement import arrange
 from skinflow_jax.data.sources.drawing.canvas import Canvas
 from skinflow_jax.data.sources.drawing.clutter import draw_objects, spoil
 from skinflow_jax.data.sources.drawing.lesion import Look, draw_lesion
 from skinflow_jax.data.sources.drawing.skin import draw_skin, skin_tone
-from skinflow_jax.data.sources.case import Caption
 
 
 def draw_photograph(

@@ -34,11 +34,12 @@ class Canvas:
 
     def window(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
         """Rows and columns within `reach` mm of a point; empty when the point is far outside."""
-        rows, columns = (
-            slice(*np.clip([(c - reach) * s + h, (c + reach) * s + h + 1], 0, self.size).astype(int))
-            for c, s, h in ((v, self.size / FIELD_MM, self.size / 2) for v in (y, x))
-        )
-        return rows, columns
+        return self._span(y, reach), self._span(x, reach)
+
+    def _span(self, centre: float, reach: float) -> slice:
+        ends = (centre - reach, centre + reach + self.pixel_mm)
+        pixels = (int(end / self.pixel_mm + self.size / 2) for end in ends)
+        return slice(*(min(max(pixel, 0), self.size) for pixel in pixels))
 
     def paint(self, colour: np.ndarray, alpha: np.ndarray, where: tuple = ()) -> None:
         """Blend a colour, `[3, 1, 1]` or `[3, h, w]`, over the window; `alpha` 0..1, [h, w]."""
@@ -62,7 +63,7 @@ class Canvas:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> np.ndarray:
-    """Smooth random field of about unit variance, float32 `shape`; `cell` is its grain in pixels."""
+    """Smooth random field of about unit variance, float32 `shape`; its grain is `cell` pixels."""
     rows, columns = (_spline(n, max(2, round(n / max(cell, 1.0)))) for n in shape)
     grid = rng.standard_normal((rows.shape[1], columns.shape[1]), np.float32)
     return 2.0 * (rows @ grid @ columns.T)

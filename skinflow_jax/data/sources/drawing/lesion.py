@@ -1,8 +1,7 @@
 """One lesion: outline, relief, colour and border; its surface is laid on afterwards."""
 
-from dataclasses import dataclass
-
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,7 +57,7 @@ class Patch:
 
 
 def named_colour(name: str, tone: np.ndarray) -> np.ndarray:
-    """sRGB [3, 1, 1] of a colour name on skin of this tone: brown and skin-coloured follow the skin."""
+    """sRGB [3, 1, 1] of a colour name on this skin: brown and skin-coloured follow its tone."""
     if name == "skin-coloured":
         return tone * np.array([1.03, 0.97, 0.96], np.float32)[:, None, None]
     if name == "brown":
@@ -119,16 +118,16 @@ def _outline(canvas: Canvas, place: Place, look: Look, rng: np.random.Generator)
 def _fill(
     canvas: Canvas, patch: Patch, look: Look, tone: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Colour the lesion; further colours lie in it as islands."""
+    """Colour the lesion; further colours lie in it as ragged islands."""
     shape = patch.cover.shape
     colour = np.empty((3, *shape), np.float32)
     colour[:] = named_colour(look.colours[0], tone)
     for name in look.colours[1:]:
-        # The islands lean to one side, so that even a small lesion shows both colours.
+        # The island lies to one side: about a third of the lesion, whatever the noise does.
         angle = rng.uniform(0, 2 * np.pi)
         lean = math.cos(angle) * patch.u + math.sin(angle) * patch.v
-        field = smooth_noise(rng, shape, 0.6 * patch.radius * patch.grain) + 1.3 * lean
-        island = np.clip(3 * (field - 0.55), 0, 1)
+        ragged = 0.1 * smooth_noise(rng, shape, 0.5 * patch.radius * patch.grain)
+        island = np.clip(7 * (lean + ragged - 0.22), 0, 1)
         colour += (named_colour(name, tone) - colour) * island
     colour *= (
         1
@@ -141,7 +140,7 @@ def _fill(
     if look.border == "rolled":
         pearl = _rim(patch)
         colour += (0.45 * colour + 0.55 * rgb(246, 206, 198) - colour) * 0.7 * pearl
-    canvas.paint(colour, 0.9 * patch.cover, patch.where)
+    canvas.paint(colour, 0.94 * patch.cover, patch.where)
 
 
 def _rim(patch: Patch) -> np.ndarray:

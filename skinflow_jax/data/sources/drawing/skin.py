@@ -17,7 +17,7 @@ _BLOOD = np.array([0.008, -0.02, -0.018], np.float32)[:, None, None]
 
 
 def skin_tone(fitzpatrick: int, rng: np.random.Generator) -> np.ndarray:
-    """A person's tone: the type's own with natural variation of lightness and hue, float32 [3, 1, 1]."""
+    """A person's tone, float32 [3, 1, 1]: the type's own, varied in lightness and hue."""
     lightness = 1 + 0.045 * rng.uniform(-1, 1)
     hue = 0.02 * rng.uniform(-1, 1, (3, 1, 1))
     return (TONES[fitzpatrick] * (lightness + hue)).astype(np.float32)

@@ -1,0 +1,150 @@
+"""A model as a Hugging Face folder that transformers loads: the reverse of `hf_import`."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from skinflow_jax.checkpoints.hf_config import config_to_hf
+from skinflow_jax.checkpoints.hf_import import find
+from skinflow_jax.checkpoints.model_card import model_card
+from skinflow_jax.checkpoints.names import Slot, hf_slots
+from skinflow_jax.data.images import preprocessor_config
+from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.vlm import Vlm
+from skinflow_jax.tokenizer import Tokenizer
+
+# The pixel budget in the preprocessor_config.json of Qwen/Qwen2.5-VL-7B-Instruct.
+MIN_PIXELS, MAX_PIXELS = 56 * 56, 28 * 28 * 16_384
+
+
+def save_pretrained(
+    model: Vlm,
+    path: str | Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    max_shard_bytes: int = 5 * 2**30,
+    min_pixels: int = MIN_PIXELS,
+    max_pixels: int = MAX_PIXELS,
+    card: Mapping[str, str] | None = None,
+) -> None:
+    """Write a Hugging Face folder: weights in shards, configs, tokenizer, model card.
+
+    The host holds one shard at a time. The folder appears under its name only when complete.
+
+    Args:
+      model: the model; tensors keep its parameters' type.
+      path: the folder to make; it may exist if it is empty.
+      tokenizer: the one the model was trained with; None writes none.
+      max_shard_bytes: most tensor bytes of a file; a single larger tensor gets its own.
+      min_pixels: least pixels an image is resized to, as in training.
+      max_pixels: most pixels.
+      card: facts for the model card, heading to paragraph, e.g. {"Training data": "synthetic"}.
+
+    Raises:
+      InputError: `path` is taken, or the tokenizer is not the model's.
+    """
+    folder = Path(path)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
+    config = model.config
+    if tokenizer is not None:
+        _check_tokenizer(tokenizer, config)
+    unfinished = folder.parent / f".{folder.name}.unfinished-{os.getpid()}"
+    unfinished.mkdir(parents=True)
+    try:
+        _write_weights(model, unfinished, max_shard_bytes)
+        dtype = str(model.decoder.embedding.dtype)
+        _write_json(unfinished / "config.json", config_to_hf(config) | {"torch_dtype": dtype})
+        _write_json(unfinished / "generation_config.json", _generation_config(config))
+        images = preprocessor_config(min_pixels, max_pixels, config.vision)
+        _write_json(unfinished / "preprocessor_config.json", images)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(unfinished)
+        (unfinished / "README.md").write_text(model_card(model, card or {}), encoding="utf-8")
+        unfinished.replace(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _write_weights(model: Vlm, folder: Path, max_shard_bytes: int) -> None:
+    slots, config = hf_slots(model.config), model.config
+    sizes = {name: _tensor_bytes(model, slot) for name, slot in slots.items()}
+    shards = plan_shards(sizes, max_shard_bytes)
+    weight_map = {}
+    for number, names in enumerate(shards, start=1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        tensors = {name: _tensor(model, name, slots[name], config) for name in names}
+        # transformers refuses a file that does not say what wrote its tensors.
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(names, file)
+    index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
+    _write_json(folder / "model.safetensors.index.json", index)
+
+
+def plan_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
+    """Names in order, cut into files of at most `max_bytes` (a larger tensor stands alone)."""
+    shards, used = [[]], 0
+    for name, size in sizes.items():
+        if shards[-1] and used + size > max_bytes:
+            shards.append([])
+            used = 0
+        shards[-1].append(name)
+        used += size
+    return shards
+
+
+def _tensor_bytes(model: Vlm, slot: Slot) -> int:
+    variable = find(model, slot.path)
+    shape = variable.shape if slot.index is None else variable.shape[1:]
+    return math.prod(shape) * variable.dtype.itemsize
+
+
+def _tensor(model: Vlm, name: str, slot: Slot, config: VlmConfig) -> np.ndarray:
+    value = find(model, slot.path).get_value()
+    parameter = np.asarray(value if slot.index is None else value[slot.index])
+    shape = slot.tensor_shape(parameter.shape, name, config)
+    return np.ascontiguousarray(slot.to_tensor(parameter, shape))
+
+
+def _generation_config(config: VlmConfig) -> dict:
+    return {
+        "bos_token_id": config.pad_token_id,
+        "do_sample": False,
+        "eos_token_id": list(config.eos_token_ids),
+        "pad_token_id": config.pad_token_id,
+    }
+
+
+def _check_tokenizer(tokenizer: Tokenizer, config: VlmConfig) -> None:
+    """Raise InputError unless ids mean the same to tokenizer and model."""
+    pairs = {
+        "image_token_id": (tokenizer.image_token_id, config.image_token_id),
+        "video_token_id": (tokenizer.video_token_id, config.video_token_id),
+        "vision_start_id": (tokenizer.vision_start_id, config.vision_start_token_id),
+        "vision_end_id": (tokenizer.vision_end_id, config.vision_end_token_id),
+        "pad_id": (tokenizer.pad_id, config.pad_token_id),
+        "eos_ids": (tuple(tokenizer.eos_ids), tuple(config.eos_token_ids)),
+    }
+    for name, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise InputError(
+                f"tokenizer: {name} is {theirs}, the model has {ours}; "
+                "export with the tokenizer the model was trained with"
+            )
+    if tokenizer.vocab_size > config.text.vocab_size:
+        raise InputError(
+            f"tokenizer: vocab_size {tokenizer.vocab_size} exceeds the model's "
+            f"{config.text.vocab_size} embeddings; export with the tokenizer it was trained with"
+        )
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,214 @@
+"""`skinflow demo`: the whole path on a tiny model.
+
+Images are drawn (or read), a warm-up by supervised fine-tuning teaches both output formats on a
+few labelled cases, Stage I rewards captions, Stage II rewards ranked diagnoses; after each the
+same held-out cases are judged, and the result is exported for transformers.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.config import (
+    DataConfig,
+    EvaluationConfig,
+    ModelChoice,
+    RunConfig,
+)
+from skinflow_jax.data.records import RecordSet
+from skinflow_jax.evaluation.protocol import write_predictions
+from skinflow_jax.evaluation.summary import Summary, stages_report, summarise
+from skinflow_jax.experiment import (
+    Policy,
+    evaluate_policy,
+    open_source,
+    prepare_records,
+    tokenizer_corpus,
+    train,
+)
+from skinflow_jax.rl.learner import GrpoConfig
+from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.tokenizer import verify_export
+from skinflow_jax.training.loop import LoopConfig
+from skinflow_jax.training.optimizer import OptimizerConfig
+
+STAGES = ("warm-up", "Stage I", "Stage II")
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSize:
+    """How much of everything. Cases of warm-up, RL and held-out are disjoint."""
+
+    warmup_cases: int | None
+    rl_cases: int | None
+    heldout_cases: int | None
+    warmup_steps: int
+    stage1_steps: int
+    stage2_steps: int
+
+
+SIZES = {
+    "procedural": DemoSize(1000, 2000, 300, 300, 150, 150),
+    "pad_ufes_20": DemoSize(None, None, None, 150, 60, 60),
+}
+
+
+def demo_configs(
+    source: str, data_root: Path | None, seed: int, size: DemoSize
+) -> tuple[RunConfig, RunConfig, RunConfig]:
+    """The three runs. `model.init_from` of the later two is filled in as they start."""
+    options = {"image_size": 112} if source == "procedural" else {}
+    data = DataConfig(
+        source=source,
+        data_root=None if data_root is None else str(data_root),
+        seed=seed,
+        options=options,
+        max_pixels=112 * 112,
+        prompt_lengths=(64,),
+        windows=(4,) if source != "procedural" else (1,),
+        completion_length=24,
+    )
+    evaluation = EvaluationConfig(count=size.heldout_cases, batch_size=50)
+    warmup = RunConfig(
+        algorithm="sft",
+        seed=seed,
+        batch_size=32,
+        model=ModelChoice(size="tiny"),
+        data=dataclasses.replace(data, split="warmup", count=size.warmup_cases),
+        optimizer=OptimizerConfig(
+            learning_rate=2e-3, schedule="cosine", warmup_steps=20, b2=0.99
+        ),
+        loop=LoopConfig(steps=size.warmup_steps, log_every=10),
+        evaluation=evaluation,
+    )
+
+    def stage(task, steps, learning_rate):
+        return RunConfig(
+            algorithm="grpo",
+            seed=seed,
+            batch_size=16,
+            data=dataclasses.replace(data, split="rl", count=size.rl_cases, tasks=(task,)),
+            optimizer=OptimizerConfig(learning_rate=learning_rate, warmup_steps=5, b2=0.99),
+            loop=LoopConfig(steps=steps, log_every=1, rollouts_every=25),
+            rl=GrpoConfig(
+                group_size=8,
+                max_tokens=24,
+                rewards=(task,),
+                loss=PolicyLossConfig(kl_coef=0.01),
+            ),
+            evaluation=evaluation,
+        )
+
+    return (
+        warmup,
+        stage("caption", size.stage1_steps, 3e-4),
+        stage("diagnosis", size.stage2_steps, 3e-4),
+    )
+
+
+def run_demo(
+    workdir: Path, *, source: str = "procedural", data_root: Path | None = None, seed: int = 0
+) -> list[Summary]:
+    """Run everything and print the closing table; returns the evaluation after each stage.
+
+    An earlier demo in `workdir` is replaced. Raises ConfigError on an unknown source, InputError
+    on bad data.
+    """
+    began = time.perf_counter()
+    console = Console()
+    size = SIZES.get(source, SIZES["pad_ufes_20"])
+    configs = demo_configs(source, data_root, seed, size)
+    open_source(configs[0].data, "warmup", size.warmup_cases)  # fails now rather than later
+    _clear(workdir)
+    records_folder = workdir / "records"
+    heldout = prepare_records(
+        configs[0].data, "heldout", size.heldout_cases, records_folder
+    )
+    _introduce(console, source, heldout, size)
+
+    summaries, policy = [], None
+    names = [stage.lower().replace(" ", "").replace("-", "") for stage in STAGES]
+    for stage, name, config in zip(STAGES, names, configs, strict=True):
+        if summaries:
+            init = workdir / names[len(summaries) - 1]
+            config = dataclasses.replace(config, model=ModelChoice(init_from=str(init)))
+        policy = train(config, workdir / name, records_folder=records_folder, title=stage)
+        summaries.append(_evaluate(policy, config, heldout, workdir / name))
+        console.print(f"{stage}: {summaries[-1].headline()}")
+
+    exported = _export(policy, configs, workdir / "export", console)
+    console.print(stages_report(STAGES, summaries))
+    minutes = (time.perf_counter() - began) / 60
+    console.print(
+        f"{minutes:.1f} minutes. Look further: tensorboard --logdir {workdir}; "
+        f"skinflow generate --checkpoint {exported} --image FILE"
+    )
+    return summaries
+
+
+def _clear(workdir: Path) -> None:
+    """Remove an earlier demo's own folders, nothing else."""
+    for name in ("records", "warmup", "stagei", "stageii", "export"):
+        shutil.rmtree(workdir / name, ignore_errors=True)
+
+
+def _introduce(console: Console, source: str, heldout: RecordSet, size: DemoSize) -> None:
+    kind = "synthetic drawings" if source == "procedural" else "real photographs"
+    console.print(
+        f"[bold]skinflow demo[/bold] on {source} ({kind}): warm-up by labels, Stage I by caption "
+        f"reward, Stage II by diagnosis reward; judged on {len(heldout)} held-out cases of "
+        f"{len(heldout.manifest.diagnoses)} diseases. Research software, not a medical device."
+    )
+
+
+def _evaluate(policy: Policy, config: RunConfig, heldout: RecordSet, folder: Path) -> Summary:
+    predictions = evaluate_policy(policy, config, heldout)
+    out = folder / "eval" / str(config.loop.steps)
+    write_predictions(predictions, out / "predictions.jsonl")
+    summary = summarise(predictions)
+    (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1))
+    return summary
+
+
+def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
+    data = configs[0].data
+    save_pretrained(
+        policy.model,
+        folder,
+        tokenizer=policy.tokenizer,
+        min_pixels=data.min_pixels,
+        max_pixels=data.max_pixels,
+        card={"Training data": _training_data(data)},
+    )
+    texts = []
+    for config in configs[:2]:
+        source = open_source(config.data, config.data.split, config.data.count)
+        cases = (source.case(i) for i in range(len(source)))
+        texts += tokenizer_corpus(cases, source.diagnoses, data.seed)
+    checked = verify_export(policy.tokenizer, folder, set(texts))
+    console.print(f"export: {folder}; token ids equal on all {checked:,} texts of the corpus")
+    if importlib.util.find_spec("torch") is None:
+        console.print("export: torch is not installed; `make test` compares logits with it")
+    else:
+        console.print(f"export: max |logit difference| to transformers {_compare(policy, folder):.1e}")
+    return folder
+
+
+def _training_data(data: DataConfig) -> str:
+    if data.source == "procedural":
+        return "Procedurally drawn, synthetic lesions; no photograph of a patient."
+    return f"The {data.source} data set."
+
+
+def _compare(policy: Policy, folder: Path) -> float:
+    """Largest logit difference between transformers' model of the export and ours."""
+    from skinflow_jax.evaluation.transformers_check import max_logit_difference
+
+    return float(np.max(max_logit_difference(policy.model, policy.tokenizer, folder)))

@@ -1,0 +1,71 @@
+"""Answers about single images: the caption and the ranked diagnoses, for `skinflow generate`."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from skinflow_jax.clinical import find, parse_caption, parse_diagnoses
+from skinflow_jax.data.chat import TASKS, prompt_ids
+from skinflow_jax.data.images import load_image, patchify, resize
+from skinflow_jax.models.inputs import build_inputs
+from skinflow_jax.models.vlm import Vlm
+from skinflow_jax.rl.sampler import sample
+
+DEFAULT_MAX_PIXELS = 896 * 896
+
+
+def answer(model: Vlm, tokenizer, image, task: str, *, max_tokens: int, max_pixels: int) -> str:
+    """The model's greedy answer to a task about an image, uint8 `[H, W, 3]`."""
+    config = model.config
+    small = resize(image, min_pixels=56 * 56, max_pixels=max_pixels)
+    patches, grid = patchify(small, config.vision)
+    ids = prompt_ids(tokenizer, task, [grid], config)
+    rollout = sample(
+        model,
+        build_inputs([ids], [[(patches, grid)]], config),
+        jax.random.key(0),
+        jnp.zeros(1, jnp.int32),
+        0.0,
+        group_size=1,
+        max_tokens=max_tokens,
+    )
+    return tokenizer.decode(rollout.tokens[0, 0][rollout.mask[0, 0]].tolist())
+
+
+def print_answers(
+    model: Vlm, tokenizer, paths: list[Path], *, max_tokens: int, max_pixels: int | None
+) -> None:
+    """Print caption and diagnoses of each image file. Raises InputError at an unreadable one."""
+    for path in paths:
+        image = load_image(path)
+        print(f"\n{path}")
+        for task in TASKS:
+            text = answer(
+                model,
+                tokenizer,
+                image,
+                task,
+                max_tokens=max_tokens,
+                max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
+            )
+            print(describe(task, text))
+    print("\nResearch software: not a medical device. The answers are not a diagnosis.")
+
+
+def describe(task: str, text: str) -> str:
+    """An answer for people; one that is not well-formed is shown as it is, with the reason."""
+    parsed = parse_caption(text) if task == "caption" else parse_diagnoses(text)
+    if task == "caption" and parsed.fields is not None:
+        width = max(map(len, parsed.fields), default=0)
+        lines = [f"  {k:<{width}}  {', '.join(values)}" for k, values in parsed.fields.items()]
+        return "\n".join(["caption", *lines])
+    if task == "diagnosis" and parsed.names is not None:
+        lines = [f"  {i}. {name}{_class_of(name)}" for i, name in enumerate(parsed.names, start=1)]
+        return "\n".join(["diagnoses, most likely first", *lines])
+    return f"{task}: not well-formed ({parsed.reason}): {text}"
+
+
+def _class_of(name: str) -> str:
+    disease = find(name)
+    return f"  ({disease.malignancy})" if disease else "  (not in the ontology)"

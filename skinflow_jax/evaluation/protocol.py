@@ -1,0 +1,98 @@
+"""The protocol: greedy answers to held-out cases, judged by the clinical room, kept case by case."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from skinflow_jax.clinical import (
+    caption_reward,
+    first_accepted,
+    parse_caption,
+    ranked_diagnoses,
+    relation,
+)
+from skinflow_jax.data.pipeline import Batch, Example
+from skinflow_jax.models.vlm import ComputeConfig, Vlm
+from skinflow_jax.parallel import local_rows, place_batch
+from skinflow_jax.rl.sampler import sample
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer and its judgement.
+
+    Caption cases have `caption_reward` and `valid`; diagnosis cases have `rank` (of the first
+    accepted diagnosis, None without one), `first` (the first diagnosis as written), `valid` and
+    `safety_critical` (the first diagnosis crosses benign/malignant or infectious/not).
+    """
+
+    case_id: str
+    task: str
+    text: str
+    reference: str
+    valid: bool
+    caption_reward: float | None = None
+    rank: int | None = None
+    first: str | None = None
+    safety_critical: bool = False
+
+
+def predict(
+    model: Vlm,
+    batches: Iterable[Batch],
+    tokenizer,
+    *,
+    max_tokens: int,
+    compute: ComputeConfig,
+    mesh=None,
+) -> list[Prediction]:
+    """The greedy answer to every case of `batches` (see `evaluation_batches`), judged."""
+    predictions = []
+    for batch in batches:
+        rollout = sample(
+            model,
+            place_batch(batch.inputs, mesh),
+            jax.random.key(0),
+            place_batch(np.arange(len(batch.examples)), mesh),
+            0.0,
+            group_size=1,
+            max_tokens=max_tokens,
+            compute=compute,
+        )
+        tokens, mask = local_rows(rollout.tokens)[:, 0], local_rows(rollout.mask)[:, 0]
+        for row in range(batch.valid):
+            text = tokenizer.decode(tokens[row][mask[row]].tolist())
+            predictions.append(judge(text, batch.examples[row]))
+    return predictions
+
+
+def judge(text: str, example: Example) -> Prediction:
+    """The judgement of one answer; an invalid one stays in every denominator as wrong."""
+    if example.task == "caption":
+        reference = json.dumps(example.caption)
+        reward = caption_reward(text, example.caption) if example.caption else None
+        valid = parse_caption(text).fields is not None
+        return Prediction(example.case_id, "caption", text, reference, valid, caption_reward=reward)
+    ranked = ranked_diagnoses(text)
+    first = ranked[0] if ranked else None
+    return Prediction(
+        example.case_id,
+        "diagnosis",
+        text,
+        example.diagnosis,
+        valid=bool(ranked),
+        rank=first_accepted(text, example.diagnosis),
+        first=first,
+        safety_critical=first is not None and relation(first, example.diagnosis).safety_critical,
+    )
+
+
+def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
+    """One JSON object a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(asdict(p), ensure_ascii=False) for p in predictions)
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,230 @@
+"""From a config to a run: records, tokenizer, model, learner and the loop, put together."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+from skinflow_jax.checkpoints.hf_import import load_pretrained
+from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.config import DataConfig, ModelChoice, RunConfig, to_dict
+from skinflow_jax.data.chat import corpus
+from skinflow_jax.data.pipeline import Buckets, evaluation_batches, make_pipeline
+from skinflow_jax.data.records import RecordSet, build_records
+from skinflow_jax.data.sources import Source, make_source
+from skinflow_jax.errors import InputError
+from skinflow_jax.evaluation.protocol import Prediction, predict
+from skinflow_jax.models.config import VlmConfig, model_config
+from skinflow_jax.models.vlm import Vlm, init_model
+from skinflow_jax.parallel import make_mesh, use_mesh
+from skinflow_jax.rl.learner import GrpoLearner
+from skinflow_jax.tokenizer import Tokenizer, load_tokenizer, render_default_chat, train_sentencepiece
+from skinflow_jax.training.loop import run_loop
+from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
+from skinflow_jax.training.progress import track_counts
+from skinflow_jax.training.sinks import RunWriter
+from skinflow_jax.training.state import TrainState, create_state
+from skinflow_jax.training.supervised import SupervisedLearner
+
+TOKENIZER = "tokenizer"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model with the tokenizer whose ids it speaks."""
+
+    model: Vlm
+    tokenizer: Tokenizer
+
+
+def open_source(data: DataConfig, split: str, count: int | None) -> Source:
+    """The split of the configured source."""
+    return make_source(
+        data.source,
+        split=split,
+        seed=data.seed,
+        data_root=data.data_root,
+        count=count,
+        **data.options,
+    )
+
+
+def prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
+    """Records of a split under `folder`, built if they are not there; says what was skipped."""
+    source = open_source(data, split, count)
+    target = folder / f"{data.source}-{split}"
+    with track_counts(f"{split} images") as progress:
+        manifest = build_records(
+            source,
+            target,
+            min_pixels=data.min_pixels,
+            max_pixels=data.max_pixels,
+            fingerprint={
+                "split": split,
+                "seed": data.seed,
+                "data_root": data.data_root,
+                **data.options,
+            },
+            progress=progress,
+        )
+    if manifest.skipped:
+        print(manifest.summary())
+    return RecordSet(target)
+
+
+def train_tokenizer(data: DataConfig, source: Source, folder: Path, vocab_size: int) -> Tokenizer:
+    """A SentencePiece tokenizer of the source's own corpus, for models without a published one."""
+    cases = (source.case(i) for i in range(len(source)))
+    return train_sentencepiece(
+        tokenizer_corpus(cases, source.diagnoses, data.seed), folder, vocab_size=vocab_size
+    )
+
+
+def tokenizer_corpus(cases: Iterable, diagnoses, seed: int) -> list[str]:
+    """Texts to train on. The prompts stand once per case, as often as training will see them."""
+    cases = list(cases)
+    texts = list(corpus(cases, diagnoses, seed, render_default_chat))
+    prompts = list(corpus([], [], seed, render_default_chat))[:2]
+    return texts + prompts * len(cases)
+
+
+def open_policy(choice: ModelChoice, mesh, fresh: Callable[[VlmConfig], Policy]) -> Policy:
+    """The model of a run's workdir or of a Hugging Face folder; `fresh` makes one otherwise."""
+    if choice.init_from is None:
+        return fresh(model_config(choice.size))
+    folder = Path(choice.init_from)
+    if (folder / CHECKPOINTS).is_dir():
+        return Policy(
+            load_model(folder / CHECKPOINTS, mesh=mesh), load_tokenizer(folder / TOKENIZER)
+        )
+    if not folder.is_dir():
+        raise InputError(
+            f"model.init_from: {folder} does not exist; give the workdir of an earlier run or a "
+            "Hugging Face model folder"
+        )
+    return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder))
+
+
+def buckets(data: DataConfig) -> Buckets:
+    """The static shapes of the config."""
+    return Buckets(data.prompt_lengths, data.windows, data.completion_length)
+
+
+def train(
+    config: RunConfig,
+    workdir: Path,
+    *,
+    resume: bool = False,
+    records_folder: Path | None = None,
+    title: str | None = None,
+) -> Policy:
+    """Run `config` in `workdir`; returns the trained policy.
+
+    Args:
+      config: the run.
+      workdir: receives config.json, metrics.jsonl, rollouts.jsonl, tensorboard/, tokenizer/ and
+        checkpoints/.
+      resume: go on from the latest checkpoint in `workdir`, if there is one.
+      records_folder: where records are built or found; default `workdir/records`.
+      title: what the progress bar says.
+
+    Raises:
+      InputError: `workdir` holds a run and `resume` is False, or the data or model are bad.
+    """
+    checkpoints_folder = workdir / CHECKPOINTS
+    if checkpoints_folder.exists() and not resume:
+        raise InputError(f"{workdir} holds a run already: add --resume or choose another workdir")
+    mesh = make_mesh(config.mesh) if jax.device_count() > 1 else None
+    data = config.data
+    records = prepare_records(data, data.split, data.count, records_folder or workdir / "records")
+
+    def fresh(sizes: VlmConfig) -> Policy:
+        source = open_source(data, data.split, data.count)
+        tokenizer = train_tokenizer(data, source, workdir / TOKENIZER, sizes.text.vocab_size)
+        return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
+
+    policy = open_policy(config.model, mesh, fresh)
+    model_sizes, tokenizer = policy.model.config, policy.tokenizer
+    tokenizer.save_pretrained(workdir / TOKENIZER)
+    batches = iter(
+        make_pipeline(
+            records,
+            tokenizer,
+            model_sizes,
+            tasks=data.tasks,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            buckets=buckets(data),
+            targets=config.algorithm == "sft",
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+    )
+    optimizer = make_optimizer(config.optimizer, config.loop.steps)
+    with use_mesh(mesh), RunCheckpoints(checkpoints_folder) as checkpoints:
+        learner = make_learner(config, policy, optimizer, mesh)
+        state = create_state(policy.model, optimizer, mesh)
+        del policy
+        step = checkpoints.latest_step if resume else None
+        if step is not None:
+            state, _ = checkpoints.restore(state, batches)
+        facts = {"model": dataclasses.asdict(model_sizes), "algorithm": config.algorithm}
+        with RunWriter(workdir, resume_step=step, enabled=jax.process_index() == 0) as writer:
+            writer.config(to_dict(config))
+            state = run_loop(
+                learner,
+                state,
+                batches,
+                config.loop,
+                writer=writer,
+                schedule=learning_rate_schedule(config.optimizer, config.loop.steps),
+                title=title or config.algorithm,
+                save=lambda step, state: checkpoints.save(step, state, batches, facts=facts),
+            )
+    return Policy(state.model, tokenizer)
+
+
+def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
+    """The algorithm that the config names, around the policy it starts from."""
+    common = {
+        "compute": config.model.compute,
+        "micro_batches": config.micro_batches,
+        "mesh": mesh,
+    }
+    if config.algorithm == "sft":
+        return SupervisedLearner(optimizer, **common)
+    reference = None
+    if config.rl.loss.kl_coef > 0:
+        # A copy: the policy's own arrays are donated to the first update.
+        reference = jax.tree.map(lambda x: x.copy(), policy.model)
+    return GrpoLearner(
+        optimizer, policy.tokenizer, config.rl, seed=config.seed, reference=reference, **common
+    )
+
+
+def evaluate_policy(
+    policy: Policy, config: RunConfig, records: RecordSet, *, mesh=None
+) -> list[Prediction]:
+    """Greedy answers to every held-out record, for each task of the evaluation."""
+    predictions = []
+    for task in config.evaluation.tasks:
+        batches = evaluation_batches(
+            records,
+            policy.tokenizer,
+            policy.model.config,
+            task=task,
+            batch_size=config.evaluation.batch_size,
+            buckets=buckets(config.data),
+        )
+        predictions += predict(
+            policy.model,
+            batches,
+            policy.tokenizer,
+            max_tokens=config.data.completion_length,
+            compute=config.model.compute,
+            mesh=mesh,
+        )
+    return predictions
