@@ -1,4 +1,4 @@
-"""A run's configuration: frozen dataclasses; a ConfigDict goes in, a checked typed config comes out.
+"""A run's configuration: a ConfigDict goes in, checked frozen dataclasses come out.
 
 A config file is Python with `get_config() -> ml_collections.ConfigDict`; it states only what
 differs from the defaults here. `--config.rl.group_size=16` overrides one value.
@@ -165,7 +165,8 @@ def from_dict(cls: type, values: Mapping[str, Any], where: str = ""):
     for key in values:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"did you mean {where}{near[0]}?" if near else f"it has {', '.join(sorted(fields))}"
+            known = ", ".join(sorted(fields))
+            hint = f"did you mean {where}{near[0]}?" if near else f"the keys there are {known}"
             raise ConfigError(f"unknown config key {where}{key}: {hint}")
     typed = {key: _typed(hints[key], value, where + key) for key, value in values.items()}
     try:
@@ -199,9 +200,9 @@ def _typed(hint, value, where: str):
             raise ConfigError(f"config {where}={value!r} must be a number") from error
     else:
         expected = hint
-    if expected is Any or (isinstance(value, expected) and not (
-        isinstance(value, bool) and expected is int
-    )):
+    if expected is Any or (
+        isinstance(value, expected) and not (isinstance(value, bool) and expected is int)
+    ):
         return value
     raise ConfigError(f"config {where}={value!r} must be of type {expected.__name__}")
 

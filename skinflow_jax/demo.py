@@ -7,12 +7,10 @@ same held-out cases are judged, and the result is exported for transformers.
 
 import dataclasses
 import importlib.util
-import json
 import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
@@ -23,11 +21,17 @@ from skinflow_jax.config import (
     RunConfig,
 )
 from skinflow_jax.data.records import RecordSet
-from skinflow_jax.evaluation.protocol import write_predictions
-from skinflow_jax.evaluation.summary import Summary, stages_report, summarise
+from skinflow_jax.evaluation.summary import (
+    Summary,
+    baseline_line,
+    stages_report,
+    stages_report_markdown,
+)
+from skinflow_jax.evaluation.transformers_check import max_logit_difference
 from skinflow_jax.experiment import (
     Policy,
     evaluate_policy,
+    labels_of,
     open_source,
     prepare_records,
     tokenizer_corpus,
@@ -71,7 +75,7 @@ def demo_configs(
         seed=seed,
         options=options,
         max_pixels=112 * 112,
-        prompt_lengths=(64,),
+        prompt_lengths=(40,),
         windows=(4,) if source != "procedural" else (1,),
         completion_length=24,
     )
@@ -82,9 +86,7 @@ def demo_configs(
         batch_size=32,
         model=ModelChoice(size="tiny"),
         data=dataclasses.replace(data, split="warmup", count=size.warmup_cases),
-        optimizer=OptimizerConfig(
-            learning_rate=2e-3, schedule="cosine", warmup_steps=20, b2=0.99
-        ),
+        optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=20, b2=0.99),
         loop=LoopConfig(steps=size.warmup_steps, log_every=10),
         evaluation=evaluation,
     )
@@ -125,12 +127,10 @@ def run_demo(
     console = Console()
     size = SIZES.get(source, SIZES["pad_ufes_20"])
     configs = demo_configs(source, data_root, seed, size)
-    open_source(configs[0].data, "warmup", size.warmup_cases)  # fails now rather than later
+    labels = labels_of(open_source(configs[0].data, "warmup", size.warmup_cases))
     _clear(workdir)
     records_folder = workdir / "records"
-    heldout = prepare_records(
-        configs[0].data, "heldout", size.heldout_cases, records_folder
-    )
+    heldout = prepare_records(configs[0].data, "heldout", size.heldout_cases, records_folder)
     _introduce(console, source, heldout, size)
 
     summaries, policy = [], None
@@ -140,11 +140,17 @@ def run_demo(
             init = workdir / names[len(summaries) - 1]
             config = dataclasses.replace(config, model=ModelChoice(init_from=str(init)))
         policy = train(config, workdir / name, records_folder=records_folder, title=stage)
-        summaries.append(_evaluate(policy, config, heldout, workdir / name))
+        summaries.append(
+            evaluate_policy(
+                policy, config, heldout, labels, workdir / name / "eval" / str(config.loop.steps)
+            )
+        )
         console.print(f"{stage}: {summaries[-1].headline()}")
 
     exported = _export(policy, configs, workdir / "export", console)
     console.print(stages_report(STAGES, summaries))
+    console.print(baseline_line(summaries[-1]))
+    (workdir / "report.md").write_text(stages_report_markdown(STAGES, summaries))
     minutes = (time.perf_counter() - began) / 60
     console.print(
         f"{minutes:.1f} minutes. Look further: tensorboard --logdir {workdir}; "
@@ -168,15 +174,6 @@ def _introduce(console: Console, source: str, heldout: RecordSet, size: DemoSize
     )
 
 
-def _evaluate(policy: Policy, config: RunConfig, heldout: RecordSet, folder: Path) -> Summary:
-    predictions = evaluate_policy(policy, config, heldout)
-    out = folder / "eval" / str(config.loop.steps)
-    write_predictions(predictions, out / "predictions.jsonl")
-    summary = summarise(predictions)
-    (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1))
-    return summary
-
-
 def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
     data = configs[0].data
     save_pretrained(
@@ -197,7 +194,8 @@ def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
     if importlib.util.find_spec("torch") is None:
         console.print("export: torch is not installed; `make test` compares logits with it")
     else:
-        console.print(f"export: max |logit difference| to transformers {_compare(policy, folder):.1e}")
+        difference = max_logit_difference(policy.model, policy.tokenizer, folder)
+        console.print(f"export: max |logit difference| to transformers: {difference:.1e}")
     return folder
 
 
@@ -205,10 +203,3 @@ def _training_data(data: DataConfig) -> str:
     if data.source == "procedural":
         return "Procedurally drawn, synthetic lesions; no photograph of a patient."
     return f"The {data.source} data set."
-
-
-def _compare(policy: Policy, folder: Path) -> float:
-    """Largest logit difference between transformers' model of the export and ours."""
-    from skinflow_jax.evaluation.transformers_check import max_logit_difference
-
-    return float(np.max(max_logit_difference(policy.model, policy.tokenizer, folder)))

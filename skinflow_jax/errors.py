@@ -1,4 +1,4 @@
-"""The two errors a user can cause; the command line prints their one line and chooses the exit code."""
+"""The two errors a user can cause; the command line prints their line and picks the exit code."""
 
 
 class InputError(ValueError):

@@ -1,26 +1,38 @@
 """From a config to a run: records, tokenizer, model, learner and the loop, put together."""
 
-import dataclasses
-from collections.abc import Callable, Iterable
+import contextlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+from rich.console import Console
 
+from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
-from skinflow_jax.config import DataConfig, ModelChoice, RunConfig, to_dict
+from skinflow_jax.config import DataConfig, RunConfig, to_dict
 from skinflow_jax.data.chat import corpus
 from skinflow_jax.data.pipeline import Buckets, evaluation_batches, make_pipeline
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Source, make_source
 from skinflow_jax.errors import InputError
-from skinflow_jax.evaluation.protocol import Prediction, predict
-from skinflow_jax.models.config import VlmConfig, model_config
+from skinflow_jax.evaluation.protocol import predict, write_predictions
+from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
+from skinflow_jax.evaluation.tables import evaluation_table
+from skinflow_jax.models.config import model_config
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.parallel import make_mesh, use_mesh
 from skinflow_jax.rl.learner import GrpoLearner
-from skinflow_jax.tokenizer import Tokenizer, load_tokenizer, render_default_chat, train_sentencepiece
+from skinflow_jax.tokenizer import (
+    Tokenizer,
+    load_tokenizer,
+    render_default_chat,
+    train_sentencepiece,
+    verify_export,
+)
 from skinflow_jax.training.loop import run_loop
 from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
 from skinflow_jax.training.progress import track_counts
@@ -91,21 +103,29 @@ def tokenizer_corpus(cases: Iterable, diagnoses, seed: int) -> list[str]:
     return texts + prompts * len(cases)
 
 
-def open_policy(choice: ModelChoice, mesh, fresh: Callable[[VlmConfig], Policy]) -> Policy:
-    """The model of a run's workdir or of a Hugging Face folder; `fresh` makes one otherwise."""
-    if choice.init_from is None:
-        return fresh(model_config(choice.size))
-    folder = Path(choice.init_from)
+def open_checkpoint(folder: Path, mesh=None) -> Policy:
+    """The policy in a run's workdir or a Hugging Face folder.
+
+    Raises InputError when it is neither.
+    """
     if (folder / CHECKPOINTS).is_dir():
         return Policy(
             load_model(folder / CHECKPOINTS, mesh=mesh), load_tokenizer(folder / TOKENIZER)
         )
     if not folder.is_dir():
         raise InputError(
-            f"model.init_from: {folder} does not exist; give the workdir of an earlier run or a "
-            "Hugging Face model folder"
+            f"{folder} does not exist: give the workdir of an earlier run or a Hugging Face model "
+            "folder"
         )
     return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder))
+
+
+def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
+    """Random weights of the configured size over a tokenizer trained on the source's corpus."""
+    sizes = model_config(config.model.size)
+    source = open_source(config.data, config.data.split, config.data.count)
+    tokenizer = train_tokenizer(config.data, source, tokenizer_folder, sizes.text.vocab_size)
+    return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
 
 
 def buckets(data: DataConfig) -> Buckets:
@@ -141,12 +161,10 @@ def train(
     data = config.data
     records = prepare_records(data, data.split, data.count, records_folder or workdir / "records")
 
-    def fresh(sizes: VlmConfig) -> Policy:
-        source = open_source(data, data.split, data.count)
-        tokenizer = train_tokenizer(data, source, workdir / TOKENIZER, sizes.text.vocab_size)
-        return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
-
-    policy = open_policy(config.model, mesh, fresh)
+    if config.model.init_from is None:
+        policy = fresh_policy(config, workdir / TOKENIZER)
+    else:
+        policy = open_checkpoint(Path(config.model.init_from), mesh)
     model_sizes, tokenizer = policy.model.config, policy.tokenizer
     tokenizer.save_pretrained(workdir / TOKENIZER)
     batches = iter(
@@ -171,7 +189,7 @@ def train(
         step = checkpoints.latest_step if resume else None
         if step is not None:
             state, _ = checkpoints.restore(state, batches)
-        facts = {"model": dataclasses.asdict(model_sizes), "algorithm": config.algorithm}
+        facts = {"algorithm": config.algorithm}
         with RunWriter(workdir, resume_step=step, enabled=jax.process_index() == 0) as writer:
             writer.config(to_dict(config))
             state = run_loop(
@@ -206,9 +224,18 @@ def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
 
 
 def evaluate_policy(
-    policy: Policy, config: RunConfig, records: RecordSet, *, mesh=None
-) -> list[Prediction]:
-    """Greedy answers to every held-out record, for each task of the evaluation."""
+    policy: Policy,
+    config: RunConfig,
+    records: RecordSet,
+    training_labels: list[str],
+    out: Path,
+    *,
+    mesh=None,
+) -> Summary:
+    """Greedy answers to every held-out record, judged; writes metrics.json and predictions.jsonl.
+
+    `training_labels`: diagnoses of the training cases, for the majority-class baseline.
+    """
     predictions = []
     for task in config.evaluation.tasks:
         batches = evaluation_batches(
@@ -227,4 +254,54 @@ def evaluate_policy(
             compute=config.model.compute,
             mesh=mesh,
         )
-    return predictions
+    summary = summarise(predictions, training_labels)
+    write_predictions(predictions, out / "predictions.jsonl")
+    (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1), encoding="utf-8")
+    return summary
+
+
+def labels_of(source: Source) -> list[str]:
+    """The diagnoses of the readable cases of a source."""
+    labels = []
+    for index in range(len(source)):
+        with contextlib.suppress(InputError):
+            labels.append(source.case(index).diagnosis)
+    return labels
+
+
+def evaluate(config: RunConfig, checkpoint: Path, out: Path | None) -> Summary:
+    """Judge a checkpoint on the held-out split of `config` and print the table."""
+    policy = open_checkpoint(checkpoint)
+    out = out or checkpoint / "eval" / "held-out"
+    data = config.data
+    records = prepare_records(
+        data, config.evaluation.split, config.evaluation.count, out.parent / "records"
+    )
+    labels = labels_of(open_source(data, data.split, data.count))
+    summary = evaluate_policy(policy, config, records, labels, out)
+    Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
+    print(baseline_line(summary))
+    print(f"written: {out}/metrics.json, {out}/predictions.jsonl")
+    return summary
+
+
+def import_hf(folder: Path, workdir: Path) -> None:
+    """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
+    policy = open_checkpoint(folder)
+    if (workdir / CHECKPOINTS).exists():
+        raise InputError(f"{workdir} holds a run already: choose another workdir")
+    policy.tokenizer.save_pretrained(workdir / TOKENIZER)
+    state = TrainState(jnp.int32(0), policy.model, ())
+    with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
+        checkpoints.save(0, state, None, facts={"imported_from": str(folder)})
+    count = sum(x.size for x in jax.tree.leaves(policy.model))
+    print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
+
+
+def export_hf(checkpoint: Path, out: Path) -> None:
+    """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there."""
+    policy = open_checkpoint(checkpoint)
+    save_pretrained(policy.model, out, tokenizer=policy.tokenizer)
+    texts = tokenizer_corpus([], [], 0)
+    verify_export(policy.tokenizer, out, texts)
+    print(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration")

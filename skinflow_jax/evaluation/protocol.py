@@ -1,4 +1,4 @@
-"""The protocol: greedy answers to held-out cases, judged by the clinical room, kept case by case."""
+"""The protocol: greedy answers to held-out cases, judged by the clinical room case by case."""
 
 import json
 from collections.abc import Iterable

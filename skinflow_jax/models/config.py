@@ -46,6 +46,7 @@ class VisionConfig:
 
     @property
     def head_dim(self) -> int:
+        """Size of one attention head."""
         return self.hidden_size // self.num_heads
 
     @property
@@ -99,10 +100,12 @@ class TextConfig:
 
     @property
     def head_dim(self) -> int:
+        """Size of one attention head."""
         return self.hidden_size // self.num_heads
 
     @property
     def queries_per_kv(self) -> int:
+        """Query heads that share a key and value head."""
         return self.num_heads // self.num_kv_heads
 
 

@@ -1,4 +1,4 @@
-"""Logits from a Hugging Face processor's own arrays: the forward pass other people's scripts call."""
+"""Logits from a Hugging Face processor's own arrays: what other people's scripts call."""
 
 import functools
 

@@ -16,6 +16,7 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """x / rms(x) * scale, in the type of `x`."""
         wide = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
         normed = (wide * jax.lax.rsqrt(mean_square + self.eps)).astype(x.dtype)
@@ -44,6 +45,7 @@ class Projection(nnx.Module):
         self.contracted = len(inputs)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`[..., *inputs]` to `[..., *outputs]`, in the type of `x`."""
         kernel = self.kernel[...].astype(x.dtype)
         inputs, outputs = kernel.shape[: self.contracted], kernel.shape[self.contracted :]
         lead = x.shape[: x.ndim - self.contracted]
@@ -73,6 +75,7 @@ class SwiGLU(nnx.Module):
         )
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """One feed-forward pass."""
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
 
 

@@ -52,13 +52,11 @@ class VisionBlock(nnx.Module):
         group: int,
     ) -> Float[Array, "N S D"]:
         """Attention within consecutive groups of `group` slots (64 for windows, S for all)."""
-        images, slots, size = x.shape
+        images, slots, _ = x.shape
         groups = slots // group
         qkv = self.qkv(self.attention_norm(x))
         # [N, S, 3, heads, h] -> [3, N, heads, groups, 1, group, h], the layout of `attend`.
-        qkv = jnp.transpose(
-            qkv.reshape(images, groups, group, *qkv.shape[2:]), (3, 0, 4, 1, 2, 5)
-        )
+        qkv = jnp.transpose(qkv.reshape(images, groups, group, *qkv.shape[2:]), (3, 0, 4, 1, 2, 5))
         angles = angles.reshape(images, 1, groups, group, -1)
         q, k = rotate(qkv[:2], angles)
         key_mask = mask.reshape(images, 1, groups, 1, 1, group)
@@ -87,6 +85,7 @@ class PatchMerger(nnx.Module):
         )
 
     def __call__(self, x: Float[Array, "N S D"]) -> Float[Array, "N units out"]:
+        """Norm, join the patches of each unit, two layers with an exact GELU between."""
         merged = self.norm(x).reshape(x.shape[0], -1, self.wide.kernel.shape[0])
         return self.out(jax.nn.gelu(self.wide(merged), approximate=False))
 

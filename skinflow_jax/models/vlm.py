@@ -1,5 +1,6 @@
 """The whole model: image tokens put in place; prefill, completion and decoding share one path."""
 
+import functools
 from dataclasses import dataclass
 
 import jax
@@ -25,7 +26,12 @@ class Vlm(nnx.Module):
 
 def init_model(config: VlmConfig, seed: int = 0) -> Vlm:
     """A model with random weights, a function of `seed` alone."""
-    return jax.jit(lambda key: Vlm(config, rngs=nnx.Rngs(params=key)))(jax.random.key(seed))
+    return _random_model(config, jax.random.key(seed))
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _random_model(config: VlmConfig, key: jax.Array) -> Vlm:
+    return Vlm(config, rngs=nnx.Rngs(params=key))
 
 
 def abstract_model(config: VlmConfig) -> Vlm:
@@ -113,9 +119,7 @@ def completion_states(
         return first
     x = model.decoder.embed(completions[:, :, :-1], jnp.dtype(compute.dtype))
     own = jnp.tril(jnp.ones((length, length), bool))
-    visible = Visible(
-        completion_angles(model, prefix, jnp.arange(length)), own, prefix.mask
-    )
+    visible = Visible(completion_angles(model, prefix, jnp.arange(length)), own, prefix.mask)
     states, _ = model.decoder(
         constrain(x, "batch", None, None, None), visible, prefix, remat=compute.remat
     )
@@ -126,7 +130,5 @@ def completion_angles(model: Vlm, prefix: Prefix, steps: Int[Array, "T"]):
     """Rope angles of completion tokens: they count on from the prompt, alike in all three axes."""
     positions = prefix.next_position[:, None] + steps
     return model.decoder.angles(
-        jnp.broadcast_to(
-            positions[:, None, None], (positions.shape[0], 1, 3, positions.shape[1])
-        )
+        jnp.broadcast_to(positions[:, None, None], (positions.shape[0], 1, 3, positions.shape[1]))
     )

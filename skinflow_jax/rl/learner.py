@@ -1,7 +1,6 @@
 """GRPO: sample a group for each prompt, score the texts, take one clipped policy step."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
@@ -20,7 +19,7 @@ from skinflow_jax.rl.losses import (
     merge_policy_sums,
     policy_loss_sums,
 )
-from skinflow_jax.rl.rewards import REWARDS, RewardFunction, score
+from skinflow_jax.rl.rewards import REWARDS, score
 from skinflow_jax.rl.sampler import Rollout, sample
 from skinflow_jax.training.gradients import accumulated_gradients
 from skinflow_jax.training.loop import StepResult
@@ -198,8 +197,8 @@ class GrpoLearner:
         self._tokenizer, self._config, self._mesh = tokenizer, config, mesh
         self._key = jax.random.key(seed)
         self._compute, self._reference = compute, reference
-        self._functions: dict[str, RewardFunction] = {name: REWARDS[name] for name in config.rewards}
-        self._update: Callable = functools.partial(
+        self._functions = {name: REWARDS[name] for name in config.rewards}
+        self._update = functools.partial(
             policy_update,
             optimizer=optimizer,
             config=config,

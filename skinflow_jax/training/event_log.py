@@ -26,10 +26,12 @@ class EventLog:
     """
 
     def __init__(self, folder: Path, *, resume_step: int | None = None):
+        first = not any(Path(folder).glob("*tfevents*"))
         self._writer = EventFileWriter(str(folder), flush_secs=10)
-        if resume_step is not None:
+        # TensorBoard takes a session's start for a restart only if it has seen one before.
+        if first or resume_step is not None:
             start = SessionLog(status=SessionLog.START)
-            self._add(Event(step=resume_step + 1, session_log=start))
+            self._add(Event(step=(resume_step or 0) + 1, session_log=start))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One point of each curve; NaN and infinities are kept, TensorBoard marks them."""

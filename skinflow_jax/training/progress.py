@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
+from rich.text import Text
 
 T = TypeVar("T")
 
@@ -144,18 +145,24 @@ def track_counts(description: str, **options) -> Iterator[Callable[[int, int], N
         yield progress.update
 
 
+class _Figures(ProgressColumn):
+    """The only column that gives way on a narrow terminal."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["figures"], no_wrap=True, overflow="ellipsis")
+
+
 class _Bar:
     def __init__(self, console: Console):
-        def text(field: str, **column) -> TextColumn:
-            table_column = Column(no_wrap=True, **column)
-            return TextColumn(f"{{task.{field}}}", markup=False, table_column=table_column)
+        def whole(template: str) -> TextColumn:
+            return TextColumn(template, markup=False, table_column=Column(no_wrap=True))
 
         self._bar = RichProgress(
-            text("description"),
-            BarColumn(bar_width=10, table_column=Column(no_wrap=True, min_width=10)),
-            text("fields[counts]"),
-            text("fields[pace]"),
-            text("fields[figures]", overflow="ellipsis"),
+            whole("{task.description}"),
+            BarColumn(bar_width=10, table_column=Column(no_wrap=True)),
+            whole("{task.fields[counts]}"),
+            whole("{task.fields[pace]}"),
+            _Figures(),
             console=console,
             refresh_per_second=4,
         )
