@@ -5,6 +5,8 @@ stderr. Imports of the rooms wait until a command runs, so that `--help` answers
 """
 
 import argparse
+import difflib
+import importlib.metadata
 import logging
 import os
 import sys
@@ -16,96 +18,182 @@ _DISCLAIMER = "Research software: not a medical device, not for diagnosis or tre
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns its exit code."""
-    parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
-    arguments.overrides, unknown = _overrides(rest)
-    if unknown or (arguments.overrides and not hasattr(arguments, "config")):
-        parser.error(f"unknown argument {(unknown or rest)[0]}")
-    _quiet_libraries()
+    """Run a command; returns its exit code. `--help` and `--version` raise SystemExit(0)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
     try:
+        arguments = _parse(argv)
+        _quiet_libraries()
         arguments.run(arguments)
     except ConfigError as error:
-        print(f"skinflow: {error}", file=sys.stderr)
-        return 2
+        return _fail(error, 2)
     except InputError as error:
-        print(f"skinflow: {error}", file=sys.stderr)
+        return _fail(error, 1)
+    except BrokenPipeError:  # `skinflow generate … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 1)
     except KeyboardInterrupt:
-        print("skinflow: interrupted; go on with --resume", file=sys.stderr)
-        return 1
+        return _fail("interrupted" + ("; go on with --resume" if "train" in argv else ""), 1)
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return _fail("out of memory: lower batch_size, raise micro_batches or use remat=full", 1)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _fail(problem: object, code: int) -> int:
+    print("skinflow:", " ".join(str(problem).splitlines()), file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises its errors as ConfigError, so that all wrong command lines look the same."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        self._given = args
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str):
+        # argparse would complain of the option that is missing, not of the one misspelt.
+        unknown = [a for a in self._given or () if a[:2] == "--" and a.split("=")[0] not in self]
+        if message.startswith("the following arguments are required") and unknown:
+            message = self.unknown(unknown[0])
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+    def __contains__(self, option: str) -> bool:
+        return option in self._option_string_actions
+
+    def unknown(self, argument: str) -> str:
+        """What to say of an argument that the command does not have."""
+        name, equals, value = argument.partition("=")
+        if name.startswith("--config."):
+            if "--config" not in self:
+                return f"{self.prog} takes no config: {argument} has no meaning here"
+            return f"{argument} has no value: write {name}=VALUE"
+        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        hint = f": did you mean {near[0]}{equals}{value}?" if near else ""
+        if argument.endswith(".py") and "--config" in self:
+            hint = f": did you mean --config={argument}?"
+        return f"unknown argument {argument}{hint}"
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser, commands = _parsers()
+    if not argv:
+        raise ConfigError(f"give a command: {', '.join(commands)} (see skinflow --help)")
+    if not argv[0].startswith("-") and argv[0] not in commands:
+        near = difflib.get_close_matches(argv[0], commands, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(commands)}"
+        raise ConfigError(f"unknown command {argv[0]}: {hint}")
+    overrides = {}
+    for argument in list(argv):
+        key, equals, value = argument.partition("=")
+        if key.startswith("--config.") and equals:
+            overrides[key.removeprefix("--config.")] = value
+            argv.remove(argument)
+    arguments, unknown = parser.parse_known_args(argv)
+    command = arguments.parser
+    if overrides and "--config" not in command:
+        unknown.append(f"--config.{next(iter(overrides))}")
+    if unknown:
+        command.error(command.unknown(unknown[0]))
+    arguments.overrides = overrides
+    return arguments
+
+
+def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
         prog="skinflow",
         description=f"Train a dermatology vision-language model. {_DISCLAIMER}",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"skinflow {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name, run, text):
-        sub = commands.add_parser(
+    def command(name, run, text, of=commands):
+        sub = of.add_parser(
             name, help=text, description=f"{text} {_DISCLAIMER}", allow_abbrev=False
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, parser=sub)
         return sub
 
-    demo = command("demo", _demo, "The whole path on a tiny model, on a laptop, in minutes.")
+    _demo_arguments(command("demo", _demo, "The whole path on a tiny model, in minutes."))
+    data = command("data", None, "Build the records that training reads.")
+    steps = data.add_subparsers(dest="data_command", required=True, metavar="build")
+    build = command(
+        "build", _data_build, "Decode and resize every image of config.data once.", steps
+    )
+    _add_config(build, "config file such as configs/debug_sft.py")
+    build.add_argument("--out", type=Path, required=True, help="folder for the records")
+    _train_arguments(command("train", _train, "Train by a config: supervised (sft) or GRPO."))
+    _evaluate_arguments(command("evaluate", _evaluate, "Judge a model on held-out cases."))
+    _generate_arguments(command("generate", _generate, "Caption and diagnose images."))
+    imported = command("import-hf", _import_hf, "Make a workdir of a Hugging Face folder.")
+    imported.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
+    imported.add_argument("--workdir", type=Path, required=True, help="where to write")
+    exported = command("export-hf", _export_hf, "Make a Hugging Face folder of a run's model.")
+    exported.add_argument("--checkpoint", type=Path, required=True, help="workdir of a run")
+    exported.add_argument("--out", type=Path, required=True, help="folder to write")
+    return parser, commands.choices
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("skinflow-jax")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _demo_arguments(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--workdir", type=Path, default=Path("runs/demo"), help="where to write")
     demo.add_argument("--source", default="procedural", help="procedural or pad_ufes_20")
     demo.add_argument("--data-root", type=Path, help="folder of a source that is on disk")
-    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--seed", type=int, default=0, help="of data, weights and sampling")
 
-    data = command("data", None, "Build the records that training reads.")
-    build = data.add_subparsers(dest="data_command", required=True, metavar="build").add_parser(
-        "build", help="decode and resize every image of a split once", allow_abbrev=False
-    )
-    build.set_defaults(run=_data_build)
-    _add_config(build)
-    build.add_argument("--out", type=Path, required=True, help="folder for the records")
 
-    train = command("train", _train, "Train by a config: supervised (sft) or GRPO (grpo).")
-    _add_config(train)
+def _train_arguments(train: argparse.ArgumentParser) -> None:
+    _add_config(train, "config file such as configs/debug_sft.py")
     train.add_argument("--workdir", type=Path, required=True, help="where to write")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    _add_records(train)
 
-    evaluate = command("evaluate", _evaluate, "Judge a model on the held-out split of a config.")
-    _add_config(evaluate)
+
+def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
+    _add_config(evaluate, "config file; by default the one the run was made with")
     evaluate.add_argument("--checkpoint", type=Path, required=True, help="workdir or model folder")
-    evaluate.add_argument("--out", type=Path, help="where to write; default under the checkpoint")
+    evaluate.add_argument("--out", type=Path, help="where to write; default: eval/STEP of the run")
+    _add_records(evaluate)
 
-    generate = command("generate", _generate, "Caption and ranked diagnoses of images.")
+
+def _generate_arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument("--checkpoint", type=Path, required=True, help="workdir or model folder")
     generate.add_argument("--image", type=Path, required=True, action="append", help="repeatable")
-    generate.add_argument("--max-tokens", type=int, default=512)
-    generate.add_argument("--max-pixels", type=int, help="resize larger images to this many pixels")
-
-    imported = command("import-hf", _import_hf, "Check a Hugging Face folder and make a workdir.")
-    imported.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
-    imported.add_argument("--workdir", type=Path, required=True, help="where to write")
-
-    exported = command("export-hf", _export_hf, "Write a run's model as a Hugging Face folder.")
-    exported.add_argument("--checkpoint", type=Path, required=True, help="workdir of a run")
-    exported.add_argument("--out", type=Path, required=True, help="folder to write")
-    return parser
+    generate.add_argument(
+        "--max-tokens", type=_positive, default=512, help="most tokens of an answer"
+    )
+    generate.add_argument(
+        "--max-pixels", type=_positive, help="resize larger images; default: as in training"
+    )
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, help="such as configs/debug_sft.py")
-    parser.epilog = "Any value of the config: --config.rl.group_size=16"
+def _add_config(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help=text)
+    parser.epilog = "Any value of the config can be given: --config.rl.group_size=16"
 
 
-def _overrides(rest: list[str]) -> tuple[dict[str, str], list[str]]:
-    overrides, unknown = {}, []
-    for argument in rest:
-        key, equals, value = argument.partition("=")
-        if key.startswith("--config.") and equals:
-            overrides[key.removeprefix("--config.")] = value
-        else:
-            unknown.append(argument)
-    return overrides, unknown
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--records", type=Path, help="records by `skinflow data build`; default: in the workdir"
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
 
 
 def _quiet_libraries() -> None:
@@ -131,36 +219,74 @@ def _config(arguments):
 
 
 def _data_build(arguments) -> None:
+    config = _config(arguments)
     from skinflow_jax.experiment import prepare_records
 
-    data = _config(arguments).data
+    data = config.data
     records = prepare_records(data, data.split, data.count, arguments.out)
-    print(records.manifest.summary())
+    if not records.manifest.skipped:  # else it has been printed
+        print(records.manifest.summary())
+    print(f"written: {records.folder}")
 
 
 def _train(arguments) -> None:
+    config = _config(arguments)
     from skinflow_jax.experiment import train
 
-    train(_config(arguments), arguments.workdir, resume=arguments.resume)
+    _check_start(config.model.init_from, arguments.config)
+    train(config, arguments.workdir, resume=arguments.resume, records_folder=arguments.records)
+    print(f"written: {arguments.workdir}; next: skinflow evaluate --checkpoint={arguments.workdir}")
+
+
+def _check_start(init_from: str | None, config: Path | None) -> None:
+    """Raise InputError before the images are read where there is no model to start from."""
+    if init_from is None:
+        return
+    from skinflow_jax.experiment import check_checkpoint
+
+    # Our configs start from the workdir that is named after the config that makes it.
+    maker = config and config.with_name(f"{Path(init_from).name}.py")
+    if maker and maker.is_file() and not Path(init_from).exists():
+        raise InputError(
+            f"model.init_from={init_from} does not exist; make it first: "
+            f"skinflow train --config={maker} --workdir={init_from}"
+        )
+    check_checkpoint(Path(init_from))
 
 
 def _evaluate(arguments) -> None:
-    from skinflow_jax.experiment import evaluate
+    from skinflow_jax.experiment import check_checkpoint, evaluate, is_run
 
-    evaluate(_config(arguments), arguments.checkpoint, arguments.out)
+    check_checkpoint(arguments.checkpoint)
+    if arguments.config is None:
+        arguments.config = arguments.checkpoint / "config.json"
+        if not (is_run(arguments.checkpoint) and arguments.config.is_file()):
+            raise ConfigError(
+                f"{arguments.checkpoint} does not say which cases to judge it on: add --config=FILE"
+            )
+    evaluate(_config(arguments), arguments.checkpoint, arguments.out, arguments.records)
 
 
 def _generate(arguments) -> None:
+    from skinflow_jax.data.images import load_image
     from skinflow_jax.evaluation.generate import print_answers
     from skinflow_jax.experiment import open_checkpoint
 
+    images = {path: load_image(path) for path in arguments.image}
     policy = open_checkpoint(arguments.checkpoint)
+    if policy.pixels is None and arguments.max_pixels is None:
+        raise InputError(
+            f"{arguments.checkpoint} has no preprocessor_config.json, which says how large its "
+            "images are: fetch the file or add --max-pixels"
+        )
+    budget = policy.pixels
     print_answers(
         policy.model,
         policy.tokenizer,
-        arguments.image,
+        images,
         max_tokens=arguments.max_tokens,
-        max_pixels=arguments.max_pixels,
+        min_pixels=1 if budget is None else budget.min_pixels,
+        max_pixels=arguments.max_pixels or budget.max_pixels,
     )
 
 

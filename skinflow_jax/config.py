@@ -1,12 +1,16 @@
 """A run's configuration: a ConfigDict goes in, checked frozen dataclasses come out.
 
 A config file is Python with `get_config() -> ml_collections.ConfigDict`; it states only what
-differs from the defaults here. `--config.rl.group_size=16` overrides one value.
+differs from the defaults here. The `config.json` of a run is one too. `--config.rl.group_size=16`
+overrides one value.
 """
 
+import ast
 import dataclasses
 import difflib
+import json
 import runpy
+import traceback
 import types
 import typing
 from collections.abc import Mapping
@@ -28,10 +32,24 @@ from skinflow_jax.rl.learner import GrpoConfig
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 
+_OPTIONS = {"image_size": int, "clutter": float}
+
 
 def _choose(name: str, value: str, choices) -> None:
     if value not in choices:
         raise ConfigError(f"{name}={value!r} is unknown: choose one of {', '.join(choices)}")
+
+
+def _at_least_one(prefix: str, config, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"{prefix}{name}={value} must be at least 1")
+
+
+def _check_seed(name: str, value: int) -> None:
+    if value < 0:
+        raise ConfigError(f"{name}={value} must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -82,16 +100,34 @@ class DataConfig:
         _choose("data.source", self.source, SOURCES)
         for task in self.tasks:
             _choose("data.tasks", task, TASKS)
+        _at_least_one("data.", self, "count", "min_pixels", "completion_length")
+        _check_seed("data.seed", self.seed)
+        for name, value in self.options.items():
+            _typed(_OPTIONS.get(name, Any), value, f"data.options.{name}")
+        if self.min_pixels > self.max_pixels:
+            raise ConfigError(
+                f"data.min_pixels={self.min_pixels} exceeds data.max_pixels={self.max_pixels}"
+            )
+        if self.source != "procedural" and self.data_root is None:
+            raise ConfigError(
+                f"data.source={self.source!r} is on disk: give its folder as data.data_root "
+                "(--config.data.data_root=DIR; skinflow demo: --data-root=DIR)"
+            )
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """The held-out cases that a run is judged on; 0 cases means all of the split."""
+    """The held-out cases that a run is judged on; `count` None means all of the split."""
 
     split: str = "heldout"
     count: int | None = 300
     batch_size: int = 32
     tasks: tuple[str, ...] = TASKS
+
+    def __post_init__(self):
+        _at_least_one("evaluation.", self, "count", "batch_size")
+        for task in self.tasks:
+            _choose("evaluation.tasks", task, TASKS)
 
 
 @dataclass(frozen=True)
@@ -112,16 +148,30 @@ class RunConfig:
 
     def __post_init__(self):
         _choose("algorithm", self.algorithm, ("sft", "grpo"))
+        _at_least_one("", self, "batch_size", "micro_batches")
+        _check_seed("seed", self.seed)
+        _at_least_one("loop.", self.loop, "steps")
         if self.batch_size % self.micro_batches:
             raise ConfigError(
                 f"batch_size={self.batch_size} does not divide into "
                 f"micro_batches={self.micro_batches}"
             )
-        if self.algorithm == "grpo" and self.rl.max_tokens > self.data.completion_length:
+        if self.algorithm == "grpo":
+            self._check_rl()
+
+    def _check_rl(self):
+        _at_least_one("rl.", self.rl, "max_tokens")
+        if self.rl.max_tokens > self.data.completion_length:
             raise ConfigError(
                 f"rl.max_tokens={self.rl.max_tokens} exceeds "
                 f"data.completion_length={self.data.completion_length}"
             )
+        for task in self.data.tasks:
+            if task not in self.rl.rewards:
+                raise ConfigError(
+                    f"data.tasks asks for {task} answers, which no reward of "
+                    f"rl.rewards={self.rl.rewards} scores: add {task!r} there or drop the task"
+                )
 
 
 def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = None) -> RunConfig:
@@ -137,13 +187,37 @@ def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = N
 
 def _read(path: Path) -> dict:
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist: give a config file such as configs/debug_sft.py")
+        hint = "give a config file such as configs/debug_sft.py"
+        if "=" in path.name:
+            hint = f"to change one value write --config.{path.name}"
+        raise ConfigError(f"--config: {path} is not a file: {hint}")
+    return _read_json(path) if path.suffix == ".json" else _run(path)
+
+
+def _read_json(path: Path) -> dict:
     try:
-        config = runpy.run_path(str(path))["get_config"]()
-    except KeyError as error:
-        raise ConfigError(f"{path} defines no function get_config()") from error
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a JSON object, not a {type(values).__name__}")
+    return values
+
+
+def _run(path: Path) -> dict:
+    try:
+        get_config = runpy.run_path(str(path)).get("get_config")
+        config = get_config() if callable(get_config) else None
     except Exception as error:
-        raise ConfigError(f"{path} fails: {type(error).__name__}: {error}") from error
+        lines = [
+            f.lineno
+            for f in traceback.extract_tb(error.__traceback__, None)
+            if f.filename == str(path)
+        ]
+        where = f"{path}, line {lines[-1]}" if lines else f"{path}"
+        raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
+    if get_config is None:
+        raise ConfigError(f"{path} defines no function get_config()")
     if not isinstance(config, ConfigDict):
         raise ConfigError(f"{path}: get_config() must return an ml_collections.ConfigDict")
     return config.to_dict()
@@ -154,8 +228,20 @@ def _override(values: dict, dotted: str, text: str) -> None:
     for name in parents:
         values = values.setdefault(name, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"--config.{dotted}: {name} has no fields")
-    values[last] = yaml.safe_load(text)
+            raise ConfigError(f"--config.{dotted}: {name} has no keys of its own")
+    values[last] = _value(text)
+
+
+def _value(text: str):
+    """What a shell argument means: a Python literal (`(40, 64)`, `None`), else YAML, else text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        pass
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def from_dict(cls: type, values: Mapping[str, Any], where: str = ""):
@@ -164,15 +250,27 @@ def from_dict(cls: type, values: Mapping[str, Any], where: str = ""):
     fields = {f.name for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            known = ", ".join(sorted(fields))
-            hint = f"did you mean {where}{near[0]}?" if near else f"the keys there are {known}"
-            raise ConfigError(f"unknown config key {where}{key}: {hint}")
-    typed = {key: _typed(hints[key], value, where + key) for key, value in values.items()}
-    try:
-        return cls(**typed)
-    except TypeError as error:
-        raise ConfigError(f"config {where or 'root'}: {error}") from error
+            raise ConfigError(f"unknown config key {where}{key}: {_hint(key, fields, where)}")
+    for entry in dataclasses.fields(cls):
+        needed = entry.default is entry.default_factory is dataclasses.MISSING
+        if needed and entry.name not in values:
+            raise ConfigError(f"config {where}{entry.name} is missing: it has no default")
+    return cls(**{key: _typed(hints[key], value, where + key) for key, value in values.items()})
+
+
+def _hint(key: str, fields: set[str], where: str) -> str:
+    """The likely key: one of this group that is spelt alike, or the same name in another group."""
+    near = [where + name for name in difflib.get_close_matches(str(key), fields, n=1)]
+    near += [name for name in _keys(RunConfig) if name.split(".")[-1] == key]
+    return f"did you mean {near[0]}?" if near else f"the keys there are {', '.join(sorted(fields))}"
+
+
+def _keys(cls: type) -> list[str]:
+    names = []
+    for name, hint in typing.get_type_hints(cls).items():
+        inner = _keys(hint) if dataclasses.is_dataclass(hint) else []
+        names += [name, *(f"{name}.{key}" for key in inner)]
+    return names
 
 
 def _typed(hint, value, where: str):
@@ -193,7 +291,7 @@ def _typed(hint, value, where: str):
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     elif hint is float and isinstance(value, str):
-        # YAML reads 1e-6 as text; people write it all the time.
+        # config.json writes the infinities as text.
         try:
             return float(value)
         except ValueError as error:

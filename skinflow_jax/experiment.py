@@ -1,6 +1,7 @@
 """From a config to a run: records, tokenizer, model, learner and the loop, put together."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,19 +13,24 @@ from rich.console import Console
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
+from skinflow_jax.checkpoints.pixel_budget import (
+    PixelBudget,
+    read_pixel_budget,
+    write_pixel_budget,
+)
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
 from skinflow_jax.config import DataConfig, RunConfig, to_dict
 from skinflow_jax.data.chat import corpus
 from skinflow_jax.data.pipeline import Buckets, evaluation_batches, make_pipeline
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Source, make_source
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import model_config
 from skinflow_jax.models.vlm import Vlm, init_model
-from skinflow_jax.parallel import make_mesh, use_mesh
+from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.tokenizer import (
     Tokenizer,
@@ -37,7 +43,7 @@ from skinflow_jax.training.loop import run_loop
 from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
 from skinflow_jax.training.progress import track_counts
 from skinflow_jax.training.sinks import RunWriter
-from skinflow_jax.training.state import TrainState, create_state
+from skinflow_jax.training.state import TrainState, abstract_state, create_state
 from skinflow_jax.training.supervised import SupervisedLearner
 
 TOKENIZER = "tokenizer"
@@ -46,10 +52,11 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Policy:
-    """A model with the tokenizer whose ids it speaks."""
+    """A model, the tokenizer whose ids it speaks, the size of the images it knows (if stated)."""
 
     model: Vlm
     tokenizer: Tokenizer
+    pixels: PixelBudget | None = None
 
 
 def open_source(data: DataConfig, split: str, count: int | None) -> Source:
@@ -65,9 +72,14 @@ def open_source(data: DataConfig, split: str, count: int | None) -> Source:
 
 
 def prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
-    """Records of a split under `folder`, built if they are not there; says what was skipped."""
+    """Records of a split under `folder`, built if they are not there; says what was skipped.
+
+    The count is part of their name: another one is no reason to throw records away.
+    """
     source = open_source(data, split, count)
-    target = folder / f"{data.source}-{split}"
+    if count is not None and len(source) < count:
+        print(f"{data.source} {split}: {len(source):,} cases, fewer than the {count:,} asked for")
+    target = folder / "-".join([data.source, split, *([] if count is None else [str(count)])])
     with track_counts(f"{split} images") as progress:
         manifest = build_records(
             source,
@@ -108,16 +120,28 @@ def open_checkpoint(folder: Path, mesh=None) -> Policy:
 
     Raises InputError when it is neither.
     """
-    if (folder / CHECKPOINTS).is_dir():
-        return Policy(
-            load_model(folder / CHECKPOINTS, mesh=mesh), load_tokenizer(folder / TOKENIZER)
-        )
+    check_checkpoint(folder)
+    pixels = read_pixel_budget(folder)
+    if is_run(folder):
+        model, tokenizer = load_model(folder / CHECKPOINTS, mesh=mesh), folder / TOKENIZER
+    else:
+        model, tokenizer = load_pretrained(folder, mesh=mesh), folder
+    return Policy(model, load_tokenizer(tokenizer), pixels)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder is the workdir of a run, and so no Hugging Face folder."""
+    return (folder / CHECKPOINTS).is_dir()
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Raise InputError, before anything slow, where there can be no model."""
+    wanted = "give the workdir of an earlier run or a Hugging Face model folder"
     if not folder.is_dir():
-        raise InputError(
-            f"{folder} does not exist: give the workdir of an earlier run or a Hugging Face model "
-            "folder"
-        )
-    return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder))
+        state = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {state}: {wanted}")
+    if not is_run(folder) and not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds neither {CHECKPOINTS}/ nor config.json: {wanted}")
 
 
 def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
@@ -145,8 +169,8 @@ def train(
 
     Args:
       config: the run.
-      workdir: receives config.json, metrics.jsonl, rollouts.jsonl, tensorboard/, tokenizer/ and
-        checkpoints/.
+      workdir: receives config.json, metrics.jsonl, rollouts.jsonl, tensorboard/, tokenizer/,
+        checkpoints/, and eval/<step>/ every `config.loop.evaluate_every` steps.
       resume: go on from the latest checkpoint in `workdir`, if there is one.
       records_folder: where records are built or found; default `workdir/records`.
       title: what the progress bar says.
@@ -157,9 +181,11 @@ def train(
     checkpoints_folder = workdir / CHECKPOINTS
     if checkpoints_folder.exists() and not resume:
         raise InputError(f"{workdir} holds a run already: add --resume or choose another workdir")
-    mesh = make_mesh(config.mesh) if jax.device_count() > 1 else None
+    mesh = make_mesh(config.mesh) if jax.device_count() > 1 or config.mesh != MeshConfig() else None
     data = config.data
-    records = prepare_records(data, data.split, data.count, records_folder or workdir / "records")
+    pixels = PixelBudget(data.min_pixels, data.max_pixels)
+    records_folder = records_folder or workdir / "records"
+    records = prepare_records(data, data.split, data.count, records_folder)
 
     if config.model.init_from is None:
         policy = fresh_policy(config, workdir / TOKENIZER)
@@ -167,6 +193,7 @@ def train(
         policy = open_checkpoint(Path(config.model.init_from), mesh)
     model_sizes, tokenizer = policy.model.config, policy.tokenizer
     tokenizer.save_pretrained(workdir / TOKENIZER)
+    write_pixel_budget(workdir, pixels, model_sizes.vision)
     batches = iter(
         make_pipeline(
             records,
@@ -181,16 +208,23 @@ def train(
             process_count=jax.process_count(),
         )
     )
+    evaluate = None
+    if config.loop.evaluate_every:
+        evaluate = heldout_evaluation(config, tokenizer, records_folder, workdir / "eval", mesh)
     optimizer = make_optimizer(config.optimizer, config.loop.steps)
     with use_mesh(mesh), RunCheckpoints(checkpoints_folder) as checkpoints:
         learner = make_learner(config, policy, optimizer, mesh)
-        state = create_state(policy.model, optimizer, mesh)
-        del policy
-        step = checkpoints.latest_step if resume else None
-        if step is not None:
-            state, _ = checkpoints.restore(state, batches)
+        step = checkpoints.latest_step or 0
+        if step:
+            layout = abstract_state(policy.model, optimizer, mesh)
+            del policy  # else two models would have to fit
+            state, _ = checkpoints.restore(layout, batches)
+        else:
+            state = create_state(policy.model, optimizer, mesh)
+            del policy
         facts = {"algorithm": config.algorithm}
-        with RunWriter(workdir, resume_step=step, enabled=jax.process_index() == 0) as writer:
+        start = step if resume else None
+        with RunWriter(workdir, resume_step=start, enabled=jax.process_index() == 0) as writer:
             writer.config(to_dict(config))
             state = run_loop(
                 learner,
@@ -201,8 +235,11 @@ def train(
                 schedule=learning_rate_schedule(config.optimizer, config.loop.steps),
                 title=title or config.algorithm,
                 save=lambda step, state: checkpoints.save(step, state, batches, facts=facts),
+                evaluate=evaluate,
             )
-    return Policy(state.model, tokenizer)
+    if records.manifest.skipped:
+        print(records.manifest.summary())
+    return Policy(state.model, tokenizer, pixels)
 
 
 def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
@@ -260,6 +297,20 @@ def evaluate_policy(
     return summary
 
 
+def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: Path, mesh):
+    """What the loop calls now and then: judges the held-out cases into `out`/<step>/."""
+    data, wanted = config.data, config.evaluation
+    records = prepare_records(data, wanted.split, wanted.count, records_folder)
+    labels = labels_of(open_source(data, data.split, data.count))
+
+    def evaluate(step: int, state: TrainState) -> dict[str, float]:
+        policy = Policy(state.model, tokenizer)
+        summary = evaluate_policy(policy, config, records, labels, out / str(step), mesh=mesh)
+        return {f.label.removesuffix(" %"): f.estimate.value for f in summary.figures}
+
+    return evaluate
+
+
 def labels_of(source: Source) -> list[str]:
     """The diagnoses of the readable cases of a source."""
     labels = []
@@ -269,28 +320,46 @@ def labels_of(source: Source) -> list[str]:
     return labels
 
 
-def evaluate(config: RunConfig, checkpoint: Path, out: Path | None) -> Summary:
-    """Judge a checkpoint on the held-out split of `config` and print the table."""
-    policy = open_checkpoint(checkpoint)
-    out = out or checkpoint / "eval" / "held-out"
-    data = config.data
-    records = prepare_records(
-        data, config.evaluation.split, config.evaluation.count, out.parent / "records"
-    )
+def evaluate(
+    config: RunConfig, checkpoint: Path, out: Path | None = None, records: Path | None = None
+) -> Summary:
+    """Judge a checkpoint on the held-out split of `config` and print the table.
+
+    Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
+    folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
+    """
+    check_checkpoint(checkpoint)
+    run = is_run(checkpoint)
+    if out is None and not run:
+        raise ConfigError(
+            f"{checkpoint} is no run, which would have a place for results: add --out"
+        )
+    out = out or checkpoint / "eval" / str(_latest_step(checkpoint))
+    records = records or (checkpoint if run else out) / "records"
+    data, wanted = config.data, config.evaluation
+    heldout = prepare_records(data, wanted.split, wanted.count, records)
     labels = labels_of(open_source(data, data.split, data.count))
-    summary = evaluate_policy(policy, config, records, labels, out)
+    policy = open_checkpoint(checkpoint)
+    summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
     print(baseline_line(summary))
-    print(f"written: {out}/metrics.json, {out}/predictions.jsonl")
+    print(f"written: {out}/ (metrics.json, predictions.jsonl)")
     return summary
+
+
+def _latest_step(workdir: Path) -> int:
+    steps = [int(entry.name) for entry in (workdir / CHECKPOINTS).iterdir() if entry.name.isdigit()]
+    return max(steps, default=0)
 
 
 def import_hf(folder: Path, workdir: Path) -> None:
     """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
-    policy = open_checkpoint(folder)
-    if (workdir / CHECKPOINTS).exists():
+    if is_run(workdir):
         raise InputError(f"{workdir} holds a run already: choose another workdir")
+    policy = open_checkpoint(folder)
     policy.tokenizer.save_pretrained(workdir / TOKENIZER)
+    if policy.pixels is not None:
+        write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
     state = TrainState(jnp.int32(0), policy.model, ())
     with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
         checkpoints.save(0, state, None, facts={"imported_from": str(folder)})
@@ -301,7 +370,7 @@ def import_hf(folder: Path, workdir: Path) -> None:
 def export_hf(checkpoint: Path, out: Path) -> None:
     """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there."""
     policy = open_checkpoint(checkpoint)
-    save_pretrained(policy.model, out, tokenizer=policy.tokenizer)
-    texts = tokenizer_corpus([], [], 0)
-    verify_export(policy.tokenizer, out, texts)
+    budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
+    save_pretrained(policy.model, out, tokenizer=policy.tokenizer, **budget)
+    verify_export(policy.tokenizer, out, tokenizer_corpus([], [], 0))
     print(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration")

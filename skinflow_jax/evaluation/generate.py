@@ -1,24 +1,41 @@
 """Answers about single images: the caption and the ranked diagnoses, for `skinflow generate`."""
 
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from skinflow_jax.clinical import find, parse_caption, parse_diagnoses
 from skinflow_jax.data.chat import TASKS, prompt_ids
-from skinflow_jax.data.images import load_image, patchify, resize
+from skinflow_jax.data.images import patchify, resize
+from skinflow_jax.errors import InputError
 from skinflow_jax.models.inputs import build_inputs
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.rl.sampler import sample
 
-DEFAULT_MAX_PIXELS = 896 * 896
+_WIDTH = 80
 
 
-def answer(model: Vlm, tokenizer, image, task: str, *, max_tokens: int, max_pixels: int) -> str:
-    """The model's greedy answer to a task about an image, uint8 `[H, W, 3]`."""
+def answer(
+    model: Vlm,
+    tokenizer,
+    image: np.ndarray,
+    task: str,
+    *,
+    max_tokens: int,
+    min_pixels: int,
+    max_pixels: int,
+) -> str:
+    """The model's greedy answer to a task about an image, uint8 `[H, W, 3]`.
+
+    `min_pixels` and `max_pixels` are the budget of training. Raises InputError where the image is
+    too long and thin, or the chat template has not one placeholder for it.
+    """
     config = model.config
-    small = resize(image, min_pixels=56 * 56, max_pixels=max_pixels)
+    small = resize(image, min_pixels=min_pixels, max_pixels=max_pixels)
     patches, grid = patchify(small, config.vision)
     ids = prompt_ids(tokenizer, task, [grid], config)
     rollout = sample(
@@ -33,22 +50,15 @@ def answer(model: Vlm, tokenizer, image, task: str, *, max_tokens: int, max_pixe
     return tokenizer.decode(rollout.tokens[0, 0][rollout.mask[0, 0]].tolist())
 
 
-def print_answers(
-    model: Vlm, tokenizer, paths: list[Path], *, max_tokens: int, max_pixels: int | None
-) -> None:
-    """Print caption and diagnoses of each image file. Raises InputError at an unreadable one."""
-    for path in paths:
-        image = load_image(path)
+def print_answers(model: Vlm, tokenizer, images: Mapping[Path, np.ndarray], **options) -> None:
+    """Print caption and diagnoses of each image; `options` go to `answer`."""
+    for path, image in images.items():
         print(f"\n{path}")
         for task in TASKS:
-            text = answer(
-                model,
-                tokenizer,
-                image,
-                task,
-                max_tokens=max_tokens,
-                max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
-            )
+            try:
+                text = answer(model, tokenizer, image, task, **options)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
             print(describe(task, text))
     print("\nResearch software: not a medical device. The answers are not a diagnosis.")
 
@@ -63,7 +73,8 @@ def describe(task: str, text: str) -> str:
     if task == "diagnosis" and parsed.names is not None:
         lines = [f"  {i}. {name}{_class_of(name)}" for i, name in enumerate(parsed.names, start=1)]
         return "\n".join(["diagnoses, most likely first", *lines])
-    return f"{task}: not well-formed ({parsed.reason}): {text}"
+    shown = textwrap.wrap(text, _WIDTH - 2) or ["(empty)"]
+    return "\n  ".join([f"{task}: not well-formed ({parsed.reason})", *shown])
 
 
 def _class_of(name: str) -> str:

@@ -108,21 +108,22 @@ def local_rows(x: jax.Array) -> np.ndarray:
     return np.concatenate([np.asarray(rows[start]) for start in sorted(rows)])
 
 
+def place_module(module, mesh: Mesh | None, rules=TRAIN_RULES):
+    """`module` with its parameters laid out by `rules` on `mesh`; as it is where that is None."""
+    return module if mesh is None else jax.device_put(module, module_shardings(module, mesh, rules))
+
+
+def constrain_module(module, rules=TRAIN_RULES):
+    """`place_module` under jit, on the mesh in use; the identity where there is none."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return module
+    return jax.lax.with_sharding_constraint(module, module_shardings(module, mesh, rules))
+
+
 def rollout_copy(module, dtype: str):
     """The module as the sampler reads it: in `dtype`, laid out by the rollout rules. Under jit."""
-    mesh = jax.sharding.get_abstract_mesh()
-
-    def convert(variable):
-        def place(value):
-            value = value.astype(dtype)
-            if mesh.empty or mesh.size == 1:
-                return value
-            spec = logical_spec(variable.axes, value.shape, mesh, ROLLOUT_RULES)
-            return jax.lax.with_sharding_constraint(value, spec)
-
-        return jax.tree.map(place, variable)
-
-    return jax.tree.map(convert, module, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
+    return constrain_module(jax.tree.map(lambda x: x.astype(dtype), module), ROLLOUT_RULES)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import optax
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.log_probs import token_log_probs
 from skinflow_jax.models.vlm import ComputeConfig, Vlm, completion_states, prefill
-from skinflow_jax.parallel import local_rows, place_batch
+from skinflow_jax.parallel import constrain, local_rows, place_batch, place_module
 from skinflow_jax.rl.advantages import group_advantages, reward_metrics
 from skinflow_jax.rl.losses import (
     PolicyLossConfig,
@@ -153,7 +153,8 @@ def policy_update(
         "sampler/logp_diff_max": difference,
         "grad_norm": optax.global_norm(gradients),
     }
-    return apply_gradients(state, gradients, optimizer), metrics, advantages
+    state = apply_gradients(state, gradients, optimizer)
+    return state, metrics, constrain(advantages, "batch", None)
 
 
 def completion_metrics(rollout: Rollout) -> dict[str, jax.Array]:
@@ -196,7 +197,7 @@ class GrpoLearner:
             raise ConfigError("rl.loss.kl_coef > 0 and a reference model go together")
         self._tokenizer, self._config, self._mesh = tokenizer, config, mesh
         self._key = jax.random.key(seed)
-        self._compute, self._reference = compute, reference
+        self._compute, self._reference = compute, place_module(reference, mesh)
         self._functions = {name: REWARDS[name] for name in config.rewards}
         self._update = functools.partial(
             policy_update,

@@ -1,5 +1,6 @@
 """The loop that `sft` and `grpo` share: batches in, steps, what is written and saved, resume."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,7 +39,10 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long to run, and how often to write; counts are in steps, 0 means never."""
+    """How long to run, and how often to write; counts are in steps, 0 means never.
+
+    What is due now and then is also due after the last step. The last step is always saved.
+    """
 
     steps: int
     log_every: int = 1
@@ -61,9 +65,9 @@ def run_loop(
 ) -> TrainState:
     """Run from `state.step` to `config.steps`.
 
-    `save` and `evaluate` are called after every so many steps and after the last. A loss or
-    gradient that is not finite stops the run with an InputError that names the step, before the
-    damaged state could be saved.
+    `evaluate` gives figures that join the step's metrics as `eval/…`. A loss or gradient that is
+    not finite stops the run with an InputError that names the step, before the damaged state
+    could be saved.
     """
     start = int(state.step)
     with Progress(title, total=config.steps, start=start) as progress:
@@ -71,30 +75,33 @@ def run_loop(
             began = time.perf_counter()
             result = learner.step(state, next(batches), step)
             state, done = result.state, step + 1
-            last = done == config.steps
+            due = functools.partial(_due, done, last=done == config.steps)
             metrics = {name: float(value) for name, value in result.metrics.items()}
             _check_finite(metrics, step)
             metrics |= {
                 "learning_rate": float(schedule(step)),
                 "step_time": time.perf_counter() - began,
             }
-            if last or _due(done, config.log_every):
+            evaluated = evaluate is not None and due(config.evaluate_every)
+            if evaluated:
+                figures = evaluate(done, state)
+                metrics |= {f"eval/{name}": value for name, value in figures.items()}
+            # Before the checkpoint: a run that is resumed from it has the line of its step.
+            if evaluated or due(config.log_every):
                 writer.scalars(done, metrics)
-            if result.rollouts and (last or _due(done, config.rollouts_every)):
+            if result.rollouts and due(config.rollouts_every):
                 writer.rollouts(done, result.rollouts)
                 if result.images is not None:
                     writer.images(done, "prompts", result.images)
-            if save is not None and (last or _due(done, config.checkpoint_every)):
+            if save is not None and (done == config.steps or due(config.checkpoint_every)):
                 save(done, state)
-            if evaluate is not None and (last or _due(done, config.evaluate_every)):
-                writer.scalars(done, evaluate(done, state))
             progress.advance(metrics)
     jax.block_until_ready(state)
     return state
 
 
-def _due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0
+def _due(step: int, every: int, *, last: bool) -> bool:
+    return every > 0 and (last or step % every == 0)
 
 
 def _check_finite(metrics: dict[str, float], step: int) -> None:

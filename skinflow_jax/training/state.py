@@ -1,14 +1,16 @@
 """What a training step turns into the next: step number, model, optimizer state."""
 
+import functools
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import SingleDeviceSharding
 from jaxtyping import Array, Int
 
 from skinflow_jax.models.vlm import Vlm
-from skinflow_jax.parallel import module_shardings
+from skinflow_jax.parallel import constrain_module, module_shardings
 
 
 @jax.tree_util.register_dataclass
@@ -24,18 +26,39 @@ class TrainState:
 def create_state(model: Vlm, optimizer: optax.GradientTransformation, mesh=None) -> TrainState:
     """A fresh state around `model`, laid out by the training rules on `mesh`."""
 
-    def build(model):
-        return TrainState(jnp.int32(0), model, optimizer.init(model))
-
-    if mesh is None:
-        return jax.jit(build)(model)
-    shardings = module_shardings(jax.eval_shape(build, model), mesh)
+    # Bound to a device by name, like a restored state: both then run the same compiled program.
+    shardings = SingleDeviceSharding(jax.devices()[0])
+    if mesh is not None:
+        shardings = module_shardings(abstract_state(model, optimizer), mesh)
+    build = functools.partial(_build, optimizer=optimizer)
     return jax.jit(build, out_shardings=shardings)(model)
+
+
+def abstract_state(model: Vlm, optimizer: optax.GradientTransformation, mesh=None) -> TrainState:
+    """What `create_state` gives, as ShapeDtypeStructs: what a checkpoint is restored into."""
+    state = jax.eval_shape(functools.partial(_build, optimizer=optimizer), model)
+    if mesh is None:
+        return state
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        state,
+        module_shardings(state, mesh),
+    )
+
+
+def _build(model: Vlm, optimizer: optax.GradientTransformation) -> TrainState:
+    return TrainState(jnp.int32(0), model, optimizer.init(model))
 
 
 def apply_gradients(
     state: TrainState, gradients: Vlm, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """One optimizer step."""
+    """One optimizer step.
+
+    The new state is laid out like the old one: left to the compiler, it may come out otherwise,
+    and every program would be compiled again for it.
+    """
+    gradients = constrain_module(gradients)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.model)
-    return TrainState(state.step + 1, optax.apply_updates(state.model, updates), opt_state)
+    model = optax.apply_updates(state.model, updates)
+    return constrain_module(TrainState(state.step + 1, model, opt_state))

@@ -1,0 +1,58 @@
+"""Answers about single images: the model's own greedy answer, shown to people."""
+
+import numpy as np
+import pytest
+from random_model import SHALLOW, spread_model
+
+from skinflow_jax.evaluation.generate import answer, describe
+
+
+class Words:
+    """A tokenizer that spells each id as a number; its prompt has one image."""
+
+    def render_chat(self, messages, *, add_generation_prompt):
+        return messages[0]["content"][-1]["text"]
+
+    def encode(self, text):
+        return [SHALLOW.vision_start_token_id, SHALLOW.image_token_id, 10 + len(text)]
+
+    def decode(self, ids):
+        return " ".join(map(str, ids))
+
+
+def test_an_answer_depends_on_the_image_and_the_task_and_is_repeatable():
+    model = spread_model(SHALLOW)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (60, 90, 3), dtype=np.uint8) for _ in range(2)]
+    budget = {"min_pixels": 56 * 56, "max_pixels": 84 * 84, "max_tokens": 5}
+
+    def ask(image, task):
+        return answer(model, Words(), image, task, **budget)
+
+    first = ask(images[0], "caption")
+    assert first == ask(images[0], "caption") and len(first.split()) <= 5
+    assert first != ask(images[1], "caption")
+    assert first != ask(images[0], "diagnosis")
+
+
+def test_a_caption_is_shown_field_by_field():
+    text = describe("caption", '{"colour": ["red", "brown"], "lesion_type": "papule"}')
+    lines = text.splitlines()
+    assert lines[0] == "caption"
+    assert lines[1].split() == ["colour", "red,", "brown"] and lines[2].endswith("papule")
+    assert lines[1].index("red") == lines[2].index("papule")
+
+
+def test_diagnoses_are_numbered_with_their_class():
+    lines = describe("diagnosis", '{"diagnoses": ["melanoma", "gremlin pox"]}').splitlines()
+    assert lines[1] == "  1. melanoma  (malignant)"
+    assert lines[2] == "  2. gremlin pox  (not in the ontology)"
+
+
+@pytest.mark.parametrize("text", ["", "I see " + "a red spot and " * 30])
+@pytest.mark.parametrize("task", ["caption", "diagnosis"])
+def test_an_answer_out_of_form_is_shown_as_it_is_in_80_columns(task, text):
+    shown = describe(task, text)
+    assert shown.startswith(f"{task}: not well-formed (not one JSON object")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert all(word in shown for word in text.split()) and (text or "(empty)" in shown)

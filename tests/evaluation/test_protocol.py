@@ -1,0 +1,69 @@
+"""The protocol: how one answer is judged, and what is written down."""
+
+import json
+
+import numpy as np
+import pytest
+
+from skinflow_jax.data.pipeline import Example
+from skinflow_jax.evaluation.protocol import judge, write_predictions
+
+CAPTION = {"colour": "red", "shape": "round"}
+
+
+def example(task, caption=None, diagnosis="melanoma"):
+    return Example("case-1", task, caption or {}, diagnosis, {}, np.zeros((1, 1, 3), np.uint8))
+
+
+def diagnoses(*names):
+    return json.dumps({"diagnoses": list(names)})
+
+
+@pytest.mark.parametrize(
+    ("names", "rank", "safety_critical"),
+    [
+        (("melanoma", "psoriasis"), 1, False),
+        (("Melanoma.",), 1, False),
+        (("psoriasis", "melanoma"), 2, True),
+        (("psoriasis", "psoriasis", "melanoma"), 2, True),
+        (("basal cell carcinoma",), None, False),
+        (("psoriasis",), None, True),
+    ],
+)
+def test_a_diagnosis_is_judged_by_its_first_accepted_rank(names, rank, safety_critical):
+    judged = judge(diagnoses(*names), example("diagnosis"))
+    assert (judged.valid, judged.rank, judged.safety_critical) == (True, rank, safety_critical)
+    assert judged.first is not None and judged.case_id == "case-1"
+
+
+@pytest.mark.parametrize("text", ["", "melanoma", "{", '{"diagnoses": []}', '["melanoma"]'])
+def test_an_answer_out_of_form_counts_as_wrong_and_not_as_safety_critical(text):
+    judged = judge(text, example("diagnosis"))
+    assert (judged.valid, judged.rank, judged.first) == (False, None, None)
+    assert not judged.safety_critical and judged.text == text
+
+
+def test_a_caption_is_judged_field_by_field_and_zero_out_of_form():
+    def reward(text):
+        judged = judge(text, example("caption", CAPTION))
+        return judged.caption_reward, judged.valid
+
+    assert reward(json.dumps(CAPTION)) == (1.0, True)
+    half, valid = reward('{"colour": "red"}')
+    assert 0 < half < 1 and valid
+    assert reward("red and round") == (0.0, False)
+
+
+def test_a_caption_that_nothing_is_known_of_is_not_scored():
+    judged = judge(json.dumps(CAPTION), example("caption"))
+    assert judged.caption_reward is None and judged.valid
+
+
+def test_predictions_are_written_one_json_object_a_line(tmp_path):
+    texts = [diagnoses("melanoma"), "naïve\nanswer"]
+    path = tmp_path / "new" / "predictions.jsonl"
+    write_predictions([judge(text, example("diagnosis")) for text in texts], path)
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in rows] == texts
+    assert [row["rank"] for row in rows] == [1, None]
+    assert all(row["reference"] == "melanoma" for row in rows)

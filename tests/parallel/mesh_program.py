@@ -1,0 +1,187 @@
+"""The training program on one device and on meshes of eight, for test_meshes.py to compare.
+
+Run as `python mesh_program.py OUT` in a process of its own with eight CPU devices and tests/ on
+its path; it writes OUT/arrays.npz, OUT/layouts.json and the compiled samplers. One process does
+all meshes: most of the time is start-up and compiling.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from random_model import SHALLOW, random_inputs, spread_model
+
+from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.checkpoints.hf_import import load_pretrained
+from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.models.vlm import DEFAULT_COMPUTE
+from skinflow_jax.parallel import MeshConfig, make_mesh, place_batch, place_module, use_mesh
+from skinflow_jax.rl.learner import GrpoConfig, policy_update
+from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.rl.sampler import sample
+from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
+from skinflow_jax.training.state import TrainState, apply_gradients, create_state
+from skinflow_jax.training.supervised import supervised_update
+
+# Name: mesh (None for one device), micro-batches, algorithms. Each update takes long to compile.
+RUNS = {
+    "one": (None, 1, ("grpo", "dapo", "sft")),
+    "one_micro_4": (None, 4, ("dapo",)),
+    "data_8": (MeshConfig(data=8), 1, ("grpo", "sft")),
+    "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
+    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "sft")),
+}
+# Four key heads, so that tensor=4 splits them; many end tokens, so that lengths are uneven.
+CONFIG = dataclasses.replace(
+    SHALLOW,
+    text=dataclasses.replace(SHALLOW.text, num_heads=8, num_kv_heads=4, mrope_section=(2, 3, 3)),
+    eos_token_ids=tuple(range(0, 1024, 8)),
+)
+GRIDS = [(4, 4), (6, 10), (2, 6), (8, 8), (10, 2), (4, 8), (6, 6), (12, 4)]
+GROUP, LENGTH, TEMPERATURE = 2, 6, 0.9
+# A momentum of zero leaves the gradient itself in the optimizer's state.
+SGD = optax.sgd(0.1, momentum=0.0)
+ADAMW = make_optimizer(OptimizerConfig(learning_rate=1e-2, warmup_steps=1, weight_decay=0.1), 9)
+
+
+def grpo_config(loss_type):
+    return GrpoConfig(
+        group_size=GROUP,
+        max_tokens=LENGTH,
+        temperature=TEMPERATURE,
+        rewards=("caption",),
+        loss=PolicyLossConfig(loss_type=loss_type, kl_coef=0.3),
+    )
+
+
+def inputs_and_targets():
+    inputs = random_inputs([[grid] for grid in GRIDS], CONFIG, length=32, windows=4)
+    rng = np.random.default_rng(4)
+    targets = rng.integers(10, 1000, (len(GRIDS), LENGTH)).astype(np.int32)
+    mask = np.arange(LENGTH) < rng.integers(1, LENGTH + 1, len(GRIDS))[:, None]
+    rewards = rng.uniform(size=(len(GRIDS), GROUP, 1)).astype(np.float32)
+    return inputs, (inputs, targets, mask), rewards
+
+
+def draw(model, inputs, mesh):
+    """(rollout, compiled text of the sampler)."""
+    lowered = sample.lower(
+        place_module(model, mesh),
+        place_batch(inputs, mesh),
+        jax.random.key(3),
+        place_batch(np.arange(len(GRIDS)), mesh),
+        TEMPERATURE,
+        group_size=GROUP,
+        max_tokens=LENGTH,
+    )
+    compiled = lowered.compile()
+    rollout = compiled(
+        place_module(model, mesh),
+        place_batch(inputs, mesh),
+        jax.random.key(3),
+        place_batch(np.arange(len(GRIDS)), mesh),
+        TEMPERATURE,
+    )
+    return rollout, compiled.as_text()
+
+
+def updates(mesh, micro_batches, model, reference, rollout, algorithms):
+    """(name, new state, metrics) of each algorithm, from the same rollout and rewards."""
+    inputs, supervised, rewards = inputs_and_targets()
+    static = {"optimizer": SGD, "compute": DEFAULT_COMPUTE, "micro_batches": micro_batches}
+    reference = place_module(reference, mesh)
+    for name in algorithms:
+        state = create_state(copy(model), SGD, mesh)
+        if name == "sft":
+            yield name, *supervised_update(state, place_batch(supervised, mesh), **static)
+        else:
+            batch = place_batch((inputs, rollout, rewards), mesh)
+            state, metrics, advantages = policy_update(
+                state, reference, *batch, config=grpo_config(name), **static
+            )
+            yield name, state, metrics | {"advantages": advantages}
+
+
+def copy(model):
+    return jax.tree.map(jnp.copy, model)
+
+
+def adamw_steps(model, mesh):
+    """Two steps with gradients that are the same everywhere."""
+    rng = np.random.default_rng(8)
+    gradients = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), model)
+    state = create_state(copy(model), ADAMW, mesh)
+    step = jax.jit(lambda state, gradients: apply_gradients(state, gradients, ADAMW))
+    return step(step(state, gradients), gradients)
+
+
+def layout(tree):
+    """Shape, logical axes and shape of the part on one device, of each parameter."""
+    leaves = jax.tree_util.tree_leaves_with_path(
+        tree, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
+    )
+    return {
+        jax.tree_util.keystr(path): {
+            "axes": list(leaf.axes),
+            "shape": list(leaf.shape),
+            "part": list(leaf.get_value().sharding.shard_shape(leaf.shape)),
+        }
+        for path, leaf in leaves
+    }
+
+
+def main(out: Path) -> None:
+    began = time.perf_counter()
+    arrays, layouts = {}, {}
+    model, reference = spread_model(CONFIG), spread_model(CONFIG, seed=1)
+    inputs, *_ = inputs_and_targets()
+    rollout = None
+
+    def record(run, kind, tree):
+        for path, x in jax.tree_util.tree_leaves_with_path(tree):
+            arrays[f"{run}:{kind}:{jax.tree_util.keystr(path)}"] = np.asarray(x)
+
+    record("one", "before", model)
+    save_pretrained(model, out / "exported")
+    with RunCheckpoints(out / "run") as checkpoints:
+        checkpoints.save(1, TrainState(jnp.int32(1), model, ()), None, facts={})
+    for run, (mesh_config, micro_batches, algorithms) in RUNS.items():
+        mesh = None if mesh_config is None else make_mesh(mesh_config)
+        with use_mesh(mesh):
+            if micro_batches == 1:
+                drawn, text = draw(model, inputs, mesh)
+                record(run, "rollout", vars(drawn))
+                record(run, "adamw", adamw_steps(model, mesh).model)
+                if rollout is None:
+                    rollout = jax.tree.map(np.asarray, drawn)
+                (out / f"{run}.hlo").write_text(text)
+                print(f"{run} sample: {time.perf_counter() - began:.0f} s", flush=True)
+            state = create_state(copy(model), SGD, mesh)
+            layouts[run] = {"created": layout(state.model)}
+            for name, loaded in (
+                ("imported", load_pretrained(out / "exported", mesh=mesh)),
+                ("restored", load_model(out / "run", mesh=mesh)),
+            ):
+                record(run, name, loaded)
+                layouts[run][name] = layout(loaded)
+            for name, state, metrics in updates(
+                mesh, micro_batches, model, reference, rollout, algorithms
+            ):
+                print(f"{run} {name}: {time.perf_counter() - began:.0f} s", flush=True)
+                record(run, f"{name}/metrics", metrics)
+                record(run, f"{name}/gradients", state.opt_state[0].trace)
+                record(run, f"{name}/parameters", state.model)
+                layouts[run][name] = layout(state.model)
+    np.savez(out / "arrays.npz", **arrays)
+    (out / "layouts.json").write_text(json.dumps(layouts))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,187 @@
+"""A GRPO step: what is sampled, scored and learned belongs together, and compiles once."""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from random_model import SHALLOW, random_inputs, spread_model
+
+from skinflow_jax.data.pipeline import Batch, Example
+from skinflow_jax.errors import ConfigError
+from skinflow_jax.models.vlm import DEFAULT_COMPUTE
+from skinflow_jax.rl.learner import GrpoConfig, GrpoLearner, completion_metrics, policy_update
+from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.rl.rewards import REWARDS
+from skinflow_jax.rl.sampler import Rollout, sample
+from skinflow_jax.training.sinks import RunWriter
+from skinflow_jax.training.state import create_state
+
+PROMPTS, GROUP, LENGTH = 4, 4, 4
+OPTIMIZER = optax.adam(1e-2)
+CONFIG = GrpoConfig(group_size=GROUP, max_tokens=LENGTH, rewards=("caption",))
+
+
+class Numbers:
+    """Decodes ids to their numbers, so that a reward can read them."""
+
+    def decode(self, ids):
+        return " ".join(map(str, ids))
+
+
+def example(number):
+    image = np.full((28, 28, 3), number, np.uint8)
+    return Example(f"case-{number}", "caption", {}, "acne", {}, image)
+
+
+def batch_of(cases, grids=None, seed=0):
+    """Case i has an image and prompt of its own, whatever batch it is in."""
+    grids = grids or {}
+    rows = [
+        random_inputs([[grids.get(c, (4, 4))]], SHALLOW, seed=100 * seed + c, length=32, windows=2)
+        for c in cases
+    ]
+    inputs = jax.tree.map(lambda *xs: np.concatenate(xs), *rows)
+    return Batch(inputs, None, None, [example(c) for c in cases], len(cases))
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """(learner, state) for a reward (ids of the completion, number of the case) → float."""
+
+    def make(reward, steepness=1.0):
+        def read(text, example):
+            ids = [int(word) for word in text.split()]
+            return reward(ids, int(example.case_id.removeprefix("case-")))
+
+        monkeypatch.setitem(REWARDS, "caption", read)
+        learner = GrpoLearner(OPTIMIZER, Numbers(), CONFIG, seed=3, compute=DEFAULT_COMPUTE)
+        model = spread_model(SHALLOW)
+        model.decoder.head[...] *= steepness
+        return learner, create_state(model, OPTIMIZER)
+
+    return make
+
+
+def share_of_low_ids(ids, case):
+    return sum(i < 512 for i in ids) / max(len(ids), 1)
+
+
+def test_steps_with_other_prompts_and_images_of_one_bucket_compile_nothing_new(run):
+    learner, state = run(share_of_low_ids)
+    sizes = []
+    grids = [(4, 4), (6, 10), (2, 6), (8, 8)] * 2
+    for step in range(4):
+        cases = [step, step + 4, 2 * step, 7]
+        batch = batch_of(cases, dict(zip(cases, grids[step : step + 4], strict=True)))
+        state = learner.step(state, batch, step).state
+        sizes.append((sample._cache_size(), policy_update._cache_size()))
+    assert len(set(sizes)) == 1, sizes
+    assert int(state.step) == 4
+
+
+def test_a_reward_that_prefers_some_tokens_is_learned_within_a_few_steps(run):
+    learner, state = run(share_of_low_ids)
+    rewards = []
+    for step in range(20):
+        result = learner.step(state, batch_of(range(PROMPTS), seed=step), step)
+        state = result.state
+        rewards.append(float(result.metrics["reward"]))
+    assert 0.2 < rewards[0] < 0.8
+    assert np.mean(rewards[-3:]) > 0.9, rewards
+
+
+def test_each_row_of_the_rollouts_file_belongs_to_its_own_case(run, tmp_path):
+    """With steep logits a completion depends on the prompt alone: it must move with its case."""
+    completions = {}
+    for place, cases in enumerate(([0, 1, 2, 3], [2, 0, 3, 1])):
+        learner, state = run(lambda ids, case: ids[0] + case / 8, steepness=1e3)
+        result = learner.step(state, batch_of(cases), 0)
+        with RunWriter(tmp_path / str(place)) as writer:
+            writer.rollouts(1, result.rollouts)
+        lines = (tmp_path / str(place) / "rollouts.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        expected = [f"case-{case}" for case in cases for _ in range(GROUP)]
+        assert [row["case_id"] for row in rows] == expected
+        np.testing.assert_array_equal(result.images[:, 0, 0, 0], cases)
+        for row in rows:
+            case = int(re.findall(r"\d+", row["case_id"])[0])
+            first = int(row["completion"].split()[0])
+            assert row["rewards"]["caption"] == first + case / 8
+        completions[place] = {row["case_id"]: row["completion"] for row in rows}
+    assert completions[0] == completions[1]
+    assert len(set(completions[0].values())) == PROMPTS
+
+
+def test_advantages_of_the_rows_are_those_of_their_groups_rewards(run):
+    learner, state = run(share_of_low_ids)
+    rows = learner.step(state, batch_of(range(PROMPTS)), 0).rollouts
+    rewards = np.array([row["rewards"]["caption"] for row in rows]).reshape(PROMPTS, GROUP)
+    found = np.array([row["advantage"] for row in rows]).reshape(PROMPTS, GROUP)
+    deviation = rewards - rewards.mean(axis=1, keepdims=True)
+    expected = deviation / (rewards.std(axis=1, ddof=1, keepdims=True) + 1e-4)
+    assert np.abs(expected).max() > 0.5
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_groups_of_equal_rewards_are_counted_and_teach_nothing(run):
+    learner, state = run(lambda ids, case: 0.5)
+    before = jax.tree.map(np.array, state.model)
+    result = learner.step(state, batch_of(range(PROMPTS)), 0)
+    assert result.metrics["frac_reward_zero_std"] == 1
+    assert result.metrics["loss"] == result.metrics["grad_norm"] == 0
+    for new, old in zip(jax.tree.leaves(result.state.model), jax.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+    learner, state = run(lambda ids, case: 0.5 if case == 1 else float(np.sum(ids)))
+    metrics = learner.step(state, batch_of(range(PROMPTS)), 0).metrics
+    assert metrics["frac_reward_zero_std"] == 1 / PROMPTS
+    assert metrics["grad_norm"] > 0
+
+
+def test_completion_metrics_are_those_of_numpy():
+    lengths = np.array([[3, 7], [1, 5], [7, 7]])
+    ended = np.array([[True, False], [True, True], [False, True]])
+    mask = np.arange(7) < lengths[..., None]
+    zeros = np.zeros(mask.shape)
+    found = completion_metrics(Rollout(zeros, jnp.array(mask), zeros, jnp.array(ended)))
+    closed = lengths[ended]
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(
+        {
+            "completions/mean_length": lengths.mean(),
+            "completions/min_length": 1,
+            "completions/max_length": 7,
+            "completions/clipped_ratio": 2 / 6,
+            "completions/mean_terminated_length": closed.mean(),
+            "completions/min_terminated_length": closed.min(),
+            "completions/max_terminated_length": closed.max(),
+            "num_tokens": lengths.sum(),
+        }
+    )
+    none = completion_metrics(Rollout(zeros, jnp.array(mask), zeros, jnp.zeros((3, 2), bool)))
+    assert none["completions/clipped_ratio"] == 1
+    for statistic in ("mean", "min", "max"):
+        assert none[f"completions/{statistic}_terminated_length"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_size": 1}, "rl.group_size=1: an advantage compares at least 2"),
+        ({"temperature": 0.0}, "rl.temperature=0.0 must be positive"),
+        ({"rewards": ("beauty",)}, "choose from caption, diagnosis"),
+        ({"rewards": ()}, "choose from caption, diagnosis"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        GrpoConfig(**options)
+
+
+def test_a_kl_penalty_and_a_reference_go_together():
+    config = GrpoConfig(loss=PolicyLossConfig(kl_coef=0.1))
+    with pytest.raises(ConfigError, match="kl_coef > 0 and a reference model go together"):
+        GrpoLearner(OPTIMIZER, Numbers(), config, seed=0, compute=DEFAULT_COMPUTE)

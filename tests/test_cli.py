@@ -1,0 +1,474 @@
+"""The command line as a user meets it: exit codes, one line on stderr, what each command leaves."""
+
+import dataclasses
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from random_model import SHALLOW
+
+import skinflow_jax.experiment as experiment
+from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.cli import main
+from skinflow_jax.config import load_config
+from skinflow_jax.models.config import SIZES
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SFT = f"--config={CONFIGS / 'debug_sft.py'}"
+TINY = [
+    "--config.data.count=24",
+    "--config.batch_size=4",
+    "--config.loop.steps=2",
+    "--config.evaluation.count=8",
+    "--config.evaluation.batch_size=8",
+]
+COMMANDS = ["demo", "data build", "train", "evaluate", "generate", "import-hf", "export-hf"]
+
+
+@pytest.fixture
+def fails(capsys):
+    """Runs a command that must fail with a code and one line on stderr; returns the line."""
+
+    def run(*arguments, code):
+        capsys.readouterr()
+        assert main([str(a) for a in arguments]) == code
+        error = capsys.readouterr().err
+        assert error.startswith("skinflow: ") and error.count("\n") == 1, error
+        assert "Traceback" not in error
+        return error.removeprefix("skinflow: ").strip()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def hf_folder(tmp_path_factory):
+    """A tiny untrained model as a Hugging Face folder, its images at most 112 x 112 pixels."""
+    folder = tmp_path_factory.mktemp("hf")
+    config = load_config(CONFIGS / "debug_sft.py", {"data.count": "24"})
+    policy = experiment.fresh_policy(config, folder / "tokenizer")
+    save_pretrained(
+        policy.model,
+        folder / "model",
+        tokenizer=policy.tokenizer,
+        min_pixels=config.data.min_pixels,
+        max_pixels=config.data.max_pixels,
+    )
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def imported(hf_folder, tmp_path_factory):
+    """The workdir that `import-hf` makes of it."""
+    workdir = tmp_path_factory.mktemp("imported") / "run"
+    assert main(["import-hf", f"--model={hf_folder}", f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "lesion.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_there_and_fits_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        main([*command.split(), "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "not a medical device" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_help_names_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(command.split()[0] in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("", "give a command: demo, data, train"),
+        ("trian", "unknown command trian: did you mean train?"),
+        ("xyzzy", "unknown command xyzzy: choose one of demo"),
+        ("data", "build"),
+        ("data bild", "invalid choice: 'bild'"),
+        ("--verison", "unknown argument --verison: did you mean --version?"),
+        ("train --work=x", "unknown argument --work=x"),
+        ("train --workdri=x", "did you mean --workdir=x?"),
+        ("train", "--workdir"),
+        ("train configs/debug_sft.py --workdir=x", "did you mean --config=configs/debug_sft.py?"),
+        ("train --workdir=x --config.rl.group_size 16", "write --config.rl.group_size=VALUE"),
+        ("train --workdir=x --config rl.group_size=16", "write --config.rl.group_size=16"),
+        ("train --workdir=x --config=none.py", "none.py is not a file"),
+        ("train --workdir=x --config.rl.group_siez=16", "did you mean rl.group_size?"),
+        ("train --workdir=x --config.data.source=pad_ufes_20", "data.data_root"),
+        ("generate --checkpoint=x --image=y --max-tokens=0", "not a whole number above 0"),
+        ("generate --checkpoint=x --image=y --max-tokens=ten", "not a whole number above 0"),
+        ("generate --checkpoint=x --image=y --config.seed=1", "takes no config"),
+        ("demo --seed=x", "invalid int value"),
+        ("demo --source=imagenet", "imagenet"),
+        ("demo --source=pad_ufes_20", "--data-root"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_helpful_line_and_code_2(line, answer, fails):
+    assert answer in fails(*line.split(), code=2)
+
+
+def test_a_missing_option_of_a_misspelt_one_is_not_what_is_complained_of(fails):
+    line = fails("evaluate", "--checkpont=runs/x", code=2)
+    assert "did you mean --checkpoint=runs/x?" in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "generate --checkpoint={0}/none --image={1}",
+        "evaluate --checkpoint={0}/none",
+        "export-hf --checkpoint={0}/none --out={0}/out",
+        "import-hf --model={0}/none --workdir={0}/out",
+        f"train {SFT} --config.model.init_from={{0}}/none --workdir={{0}}/out",
+    ],
+)
+def test_a_missing_model_is_named_with_what_to_give(line, tmp_path, image, fails):
+    problem = fails(*line.format(tmp_path, image).split(), code=1)
+    assert f"{tmp_path}/none does not exist" in problem and "Hugging Face model folder" in problem
+    assert not (tmp_path / "out").exists(), "nothing is begun that cannot be finished"
+
+
+def test_a_folder_without_a_model_and_a_file_are_told_apart(tmp_path, image, fails):
+    assert "neither checkpoints/ nor config.json" in fails(
+        "generate", f"--checkpoint={tmp_path}", f"--image={image}", code=1
+    )
+    assert "is not a folder" in fails(
+        "generate", f"--checkpoint={image}", f"--image={image}", code=1
+    )
+
+
+def test_a_later_stage_names_the_command_to_run_first(tmp_path, fails, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = CONFIGS / "debug_stage1.py"
+    problem = fails("train", f"--config={config}", "--workdir=w", code=1)
+    first = f"skinflow train --config={CONFIGS / 'debug_sft.py'} --workdir=runs/debug_sft"
+    assert "model.init_from=runs/debug_sft does not exist" in problem and first in problem
+
+
+@pytest.mark.parametrize("content", ["missing", "text", "truncated", "empty"])
+def test_generate_fails_on_its_one_bad_image_before_it_loads_the_model(
+    content, tmp_path, image, fails
+):
+    bad = tmp_path / "bad.jpg"
+    if content == "text":
+        bad.write_text("no image at all")
+    elif content == "truncated":
+        Image.open(image).save(bad)
+        bad.write_bytes(bad.read_bytes()[:5000])
+    elif content == "empty":
+        bad.touch()
+    problem = fails(
+        *("generate", f"--checkpoint={tmp_path}/none", f"--image={image}", f"--image={bad}"), code=1
+    )
+    assert problem.startswith(f"{bad}: ")
+
+
+def test_generate_names_the_image_that_is_too_long(hf_folder, tmp_path, fails):
+    path = tmp_path / "ribbon.png"
+    Image.new("RGB", (900, 3)).save(path)
+    problem = fails("generate", f"--checkpoint={hf_folder}", f"--image={path}", code=1)
+    assert problem.startswith(f"{path}: ") and "crop it" in problem
+
+
+def test_a_chat_template_without_a_place_for_the_image_is_refused(
+    hf_folder, tmp_path, image, fails
+):
+    folder = shutil.copytree(hf_folder, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'][1]['text'] }}")
+    problem = fails("generate", f"--checkpoint={folder}", f"--image={image}", code=1)
+    assert "0 image placeholders for 1 images" in problem
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "answer"),
+    [
+        ("config.json", {"model_type": "llama"}, "only 'qwen2_5_vl' can be imported"),
+        ("config.json", {"intermediate_size": 256}, "config.json asks for"),
+        ("config.json", {"num_hidden_layers": 4}, "tensors missing"),
+        ("preprocessor_config.json", {"max_pixels": "many"}, "min_pixels and max_pixels"),
+    ],
+)
+def test_a_hugging_face_folder_that_does_not_fit_is_named(
+    file, change, answer, hf_folder, tmp_path, fails
+):
+    folder = shutil.copytree(hf_folder, tmp_path / "model")
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    problem = fails("import-hf", f"--model={folder}", f"--workdir={tmp_path}/run", code=1)
+    assert answer in problem
+
+
+class SeenImages:
+    """Stands for the sampler: records the prompts and answers nothing."""
+
+    def __init__(self, monkeypatch):
+        self.tokens = []
+        monkeypatch.setattr("skinflow_jax.evaluation.generate.sample", self)
+
+    def __call__(self, model, inputs, *_, **__):
+        self.tokens.append(int((np.asarray(inputs.input_ids) == model.config.image_token_id).sum()))
+        nothing = np.zeros((1, 1, 1), int)
+        return type("Rollout", (), {"tokens": nothing, "mask": nothing.astype(bool)})
+
+
+@pytest.mark.parametrize("kind", ["hf_folder", "imported"])
+def test_generate_resizes_as_training_did(kind, request, image, monkeypatch, capsys):
+    seen = SeenImages(monkeypatch)
+    checkpoint = request.getfixturevalue(kind)
+    assert main(["generate", f"--checkpoint={checkpoint}", f"--image={image}"]) == 0
+    # 300 x 400 in at most 112 x 112 pixels is 84 x 112: 3 x 4 tokens.
+    assert seen.tokens == [12, 12]
+    assert "not a medical device" in capsys.readouterr().out
+
+
+def test_generate_takes_another_budget_on_request(hf_folder, image, monkeypatch):
+    seen = SeenImages(monkeypatch)
+    options = [f"--checkpoint={hf_folder}", f"--image={image}", f"--max-pixels={224 * 224}"]
+    assert main(["generate", *options]) == 0
+    assert seen.tokens == [6 * 9, 6 * 9]
+
+
+def test_generate_asks_for_a_budget_that_no_file_states(
+    hf_folder, tmp_path, image, monkeypatch, fails
+):
+    seen = SeenImages(monkeypatch)
+    folder = shutil.copytree(hf_folder, tmp_path / "model")
+    (folder / "preprocessor_config.json").unlink()
+    options = [f"--checkpoint={folder}", f"--image={image}"]
+    assert "add --max-pixels" in fails("generate", *options, code=1)
+    assert main(["generate", *options, "--max-pixels=12544"]) == 0
+    assert seen.tokens == [12, 12]
+
+
+def test_generate_reads_the_budget_that_transformers_5_writes(
+    hf_folder, tmp_path, image, monkeypatch
+):
+    seen = SeenImages(monkeypatch)
+    folder = shutil.copytree(hf_folder, tmp_path / "model")
+    size = {"size": {"shortest_edge": 3136, "longest_edge": 12544}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(size))
+    assert main(["generate", f"--checkpoint={folder}", f"--image={image}"]) == 0
+    assert seen.tokens == [12, 12]
+
+
+def test_import_and_export_return_the_weights_and_the_budget(imported, hf_folder, tmp_path, fails):
+    out = tmp_path / "out"
+    assert main(["export-hf", f"--checkpoint={imported}", f"--out={out}"]) == 0
+    for name in ("model-00001-of-00001.safetensors", "preprocessor_config.json", "tokenizer.json"):
+        assert (out / name).read_bytes() == (hf_folder / name).read_bytes(), name
+    again = fails("export-hf", f"--checkpoint={imported}", f"--out={out}", code=1)
+    assert "exists and is not empty" in again
+    taken = fails("import-hf", f"--model={hf_folder}", f"--workdir={imported}", code=1)
+    assert "holds a run already" in taken
+
+
+def test_evaluate_asks_what_an_imported_model_is_to_be_judged_on(imported, hf_folder, fails):
+    for checkpoint in (imported, hf_folder):
+        assert "add --config=FILE" in fails("evaluate", f"--checkpoint={checkpoint}", code=2)
+    assert "add --out" in fails("evaluate", f"--checkpoint={hf_folder}", SFT, code=2)
+
+
+def test_training_does_not_overwrite_a_run(imported, fails):
+    problem = fails("train", SFT, f"--workdir={imported}", code=1)
+    assert "holds a run already: add --resume or choose another workdir" in problem
+
+
+def test_a_workdir_that_cannot_be_made_is_named(image, fails):
+    problem = fails("train", SFT, *TINY, f"--workdir={image}/run", code=1)
+    assert str(image) in problem and "Not a directory" in problem
+
+
+def test_a_full_disk_is_one_line(tmp_path, fails, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
+
+    monkeypatch.setattr(experiment, "build_records", full)
+    problem = fails("data", "build", SFT, f"--out={tmp_path}", code=1)
+    assert problem == f"{tmp_path}/x: No space left on device"
+
+
+def test_running_out_of_memory_says_which_knobs_help(tmp_path, fails, monkeypatch):
+    def exhausted(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 1 GiB")
+
+    monkeypatch.setattr(experiment, "train", exhausted)
+    assert "lower batch_size" in fails("train", SFT, f"--workdir={tmp_path}/w", code=1)
+
+
+def test_a_defect_of_ours_keeps_its_traceback(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(experiment, "train", broken)
+    with pytest.raises(RuntimeError, match="a defect"):
+        main(["train", SFT, f"--workdir={tmp_path}/w"])
+
+
+def test_data_build_writes_records_once_and_says_what_they_are(tmp_path, capsys):
+    build = ["data", "build", SFT, "--config.data.count=5", f"--out={tmp_path}"]
+    assert main(build) == 0
+    assert "procedural: 5 cases in 1 shards" in capsys.readouterr().out
+    folder = tmp_path / "procedural-warmup-5"
+    before = (folder / "manifest.json").stat().st_mtime_ns
+    assert main(build) == 0
+    assert (folder / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_records_of_other_data_are_not_taken_for_these(tmp_path, fails):
+    build = ["data", "build", SFT, "--config.data.count=5", f"--out={tmp_path}"]
+    assert main(build) == 0
+    problem = fails(*build, "--config.data.max_pixels=3136", code=1)
+    assert "max_pixels=12544" in problem and "max_pixels=3136" in problem
+
+
+@pytest.fixture
+def pad_copy(test_data, tmp_path):
+    """PAD-UFES-20 in a folder of its own, images linked, free to be damaged."""
+    root = tmp_path / "pad"
+    (root / "images").mkdir(parents=True)
+    original = test_data / "data" / "pad_ufes_20"
+    shutil.copyfile(original / "metadata.csv", root / "metadata.csv")
+    for path in (original / "images").iterdir():
+        (root / "images" / path.name).symlink_to(path)
+    return root
+
+
+PAD = [
+    SFT,
+    "--config.data.source=pad_ufes_20",
+    "--config.data.options={}",
+    "--config.data.windows=4",
+]
+
+
+def damage(root: Path, names: list[str]) -> None:
+    """Cut the first image short and remove the second."""
+    cut, gone = (root / "images" / f"{name}.jpg" for name in names)
+    data = cut.read_bytes()
+    cut.unlink()
+    cut.write_bytes(data[: len(data) // 2])
+    gone.unlink()
+
+
+def first_cases(root: Path, count: int) -> list[str]:
+    data = load_config(CONFIGS / "debug_sft.py").data
+    source = experiment.make_source(
+        "pad_ufes_20", split=data.split, seed=data.seed, data_root=root, count=count
+    )
+    return [source.case(i).case_id for i in range(count)]
+
+
+def test_building_skips_counts_and_lists_bad_images(pad_copy, tmp_path, capsys):
+    cut, gone = names = first_cases(pad_copy, 6)[1:3]
+    damage(pad_copy, names)
+    root = f"--config.data.data_root={pad_copy}"
+    options = [*PAD, root, "--config.data.count=6", f"--out={tmp_path}/records"]
+    assert main(["data", "build", *options]) == 0
+    out = capsys.readouterr().out
+    assert out.count("4 cases") == 1 and "2 skipped" in out
+    assert f"skipped {cut}: " in out and "cannot be read as an image" in out
+    assert f"skipped {gone}: " in out and "add the file or remove the row" in out
+
+
+def test_building_fails_when_no_image_is_left(pad_copy, tmp_path, fails):
+    damage(pad_copy, first_cases(pad_copy, 2))
+    root = f"--config.data.data_root={pad_copy}"
+    options = [*PAD, root, "--config.data.count=2", f"--out={tmp_path}/records"]
+    problem = fails("data", "build", *options, code=1)
+    assert "none of the 2 cases is usable; the first: " in problem
+
+
+def test_a_table_without_a_needed_column_and_a_missing_folder_are_named(pad_copy, tmp_path, fails):
+    build = ["data", "build", *PAD, f"--out={tmp_path}/records"]
+    assert "nowhere/metadata.csv" in fails(*build, "--config.data.data_root=nowhere", code=1)
+    table = pad_copy / "metadata.csv"
+    table.write_text(table.read_text().replace("diagnostic", "diagnosis", 1))
+    problem = fails(*build, f"--config.data.data_root={pad_copy}", code=1)
+    assert str(table) in problem and "needs a column 'diagnostic'" in problem
+
+
+def test_fewer_cases_than_asked_for_are_mentioned(pad_copy, tmp_path, capsys):
+    table = pad_copy / "metadata.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:21]))
+    options = [*PAD, f"--config.data.data_root={pad_copy}", "--config.data.count=5000"]
+    assert main(["data", "build", *options, f"--out={tmp_path}"]) == 0
+    assert "pad_ufes_20 warmup: 8 cases, fewer than the 5,000 asked for" in capsys.readouterr().out
+
+
+def metrics_of(workdir: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").open()]
+
+
+@pytest.mark.slow
+def test_a_run_on_real_photographs_from_training_to_an_export(
+    pad_copy, tmp_path, image, capsys, fails, monkeypatch
+):
+    names = first_cases(pad_copy, 24)[1:3]
+    damage(pad_copy, names)
+    workdir, out = tmp_path / "run", tmp_path / "export"
+    train = ["train", *PAD, *TINY, f"--config.data.data_root={pad_copy}", f"--workdir={workdir}"]
+    train += ["--config.data.prompt_lengths=64", "--config.loop.log_every=1"]
+    train += ["--config.evaluation.tasks=diagnosis", "--config.model.size=shallow"]
+    monkeypatch.setitem(SIZES, "shallow", SHALLOW)
+    assert main(train) == 0
+    end = capsys.readouterr().out.split("2/2 steps")[1]
+    assert "22 cases" in end and "2 skipped" in end and all(name in end for name in names)
+    assert metrics_of(workdir) == [1, 2]
+
+    assert "holds a run already" in fails(*train, code=1)
+    longer = [*train, "--resume", "--config.loop.steps=3"]
+    narrow = dataclasses.replace(SHALLOW.text, intermediate_size=128)
+    smaller = dataclasses.replace(SHALLOW, text=narrow)
+    monkeypatch.setitem(SIZES, "smaller", smaller)
+    problem = fails(*longer, "--config.model.size=smaller", code=1)
+    assert "has shape" in problem and "resume with the config" in problem
+    assert main(longer) == 0
+    assert metrics_of(workdir) == [1, 2, 3]
+
+    assert main(["evaluate", f"--checkpoint={workdir}"]) == 0
+    figures = json.loads((workdir / "eval" / "3" / "metrics.json").read_text())
+    assert figures["Top-1"]["n"] == 8, "judged on the run's own config"
+    assert len((workdir / "eval" / "3" / "predictions.jsonl").read_text().splitlines()) == 8
+
+    assert main(["export-hf", f"--checkpoint={workdir}", f"--out={out}"]) == 0
+    stated = json.loads((out / "preprocessor_config.json").read_text())
+    assert stated["max_pixels"] == 112 * 112
+    options = [f"--checkpoint={workdir}", f"--image={image}", "--max-tokens=8"]
+    assert main(["generate", *options]) == 0
+    out = capsys.readouterr().out
+    assert str(image) in out and "caption" in out and "diagnos" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--version"], 0), (["train"], 2), (["evaluate", "--checkpoint=x"], 1)]
+)
+def test_python_m_skinflow_jax_gives_the_same_exit_codes(arguments, code, tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-m", "skinflow_jax", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == code
+    assert ran.stderr.count("\n") == (code > 0) and "Traceback" not in ran.stderr
+    if code == 0:
+        assert ran.stdout.startswith("skinflow 0.")
