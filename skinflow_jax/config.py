@@ -80,7 +80,8 @@ class DataConfig:
     """Which cases, and the static shapes they are packed into.
 
     `windows`: 112-px windows an image may touch; `prompt_lengths`, `completion_length`: tokens.
-    `options` go to the source (procedural: image_size, clutter).
+    `options` go to the source (procedural: image_size, clutter). A task in `cases_of_task` has
+    only so many of the cases.
     """
 
     source: str = "procedural"
@@ -90,6 +91,7 @@ class DataConfig:
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] = TASKS
+    cases_of_task: Mapping[str, int] = field(default_factory=dict)
     min_pixels: int = 56 * 56
     max_pixels: int = 224 * 224
     prompt_lengths: tuple[int, ...] = (128,)

@@ -48,9 +48,13 @@ STAGES = ("warm-up", "Stage I", "Stage II")
 
 @dataclasses.dataclass(frozen=True)
 class DemoSize:
-    """How much of everything. Cases of warm-up, RL and held-out are disjoint."""
+    """How much of everything. Cases of warm-up, RL and held-out are disjoint.
+
+    All warm-up cases have a caption; `warmup_diagnoses` of them show their diagnosis too.
+    """
 
     warmup_cases: int | None
+    warmup_diagnoses: int
     rl_cases: int | None
     heldout_cases: int | None
     warmup_steps: int
@@ -59,8 +63,8 @@ class DemoSize:
 
 
 SIZES = {
-    "procedural": DemoSize(1000, 2000, 300, 300, 150, 150),
-    "pad_ufes_20": DemoSize(None, None, None, 150, 60, 60),
+    "procedural": DemoSize(2000, 250, 4000, 300, 450, 150, 300),
+    "pad_ufes_20": DemoSize(None, 1000, None, None, 150, 60, 60),
 }
 
 
@@ -85,7 +89,12 @@ def demo_configs(
         seed=seed,
         batch_size=32,
         model=ModelChoice(size="tiny"),
-        data=dataclasses.replace(data, split="warmup", count=size.warmup_cases),
+        data=dataclasses.replace(
+            data,
+            split="warmup",
+            count=size.warmup_cases,
+            cases_of_task={"diagnosis": size.warmup_diagnoses},
+        ),
         optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=20, b2=0.99),
         loop=LoopConfig(steps=size.warmup_steps, log_every=10),
         evaluation=evaluation,
@@ -110,28 +119,33 @@ def demo_configs(
 
     return (
         warmup,
-        stage("caption", size.stage1_steps, 3e-4),
+        stage("caption", size.stage1_steps, 1e-4),
         stage("diagnosis", size.stage2_steps, 3e-4),
     )
 
 
 def run_demo(
-    workdir: Path, *, source: str = "procedural", data_root: Path | None = None, seed: int = 0
+    workdir: Path,
+    *,
+    source: str = "procedural",
+    data_root: Path | None = None,
+    seed: int = 0,
+    size: DemoSize | None = None,
 ) -> list[Summary]:
     """Run everything and print the closing table; returns the evaluation after each stage.
 
-    An earlier demo in `workdir` is replaced. Raises ConfigError on an unknown source, InputError
-    on bad data.
+    `size` is that of `SIZES` for the source unless given. An earlier demo in `workdir` is
+    replaced. Raises ConfigError on an unknown source, InputError on bad data.
     """
     began = time.perf_counter()
     console = Console()
-    size = SIZES.get(source, SIZES["pad_ufes_20"])
+    size = size or SIZES.get(source, SIZES["pad_ufes_20"])
     configs = demo_configs(source, data_root, seed, size)
     labels = labels_of(open_source(configs[0].data, "warmup", size.warmup_cases))
     _clear(workdir)
     records_folder = workdir / "records"
     heldout = prepare_records(configs[0].data, "heldout", size.heldout_cases, records_folder)
-    _introduce(console, source, heldout, size)
+    _introduce(console, source, heldout, len(labels), min(len(labels), size.warmup_diagnoses))
 
     summaries, policy = [], None
     names = [stage.lower().replace(" ", "").replace("-", "") for stage in STAGES]
@@ -165,12 +179,15 @@ def _clear(workdir: Path) -> None:
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
-def _introduce(console: Console, source: str, heldout: RecordSet, size: DemoSize) -> None:
+def _introduce(
+    console: Console, source: str, heldout: RecordSet, captions: int, diagnoses: int
+) -> None:
     kind = "synthetic drawings" if source == "procedural" else "real photographs"
     console.print(
-        f"[bold]skinflow demo[/bold] on {source} ({kind}): warm-up by labels, Stage I by caption "
-        f"reward, Stage II by diagnosis reward; judged on {len(heldout)} held-out cases of "
-        f"{len(heldout.manifest.diagnoses)} diseases. Research software, not a medical device."
+        f"[bold]skinflow demo[/bold] on {source} ({kind}), {len(heldout.manifest.diagnoses)} "
+        f"diseases. Warm-up on {captions} labelled captions and {diagnoses} labelled diagnoses, "
+        "then Stage I by caption reward and Stage II by diagnosis reward on other cases; judged "
+        f"on {len(heldout)} held-out ones. Research software, not a medical device."
     )
 
 

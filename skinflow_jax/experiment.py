@@ -204,6 +204,7 @@ def train(
             seed=config.seed,
             buckets=buckets(data),
             targets=config.algorithm == "sft",
+            cases_of_task=data.cases_of_task,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The folder with real images, label tables and Qwen's tokenizer (never part of the project)."""
+    """Real images, label tables and Qwen's tokenizer; never part of the project."""
     folder = os.environ.get("SKINFLOW_TEST_DATA")
     if not folder:
         pytest.skip("SKINFLOW_TEST_DATA is not set: it names the folder with the real test data")

@@ -7,7 +7,7 @@ Qwen2.5-VL reads; the nested form that transformers 5 saves is read too.
 import json
 from pathlib import Path
 
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import TextConfig, VisionConfig, VlmConfig
 
 _VISION = {
@@ -73,11 +73,14 @@ def config_to_hf(config: VlmConfig) -> dict:
 def read_json(path: Path) -> dict:
     """A JSON object from a file. Raises InputError naming the file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: is this a Hugging Face model folder?") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}): fetch the file again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must hold a JSON object: fetch the file again")
+    return found
 
 
 def config_from_hf(folder: Path) -> VlmConfig:
@@ -121,3 +124,5 @@ def config_from_hf(folder: Path) -> VlmConfig:
         raise InputError(
             f"{path} lacks the field {error}: it is not a Qwen2.5-VL config"
         ) from error
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not a usable Qwen2.5-VL config: {error}") from error

@@ -5,7 +5,7 @@ epochs and groups them into global batches, of which each host takes its rows. S
 state is one number, and the stream of examples does not depend on how many hosts share it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,6 +180,7 @@ def make_pipeline(
     seed: int,
     buckets: Buckets,
     targets: bool = True,
+    cases_of_task: Mapping[str, int] | None = None,
     shuffle: bool = True,
     epochs: int | None = None,
     process_index: int = 0,
@@ -201,6 +202,8 @@ def make_pipeline(
       buckets: the smallest that holds the batch is taken; with several processes always the
         largest, because all of them must agree on the shapes.
       targets: whether to make completion_ids and completion_mask.
+      cases_of_task: a task listed here has only so many cases, the first ones: few labels of one
+        kind beside many of another.
       shuffle: False keeps the order of the records.
       epochs: None never ends.
       process_index: which of the processes this is.
@@ -214,14 +217,19 @@ def make_pipeline(
     """
     tasks, rows = tuple(tasks), _host_rows(batch_size, process_index, process_count)
     check_buckets(records, tokenizer, config, tasks, buckets)
-    numbers = grain.MapDataset.range(len(records) * len(tasks))
+    pairs = [
+        case * len(tasks) + place
+        for place, task in enumerate(tasks)
+        for case in range(min(len(records), (cases_of_task or {}).get(task, len(records))))
+    ]
+    numbers = grain.MapDataset.source(np.sort(pairs))
     if shuffle:
         # Grain adds the epoch to the seed: neighbouring seeds would share their orders.
         numbers = numbers.shuffle(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     numbers = numbers.repeat(epochs).batch(batch_size, drop_remainder=True)
     if not len(numbers):
         raise ConfigError(
-            f"batch_size {batch_size} exceeds the {len(records) * len(tasks) * (epochs or 1)} "
+            f"batch_size {batch_size} exceeds the {len(pairs) * (epochs or 1)} "
             "examples there are; lower batch_size or raise epochs"
         )
     make = _BatchMaker(

@@ -122,7 +122,9 @@ class Decoder(nnx.Module):
 
     def embed(self, ids: Int[Array, "..."], dtype) -> Float[Array, "... D"]:
         """Token embeddings."""
-        return jnp.take(self.embedding[...], ids, axis=0).astype(dtype)
+        # Whole rows on each device: split ones would make the gradient replicate activations.
+        table = constrain(self.embedding[...], "vocab", None)
+        return jnp.take(table, ids, axis=0).astype(dtype)
 
     def logits(self, hidden: Float[Array, "... D"]) -> Float[Array, "... V"]:
         """float32 logits of normed states."""

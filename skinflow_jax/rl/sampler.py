@@ -17,7 +17,7 @@ from skinflow_jax.models.vlm import (
     completion_angles,
     prefill,
 )
-from skinflow_jax.parallel import rollout_copy
+from skinflow_jax.parallel import constrain, rollout_copy
 
 
 @jax.tree_util.register_dataclass
@@ -113,4 +113,5 @@ def sample(
         jnp.zeros((*shape, max_tokens), jnp.float32),
     )
     _, done, _, _, tokens, mask, log_probs = jax.lax.while_loop(unfinished, step, start)
-    return Rollout(tokens=tokens, mask=mask, log_probs=log_probs, terminated=done)
+    rollout = Rollout(tokens=tokens, mask=mask, log_probs=log_probs, terminated=done)
+    return jax.tree.map(lambda x: constrain(x, "batch", *[None] * (x.ndim - 1)), rollout)

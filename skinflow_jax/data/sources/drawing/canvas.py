@@ -1,5 +1,6 @@
 """The sheet that a synthetic photograph is drawn on: colour, height and gloss, lit at the end."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -8,6 +9,28 @@ FIELD_MM = 40.0
 # Unit vectors towards the light, and halfway between it and the eye above the skin.
 _LIGHT = (-0.42, -0.50, 0.757)
 _HALFWAY = (-0.224, -0.267, 0.937)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A lesion's window of the sheet in its own frame; all arrays [h, w] of the window.
+
+    Attributes:
+        where: rows and columns of the sheet.
+        u, v: position across the lesion, -1 to 1 from edge to edge along both axes.
+        depth: mm inside the outline (negative outside), about right near the edge.
+        cover: 0..1, how much of the pixel the lesion covers.
+        radius: half of the smaller diameter, mm.
+        grain: pixels per mm.
+    """
+
+    where: tuple[slice, slice]
+    u: np.ndarray
+    v: np.ndarray
+    depth: np.ndarray
+    cover: np.ndarray
+    radius: float
+    grain: float
 
 
 class Canvas:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinflow_jax.data.sources.drawing.arrangement import Place
-from skinflow_jax.data.sources.drawing.canvas import Canvas, rgb, smooth_noise
+from skinflow_jax.data.sources.drawing.canvas import Canvas, Patch, rgb, smooth_noise
 from skinflow_jax.data.sources.drawing.surface import SURFACES
 
 _COLOURS = {
@@ -32,28 +32,6 @@ class Look:
     shape: str
     border: str
     surfaces: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A lesion's window of the sheet in its own frame; all arrays [h, w] of the window.
-
-    Attributes:
-        where: rows and columns of the sheet.
-        u, v: position across the lesion, -1 to 1 from edge to edge along both axes.
-        depth: mm inside the outline (negative outside), about right near the edge.
-        cover: 0..1, how much of the pixel the lesion covers.
-        radius: half of the smaller diameter, mm.
-        grain: pixels per mm.
-    """
-
-    where: tuple[slice, slice]
-    u: np.ndarray
-    v: np.ndarray
-    depth: np.ndarray
-    cover: np.ndarray
-    radius: float
-    grain: float
 
 
 def named_colour(name: str, tone: np.ndarray) -> np.ndarray:

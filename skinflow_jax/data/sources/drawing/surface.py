@@ -1,15 +1,8 @@
 """The surface of a lesion: scale, crust, warts, ulcer, shine."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from skinflow_jax.data.sources.drawing.canvas import Canvas, rgb, smooth_noise
-
-if TYPE_CHECKING:
-    from skinflow_jax.data.sources.drawing.lesion import Patch
+from skinflow_jax.data.sources.drawing.canvas import Canvas, Patch, rgb, smooth_noise
 
 _HONEY, _CLEFT, _SOOT = rgb(214, 158, 68), rgb(96, 52, 20), rgb(40, 28, 22)
 _RAW, _SLOUGH = rgb(112, 12, 20), rgb(214, 186, 110)

@@ -1,0 +1,96 @@
+"""The demo's chain in small: what it writes, and that it means what it says."""
+
+import json
+
+import pytest
+
+from skinflow_jax.demo import DemoSize, run_demo
+
+SMALL = DemoSize(
+    warmup_cases=40,
+    warmup_diagnoses=20,
+    rl_cases=24,
+    heldout_cases=12,
+    warmup_steps=8,
+    stage1_steps=2,
+    stage2_steps=2,
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("demo")
+    return workdir, run_demo(workdir, size=SMALL)
+
+
+@pytest.mark.slow
+def test_every_stage_is_judged_on_the_same_heldout_cases(demo):
+    _, summaries = demo
+    cases = [[p.case_id for p in s.captions] for s in summaries]
+    assert cases[0] == cases[1] == cases[2] and len(cases[0]) == 12
+    assert all("heldout" in case for case in cases[0])
+
+
+@pytest.mark.slow
+def test_warmup_rl_and_heldout_cases_are_disjoint(demo):
+    workdir, _ = demo
+    manifests = sorted((workdir / "records").glob("*/manifest.json"))
+    sizes = [json.loads(path.read_text())["count"] for path in manifests]
+    assert sorted(sizes) == [12, 24, 40]
+    rollouts = [json.loads(line) for line in (workdir / "stagei" / "rollouts.jsonl").open()]
+    assert rollouts and all("-rl-" in row["case_id"] for row in rollouts)
+
+
+@pytest.mark.slow
+def test_the_printed_figures_are_those_of_metrics_json_and_of_the_predictions(demo):
+    workdir, summaries = demo
+    folders = [workdir / "warmup/eval/8", workdir / "stagei/eval/2", workdir / "stageii/eval/2"]
+    for folder, summary in zip(folders, summaries, strict=True):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        rows = [json.loads(line) for line in (folder / "predictions.jsonl").open()]
+        rewards = [row["caption_reward"] for row in rows if row["task"] == "caption"]
+        first = [row["rank"] == 1 for row in rows if row["task"] == "diagnosis"]
+        assert metrics["caption reward"]["value"] == pytest.approx(sum(rewards) / len(rewards))
+        assert metrics["Top-1"]["value"] == pytest.approx(sum(first) / len(first))
+        assert summary.to_dict() == metrics
+
+
+@pytest.mark.slow
+def test_the_export_is_what_transformers_needs_and_gives_the_same_logits(demo, capsys):
+    from skinflow_jax.checkpoints.run_state import load_model
+    from skinflow_jax.evaluation.transformers_check import max_logit_difference
+    from skinflow_jax.tokenizer import load_tokenizer
+
+    workdir, _ = demo
+    export = workdir / "export"
+    wanted = {
+        "config.json",
+        "generation_config.json",
+        "preprocessor_config.json",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "README.md",
+    }
+    assert wanted <= {path.name for path in export.iterdir()}
+    model = load_model(workdir / "stageii" / "checkpoints")
+    assert max_logit_difference(model, load_tokenizer(export), export) < 2e-5
+
+
+@pytest.mark.slow
+def test_the_demo_runs_on_real_photographs(test_data, tmp_path):
+    size = DemoSize(
+        warmup_cases=None,
+        warmup_diagnoses=94,
+        rl_cases=None,
+        heldout_cases=None,
+        warmup_steps=2,
+        stage1_steps=1,
+        stage2_steps=1,
+    )
+    root = test_data / "data" / "pad_ufes_20"
+    summaries = run_demo(tmp_path, source="pad_ufes_20", data_root=root, size=size)
+    assert len(summaries[-1].diagnoses) == 47
+    assert summaries[-1].baseline.label == "basal cell carcinoma"
+    assert "47 cases" in (tmp_path / "report.md").read_text()
