@@ -215,8 +215,7 @@ def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
     texts = []
     for config in configs[:2]:
         source = open_source(config.data, config.data.split, config.data.count)
-        cases = (source.case(i) for i in range(len(source)))
-        texts += tokenizer_corpus(cases, source.diagnoses, data.seed)
+        texts += tokenizer_corpus(source, data.seed)
     checked = verify_export(policy.tokenizer, folder, set(texts))
     console.print(f"export: {folder}; token ids equal on all {checked:,} texts of the corpus")
     if importlib.util.find_spec("torch") is None:

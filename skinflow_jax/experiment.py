@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from skinflow_jax.checkpoints.pixel_budget import (
 )
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
 from skinflow_jax.config import DataConfig, RunConfig, to_dict
-from skinflow_jax.data.chat import corpus
+from skinflow_jax.data.chat import TASKS, corpus, messages
 from skinflow_jax.data.pipeline import Buckets, evaluation_batches, make_pipeline
 from skinflow_jax.data.records import RecordSet, build_records
-from skinflow_jax.data.sources import Source, make_source
+from skinflow_jax.data.sources import Case, Source, make_source
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
@@ -101,18 +100,28 @@ def prepare_records(data: DataConfig, split: str, count: int | None, folder: Pat
 
 def train_tokenizer(data: DataConfig, source: Source, folder: Path, vocab_size: int) -> Tokenizer:
     """A SentencePiece tokenizer of the source's own corpus, for models without a published one."""
-    cases = (source.case(i) for i in range(len(source)))
-    return train_sentencepiece(
-        tokenizer_corpus(cases, source.diagnoses, data.seed), folder, vocab_size=vocab_size
-    )
+    return train_sentencepiece(tokenizer_corpus(source, data.seed), folder, vocab_size=vocab_size)
 
 
-def tokenizer_corpus(cases: Iterable, diagnoses, seed: int) -> list[str]:
+def tokenizer_corpus(source: Source, seed: int) -> list[str]:
     """Texts to train on. The prompts stand once per case, as often as training will see them."""
-    cases = list(cases)
-    texts = list(corpus(cases, diagnoses, seed, render_default_chat))
-    prompts = list(corpus([], [], seed, render_default_chat))[:2]
-    return texts + prompts * len(cases)
+    cases = readable_cases(source)
+    texts = list(corpus(cases, source.diagnoses, seed, render_default_chat))
+    return texts + prompt_texts() * len(cases)
+
+
+def prompt_texts() -> list[str]:
+    """The prompt of each task as a text with one image."""
+    return [render_default_chat(messages(task)) for task in TASKS]
+
+
+def readable_cases(source: Source) -> list[Case]:
+    """The cases without the bad rows, which the builder of the records counts and lists."""
+    cases = []
+    for index in range(len(source)):
+        with contextlib.suppress(InputError):
+            cases.append(source.case(index))
+    return cases
 
 
 def open_checkpoint(folder: Path, mesh=None) -> Policy:
@@ -314,11 +323,7 @@ def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: 
 
 def labels_of(source: Source) -> list[str]:
     """The diagnoses of the readable cases of a source."""
-    labels = []
-    for index in range(len(source)):
-        with contextlib.suppress(InputError):
-            labels.append(source.case(index).diagnosis)
-    return labels
+    return [case.diagnosis for case in readable_cases(source)]
 
 
 def evaluate(
@@ -373,5 +378,5 @@ def export_hf(checkpoint: Path, out: Path) -> None:
     policy = open_checkpoint(checkpoint)
     budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
     save_pretrained(policy.model, out, tokenizer=policy.tokenizer, **budget)
-    verify_export(policy.tokenizer, out, tokenizer_corpus([], [], 0))
+    verify_export(policy.tokenizer, out, prompt_texts())
     print(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration")

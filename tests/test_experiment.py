@@ -1,0 +1,34 @@
+"""What stands between a config and a run."""
+
+from dataclasses import dataclass
+
+from skinflow_jax.data.sources import Case
+from skinflow_jax.errors import InputError
+from skinflow_jax.experiment import labels_of, prompt_texts, tokenizer_corpus
+
+
+@dataclass
+class SourceWithABadRow:
+    name: str = "fake"
+    diagnoses: tuple[str, ...] = ("psoriasis", "vitiligo")
+
+    def __len__(self):
+        return 3
+
+    def case(self, index):
+        if index == 1:
+            raise InputError("metadata.csv row 3: diagnostic 'XYZ' is unknown")
+        return Case(f"c{index}", f"c{index}", {"shape": "round"}, self.diagnoses[index // 2])
+
+
+def test_a_bad_row_keeps_neither_the_tokenizer_nor_the_baseline_from_the_other_rows():
+    source = SourceWithABadRow()
+    assert labels_of(source) == ["psoriasis", "vitiligo"]
+    texts = tokenizer_corpus(source, seed=0)
+    assert sum('{"shape": "round"}' in text for text in texts) >= 2
+
+
+def test_the_corpus_holds_each_prompt_as_often_as_there_are_cases():
+    source = SourceWithABadRow()
+    texts = tokenizer_corpus(source, seed=0)
+    assert all(texts.count(prompt) >= 2 for prompt in prompt_texts())
