@@ -168,8 +168,9 @@ class RunConfig:
                 f"rl.max_tokens={self.rl.max_tokens} exceeds "
                 f"data.completion_length={self.data.completion_length}"
             )
+        scored = {name.split("_")[0] for name in self.rl.rewards}  # named after their task
         for task in self.data.tasks:
-            if task not in self.rl.rewards:
+            if task not in scored:
                 raise ConfigError(
                     f"data.tasks asks for {task} answers, which no reward of "
                     f"rl.rewards={self.rl.rewards} scores: add {task!r} there or drop the task"

@@ -4,6 +4,22 @@ import os
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+# The shapes in signatures are checked while the tests run, nowhere else. Not where tests and host
+# code pass NumPy arrays (`models.inputs`, `rl`): the annotations name JAX's.
+install_import_hook(
+    [
+        "skinflow_jax.models.attention",
+        "skinflow_jax.models.decoder",
+        "skinflow_jax.models.layers",
+        "skinflow_jax.models.log_probs",
+        "skinflow_jax.models.rope",
+        "skinflow_jax.models.vision",
+        "skinflow_jax.models.vlm",
+    ],
+    "beartype.beartype",
+)
 
 
 @pytest.fixture(scope="session")

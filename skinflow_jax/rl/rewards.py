@@ -22,7 +22,18 @@ def diagnosis(completion: str, example: Example) -> float | None:
     return diagnosis_reward(completion, example.diagnosis) if example.task == "diagnosis" else None
 
 
-REWARDS: dict[str, RewardFunction] = {"caption": caption, "diagnosis": diagnosis}
+def diagnosis_reciprocal(completion: str, example: Example) -> float | None:
+    """The same with 1/p for the first accepted rank p: the first place weighs more."""
+    if example.task != "diagnosis":
+        return None
+    return diagnosis_reward(completion, example.diagnosis, scale="reciprocal")
+
+
+REWARDS: dict[str, RewardFunction] = {
+    "caption": caption,
+    "diagnosis": diagnosis,
+    "diagnosis_reciprocal": diagnosis_reciprocal,
+}
 
 
 def score(

@@ -1,6 +1,7 @@
 """Log-probabilities and entropy are those of float64 arithmetic, chunked or not."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_model import SHALLOW, random_completions, spread_model
@@ -24,7 +25,7 @@ def states():
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 0.0])
 def test_log_probs_and_entropy_equal_float64_arithmetic(model, states, temperature):
     tokens = random_completions(SHAPE)
-    found = token_log_probs(model, states, tokens, temperature)
+    found = token_log_probs(model, jnp.asarray(states), jnp.asarray(tokens), temperature)
     logits = states.astype(np.float64) @ np.asarray(model.decoder.head.get_value(), np.float64).T
     logits /= temperature or 1.0
     log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
