@@ -142,7 +142,7 @@ def test_another_temperature_does_not_recompile(model, inputs):
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.6, 1.0])
 def test_first_tokens_are_drawn_with_the_policys_own_frequencies(model, inputs, temperature):
-    prompt = jax.tree.map(lambda x: x[:1], inputs)
+    prompt = jax.tree.map(lambda x: jnp.asarray(x[:1]), inputs)
     count = 4096
     rollout = draw(model, prompt, temperature, rows=(0,), group_size=count, max_tokens=1)
     logits = model.decoder.logits(prefill(model, prompt).last_hidden)[0]
