@@ -45,6 +45,7 @@ from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 
 STAGES = ("warm-up", "Stage I", "Stage II")
+FOLDERS = ("warmup", "stagei", "stageii")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +67,26 @@ class DemoSize:
 
 
 SIZES = {
-    "procedural": DemoSize(2000, 250, 4000, 300, 300, 450, 150, 400),
-    "pad_ufes_20": DemoSize(None, 1000, None, 20, None, 150, 60, 60),
+    "procedural": DemoSize(
+        warmup_cases=2000,
+        warmup_diagnoses=250,
+        rl_cases=4000,
+        stage2_captions=300,
+        heldout_cases=300,
+        warmup_steps=450,
+        stage1_steps=150,
+        stage2_steps=400,
+    ),
+    "pad_ufes_20": DemoSize(
+        warmup_cases=None,
+        warmup_diagnoses=1000,
+        rl_cases=None,
+        stage2_captions=20,
+        heldout_cases=None,
+        warmup_steps=150,
+        stage1_steps=60,
+        stage2_steps=60,
+    ),
 }
 
 
@@ -104,8 +123,8 @@ def demo_configs(
     )
 
     # Stage II keeps some caption prompts: without them it unlearns to describe (measured: valid
-    # captions fell from 100 % to 11 %). It is paid 1/p for the first accepted rank p, because
-    # (7 - p)/6 drew a model this small to one list that covers much. Both are our choice.
+    # captions fell from 100 % to 11 %). It is paid 1/p for the first accepted rank p, which
+    # weighs the first place more; on fresh cases that was no better than (7 - p)/6. Our choices.
     def stage(tasks, rewards, steps, learning_rate, cases_of_task=None):
         return RunConfig(
             algorithm="grpo",
@@ -165,11 +184,10 @@ def run_demo(
     heldout = prepare_records(configs[0].data, "heldout", size.heldout_cases, records_folder)
     _introduce(console, source, heldout, len(labels), min(len(labels), size.warmup_diagnoses))
 
-    summaries, policy = [], None
-    names = [stage.lower().replace(" ", "").replace("-", "") for stage in STAGES]
-    for stage, name, config in zip(STAGES, names, configs, strict=True):
+    summaries = []
+    for stage, name, config in zip(STAGES, FOLDERS, configs, strict=True):
         if summaries:
-            init = workdir / names[len(summaries) - 1]
+            init = workdir / FOLDERS[len(summaries) - 1]
             config = dataclasses.replace(config, model=ModelChoice(init_from=str(init)))
         policy = train(config, workdir / name, records_folder=records_folder, title=stage)
         summaries.append(
@@ -193,7 +211,7 @@ def run_demo(
 
 def _clear(workdir: Path) -> None:
     """Remove an earlier demo's own folders, nothing else."""
-    for name in ("records", "warmup", "stagei", "stageii", "export"):
+    for name in ("records", *FOLDERS, "export"):
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
