@@ -4,11 +4,12 @@ Written in the flat form of the published checkpoints, which every transformers 
 Qwen2.5-VL reads; the nested form that transformers 5 saves is read too.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
 from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.models.config import TextConfig, VisionConfig, VlmConfig
+from skinflow_jax.models.config import DveConfig, TextConfig, VisionConfig, VlmConfig
 
 _VISION = {
     "depth": "depth",
@@ -32,13 +33,27 @@ _TEXT = {
     "max_position_embeddings": "max_position_embeddings",
 }
 
+PLAIN = {"architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl"}
+# The classes in `torch_dve`, which the exported folder carries.
+DYNAMIC = {
+    "architectures": ["SkinflowForConditionalGeneration"],
+    "model_type": "skinflow_qwen2_5_vl",
+    "auto_map": {
+        "AutoConfig": "configuration_skinflow.SkinflowConfig",
+        "AutoModelForImageTextToText": "modeling_skinflow.SkinflowForConditionalGeneration",
+    },
+}
+
 
 def config_to_hf(config: VlmConfig) -> dict:
     """The fields of `config.json`."""
     text, vision = config.text, config.vision
+    kind = PLAIN
+    if vision.dve is not None:
+        dve = dataclasses.replace(vision.dve, blocks=vision.dynamic_blocks)
+        kind = DYNAMIC | {"dve": dataclasses.asdict(dve)}
     return {
-        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
-        "model_type": "qwen2_5_vl",
+        **kind,
         "attention_dropout": 0.0,
         "bos_token_id": config.pad_token_id,
         "eos_token_id": config.eos_token_ids[0],
@@ -87,9 +102,11 @@ def config_from_hf(folder: Path) -> VlmConfig:
     """The sizes that a Hugging Face model folder states in its config files."""
     path = folder / "config.json"
     top = read_json(path)
-    if top.get("model_type") != "qwen2_5_vl":
+    known = [PLAIN["model_type"], DYNAMIC["model_type"]]
+    if top.get("model_type") not in known:
         raise InputError(
-            f"{path}: model_type is {top.get('model_type')!r}; only 'qwen2_5_vl' can be imported"
+            f"{path}: model_type is {top.get('model_type')!r}; only {' and '.join(known)} can be "
+            "imported"
         )
     text = top.get("text_config") or top
     vision = top.get("vision_config") or {}
@@ -104,6 +121,7 @@ def config_from_hf(folder: Path) -> VlmConfig:
             vision=VisionConfig(
                 in_channels=vision.get("in_channels", vision.get("in_chans", 3)),
                 full_attention_blocks=tuple(vision["fullatt_block_indexes"]),
+                dve=_dve(top),
                 **{ours: vision[theirs] for ours, theirs in _VISION.items() if theirs in vision},
             ),
             text=TextConfig(
@@ -126,3 +144,9 @@ def config_from_hf(folder: Path) -> VlmConfig:
         ) from error
     except (ConfigError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a usable Qwen2.5-VL config: {error}") from error
+
+
+def _dve(top: dict) -> DveConfig | None:
+    if top["model_type"] == PLAIN["model_type"]:
+        return None
+    return DveConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in top["dve"].items()})

@@ -13,12 +13,15 @@ from safetensors.numpy import save_file
 from skinflow_jax.checkpoints.hf_config import config_to_hf
 from skinflow_jax.checkpoints.hf_import import find
 from skinflow_jax.checkpoints.model_card import model_card
-from skinflow_jax.checkpoints.names import Slot, hf_slots
+from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.data.images import preprocessor_config
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.tokenizer import Tokenizer
+
+# What a model with a dynamic vision encoder brings along, for transformers knows none.
+TORCH_FILES = sorted(Path(__file__).with_name("torch_dve").glob("*_skinflow.py"))
 
 # The pixel budget in the preprocessor_config.json of Qwen/Qwen2.5-VL-7B-Instruct.
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 28 * 28 * 16_384
@@ -67,6 +70,9 @@ def save_pretrained(
         _write_json(unfinished / "preprocessor_config.json", images)
         if tokenizer is not None:
             tokenizer.save_pretrained(unfinished)
+        if config.vision.dve is not None:
+            for file in TORCH_FILES:
+                shutil.copy(file, unfinished)
         (unfinished / "README.md").write_text(model_card(model, card or {}), encoding="utf-8")
         unfinished.replace(folder)
     except BaseException:
@@ -76,6 +82,8 @@ def save_pretrained(
 
 def _write_weights(model: Vlm, folder: Path, max_shard_bytes: int) -> None:
     slots, config = hf_slots(model.config), model.config
+    if config.vision.dve is not None:
+        slots = {nested_name(name): slot for name, slot in slots.items()}
     sizes = {name: _tensor_bytes(model, slot) for name, slot in slots.items()}
     shards = plan_shards(sizes, max_shard_bytes)
     weight_map = {}

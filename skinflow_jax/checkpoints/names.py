@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.config import DveConfig, VlmConfig
 from skinflow_jax.models.vision import block_place
 
 
@@ -42,14 +42,15 @@ class Slot:
 
     def tensor_shape(self, shape: tuple[int, ...], name: str, config: VlmConfig) -> tuple[int, ...]:
         """The Hugging Face shape of a parameter of `shape` (of one layer)."""
-        if name == PATCH_EMBEDDING:
+        if canonical_name(name) == PATCH_EMBEDDING:
             v = config.vision
             frames = v.temporal_patch_size
             return (v.hidden_size, v.in_channels, frames, v.patch_size, v.patch_size)
         if self.transpose:
             inputs = self._input_size(shape)
             return (math.prod(shape) // inputs, inputs)
-        return shape if "embed_tokens" in name or "lm_head" in name else (math.prod(shape),)
+        as_it_is = ("embed_tokens", "lm_head", "spectrum")
+        return shape if any(part in name for part in as_it_is) else (math.prod(shape),)
 
     def _input_size(self, shape: tuple[int, ...]) -> int:
         return math.prod(shape[:-1]) if self.joins_heads else shape[0]
@@ -77,6 +78,9 @@ _VISION_BLOCK = {
     "mlp.up_proj": ("mlp", "up"),
     "mlp.down_proj": ("mlp", "down"),
 }
+# Our own names, in files that carry their PyTorch module (`torch_dve`).
+_DYNAMIC = {"spectrum": ("spectrum",), "reduce.weight": ("reduce", "kernel")}
+_DYNAMIC |= {"bias": ("bias",), "norm.weight": ("norm", "scale")}
 _MERGER = {
     "merger.ln_q.weight": ("merger", "norm", "scale"),
     "merger.mlp.0": ("merger", "wide"),
@@ -85,7 +89,7 @@ _MERGER = {
 
 
 def hf_slots(config: VlmConfig) -> dict[str, Slot]:
-    """Every tensor of a plain Qwen2.5-VL checkpoint by the names on the Hugging Face hub."""
+    """Every tensor by its name on the Hugging Face hub; those of dynamic maps are our own."""
     slots = {
         "model.embed_tokens.weight": Slot(("decoder", "embedding")),
         "model.norm.weight": Slot(("decoder", "norm", "scale")),
@@ -97,13 +101,23 @@ def hf_slots(config: VlmConfig) -> dict[str, Slot]:
         slots |= dict(_layer(f"model.layers.{i}.", ("decoder", "layers"), i, _DECODER_LAYER))
     for i in range(config.vision.depth):
         stack, place = block_place(config.vision, i)
-        slots |= dict(_layer(f"visual.blocks.{i}.", ("vision", stack), place, _VISION_BLOCK))
+        table = _dynamic_block(config.vision.dve) if stack == "dynamic" else _VISION_BLOCK
+        slots |= dict(_layer(f"visual.blocks.{i}.", ("vision", stack), place, table))
     return slots | dict(_layer("visual.", ("vision",), None, _MERGER))
+
+
+def _dynamic_block(dve: DveConfig) -> dict[str, tuple[str, ...]]:
+    table = dict(_VISION_BLOCK)
+    for linear in dve.linears:
+        name, home = f"mlp.{linear}_proj", table.pop(f"mlp.{linear}_proj")
+        table |= {f"{name}.{tensor}": home + path for tensor, path in _DYNAMIC.items()}
+        table |= {f"{name}.{gate}_gate": (*home, f"{gate}_gate") for gate in dve.gates}
+    return table
 
 
 def _layer(prefix, stack, index, table) -> Iterator[tuple[str, Slot]]:
     for name, path in table.items():
-        if name.endswith(".weight"):
+        if path[-1] in ("kernel", "bias", "scale", "spectrum"):
             yield prefix + name, _slot((*stack, *path), index)
         else:
             yield f"{prefix}{name}.weight", _slot((*stack, *path, "kernel"), index)
@@ -114,9 +128,20 @@ def _slot(path, index) -> Slot:
     return Slot(path, index, transpose=path[-1] == "kernel", joins_heads=path[-2] == "o")
 
 
+_NESTED = (("model.language_model.", "model."), ("model.visual.", "visual."))
+
+
 def canonical_name(name: str) -> str:
     """The hub's spelling of a tensor name; transformers 5 nests the halves one level deeper."""
-    for new, old in (("model.language_model.", "model."), ("model.visual.", "visual.")):
+    for new, old in _NESTED:
         if name.startswith(new):
             return old + name[len(new) :]
+    return name
+
+
+def nested_name(name: str) -> str:
+    """The reverse, for models whose names transformers does not translate: those with DVE."""
+    for new, old in _NESTED:
+        if name.startswith(old):
+            return new + name[len(old) :]
     return name

@@ -16,7 +16,7 @@ def max_logit_difference(model: Vlm, tokenizer, folder: Path, *, seed: int = 0) 
     One prompt for each task about a random image. Needs torch.
     """
     import torch
-    from transformers import Qwen2_5_VLForConditionalGeneration
+    from transformers import AutoModelForImageTextToText
 
     config: VlmConfig = model.config
     grid = (8, 6)
@@ -35,7 +35,10 @@ def max_logit_difference(model: Vlm, tokenizer, folder: Path, *, seed: int = 0) 
     }
     arrays["pixel_values"] = arrays["pixel_values"].astype(np.float32)
     ours = forward_logits(model, **arrays)
-    theirs = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    # The code that a DVE folder brings is the one that we have just put there.
+    theirs = AutoModelForImageTextToText.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=True
+    ).eval()
     with torch.no_grad():
         logits = theirs(
             **{name: torch.from_numpy(np.asarray(value)) for name, value in arrays.items()},

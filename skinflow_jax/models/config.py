@@ -9,6 +9,43 @@ from dataclasses import dataclass, field
 from skinflow_jax.errors import ConfigError
 
 
+LINEARS = ("gate", "up", "down")
+GATES = ("input", "output", "group")
+
+
+@dataclass(frozen=True)
+class DveConfig:
+    """The dynamic vision encoder: which linear maps of the tower depend on the image, and how.
+
+    `blocks`: places in the tower, None for the full-attention blocks (SkinFlow's choice, read as
+    its 1-based layers 8, 16, 24, 32); `groups`: frequency groups K (640 = hidden size / 2 in its
+    implementation section, 64 in its example, 4 in its co-author's code); `reduction`: a gate's
+    hidden layer has max(inputs // reduction, 16) units; `linears`: the maps of a block's
+    feed-forward part; `gates`: those that act, the others are 1; `temperature`: of their sigmoid.
+    """
+
+    blocks: tuple[int, ...] | None = None
+    groups: int = 640
+    reduction: int = 16
+    linears: tuple[str, ...] = LINEARS
+    gates: tuple[str, ...] = GATES
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        for name in ("groups", "reduction"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"dve.{name}={getattr(self, name)} must be at least 1")
+        if not self.temperature > 0:
+            raise ConfigError(f"dve.temperature={self.temperature} must be positive")
+        for name, choices in (("linears", LINEARS), ("gates", GATES)):
+            chosen = getattr(self, name)
+            unknown = sorted(set(chosen) - set(choices))
+            if unknown or not chosen:
+                raise ConfigError(f"dve.{name}={chosen}: choose from {', '.join(choices)}")
+        if self.blocks is not None and not self.blocks:
+            raise ConfigError("dve.blocks is empty: name a block, or leave the group dve out")
+
+
 @dataclass(frozen=True)
 class VisionConfig:
     """The vision tower. Lengths in pixels or patches as named; `window_size` is in pixels."""
@@ -26,6 +63,7 @@ class VisionConfig:
     out_hidden_size: int = 3584
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
+    dve: DveConfig | None = None
 
     def __post_init__(self):
         if self.hidden_size % self.num_heads:
@@ -43,6 +81,33 @@ class VisionConfig:
             raise ConfigError(
                 f"vision.full_attention_blocks {outside} lie outside the tower of {self.depth}"
             )
+        if self.dve is not None:
+            self._check_dve(self.dve)
+
+    def _check_dve(self, dve: DveConfig):
+        outside = [i for i in self.dynamic_blocks if not 0 <= i < self.depth]
+        if outside:
+            raise ConfigError(
+                f"dve.blocks {outside} lie outside the tower of {self.depth} blocks: "
+                f"choose from 0 to {self.depth - 1}"
+            )
+        if not self.dynamic_blocks:
+            raise ConfigError("dve.blocks is not set and the tower has no full-attention blocks")
+        sides = self.hidden_size, self.intermediate_size
+        coefficients = min(o * (i // 2 + 1) for o, i in (sides, sides[::-1]))
+        if dve.groups > coefficients:
+            raise ConfigError(
+                f"dve.groups={dve.groups} exceeds the {coefficients:,} frequency coefficients of "
+                f"a {sides[0]} x {sides[1]} linear map: choose at most that many"
+            )
+
+    @property
+    def dynamic_blocks(self) -> tuple[int, ...]:
+        """Places of the blocks with dynamic linears, in order; none without DVE."""
+        if self.dve is None:
+            return ()
+        chosen = self.full_attention_blocks if self.dve.blocks is None else self.dve.blocks
+        return tuple(sorted(set(chosen)))
 
     @property
     def head_dim(self) -> int:
@@ -189,6 +254,9 @@ _TINY = VlmConfig(
     vision_end_token_id=4,
     eos_token_ids=(2, 0),
     pad_token_id=0,
+    # The published 0.02 suits widths in the thousands. At 128 it leaves every branch so quiet
+    # beside the residual stream that supervised training barely starts to look at the image.
+    initializer_range=0.08,
 )
 
 SIZES: dict[str, VlmConfig] = {

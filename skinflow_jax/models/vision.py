@@ -4,21 +4,27 @@ See `inputs.py` for the slot layout. Empty slots are masked as keys, so they nev
 patch; what is computed at them is finite and unread.
 """
 
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from skinflow_jax.models.attention import attend
-from skinflow_jax.models.config import VisionConfig
+from skinflow_jax.models.config import DveConfig, VisionConfig
 from skinflow_jax.models.decoder import rematerialised
+from skinflow_jax.models.dve import DynamicSwiGLU
 from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU, layer, stack_layers
 from skinflow_jax.models.rope import rotate, vision_angles
 from skinflow_jax.parallel import constrain
 
 
 class VisionBlock(nnx.Module):
-    """Pre-norm attention within groups of patches, then SwiGLU."""
+    """Pre-norm attention within groups of patches, then SwiGLU, static or dynamic."""
 
     def __init__(self, config: VisionConfig, init_scale: float, *, rngs: nnx.Rngs):
         size, heads, head = config.hidden_size, config.num_heads, config.head_dim
@@ -50,8 +56,11 @@ class VisionBlock(nnx.Module):
         angles: Float[Array, "N S half_head"],
         mask: Bool[Array, "N S"],
         group: int,
-    ) -> Float[Array, "N S D"]:
-        """Attention within consecutive groups of `group` slots (64 for windows, S for all)."""
+    ) -> tuple[Float[Array, "N S D"], dict[str, Any]]:
+        """Attention within consecutive groups of `group` slots (64 for windows, S for all).
+
+        Returns the new state and the gates of the dynamic maps, if there are any.
+        """
         images, slots, _ = x.shape
         groups = slots // group
         qkv = self.qkv(self.attention_norm(x))
@@ -63,7 +72,17 @@ class VisionBlock(nnx.Module):
         mixed = attend(q[:, :, :, None], (k, qkv[2]), key_mask)[:, :, :, 0]
         mixed = jnp.transpose(mixed, (0, 2, 3, 1, 4))
         x = x + self.o(mixed.reshape(images, slots, *mixed.shape[3:]))
-        return constrain(x + self.mlp(self.mlp_norm(x)), "batch", None, None)
+        normed, gates = self.mlp_norm(x), {}
+        if isinstance(self.mlp, DynamicSwiGLU):
+            y, gates = self.mlp(normed, mask)
+        else:
+            y = self.mlp(normed)
+        return constrain(x + y, "batch", None, None), gates
+
+    def made_dynamic(self, dve: DveConfig, *, rngs: nnx.Rngs) -> "VisionBlock":
+        """This block with dynamic maps that still equal the static ones."""
+        self.mlp = DynamicSwiGLU(self.mlp, dve, rngs=rngs)
+        return self
 
 
 class PatchMerger(nnx.Module):
@@ -91,16 +110,17 @@ class PatchMerger(nnx.Module):
 
 
 class VisionTower(nnx.Module):
-    """Patch embedding, windowed and full-attention blocks, merger.
+    """Patch embedding, blocks, merger.
 
-    Blocks of a kind are stacked; `runs` walks through both stacks in the order of depth.
+    Blocks of a kind are stacked: those with windowed and with full attention, and the dynamic
+    ones, whatever their attention; `runs` walks through the stacks in the order of depth.
     """
 
     def __init__(self, config: VisionConfig, init_scale: float, *, rngs: nnx.Rngs):
-        def blocks(count):
-            return stack_layers(lambda r: VisionBlock(config, init_scale, rngs=r), count, rngs)
+        def make(stack, rngs):
+            block = VisionBlock(config, init_scale, rngs=rngs)
+            return block.made_dynamic(config.dve, rngs=rngs) if stack == "dynamic" else block
 
-        full = len(config.full_attention_blocks)
         self.patch_embedding = Projection(
             (config.patch_dim,),
             (config.hidden_size,),
@@ -109,8 +129,10 @@ class VisionTower(nnx.Module):
             init_scale=init_scale,
             rngs=rngs,
         )
-        self.windowed = blocks(config.depth - full) if full < config.depth else None
-        self.full = blocks(full) if full else None
+        for stack in STACKS:
+            count = len(stack_blocks(config, stack))
+            blocks = stack_layers(functools.partial(make, stack), count, rngs) if count else None
+            setattr(self, stack, blocks)
         self.merger = PatchMerger(config, init_scale, rngs=rngs)
         self.config = config
 
@@ -124,37 +146,81 @@ class VisionTower(nnx.Module):
         remat: str = "none",
     ) -> Float[Array, "N units out"]:
         """Image features in slot order, one per merged unit (S/4)."""
+        return self.merger(self._blocks(patches, mask, positions, dtype, remat)[0])
+
+    def gates(
+        self,
+        patches: Float[Array, "N S patch_dim"],
+        mask: Bool[Array, "N S"],
+        positions: Int[Array, "N S 2"],
+        *,
+        dtype=jnp.float32,
+    ) -> dict[int, dict[str, dict[str, jax.Array]]]:
+        """Gates `[N, width]` by dynamic block, linear map and kind of gate."""
+        found = {}
+        for run, gates in self._blocks(patches, mask, positions, dtype, "none")[1]:
+            if run.stack == "dynamic":
+                found |= {run.block + i: layer(gates, i) for i in range(run.stop - run.start)}
+        return found
+
+    def _blocks(self, patches, mask, positions, dtype, remat):
         patches = jnp.where(mask[..., None], patches, 0).astype(dtype)
         x = constrain(self.patch_embedding(patches), "batch", None, None)
         angles = vision_angles(positions, self.config)
-
-        for kind, start, stop in runs(self.config):
-            group = self.config.window_patches if kind == "windowed" else x.shape[1]
+        gates = []
+        for run in runs(self.config):
+            group = x.shape[1] if run.full_attention else self.config.window_patches
 
             def step(state, block, group=group):
-                return block(state, angles, mask, group), None
+                return block(state, angles, mask, group)
 
-            stack = layer(getattr(self, kind), slice(start, stop))
-            x, _ = jax.lax.scan(rematerialised(step, remat), x, stack)
-        return self.merger(x)
+            blocks = layer(getattr(self, run.stack), slice(run.start, run.stop))
+            x, found = jax.lax.scan(rematerialised(step, remat), x, blocks)
+            gates.append((run, found))
+        return x, gates
 
 
-def runs(config: VisionConfig) -> list[tuple[str, int, int]]:
-    """Consecutive blocks of a kind: (kind, start, stop), indices into that kind's own stack."""
-    found, used = [], {"windowed": 0, "full": 0}
+STACKS = ("windowed", "full", "dynamic")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive blocks alike: places `start` to `stop` of a stack, from `block` of the tower."""
+
+    stack: str
+    full_attention: bool
+    start: int
+    stop: int
+    block: int
+
+
+def runs(config: VisionConfig) -> list[Run]:
+    """The tower's blocks in the order of depth, as few runs as there can be."""
+    found: list[Run] = []
     for index in range(config.depth):
-        kind = "full" if index in config.full_attention_blocks else "windowed"
-        if found and found[-1][0] == kind:
-            found[-1][2] += 1
+        stack, place = block_place(config, index)
+        full = index in config.full_attention_blocks
+        last = found[-1] if found else None
+        if last and (last.stack, last.full_attention) == (stack, full):
+            found[-1] = dataclasses.replace(last, stop=place + 1)
         else:
-            found.append([kind, used[kind], used[kind] + 1])
-        used[kind] += 1
-    return [tuple(run) for run in found]
+            found.append(Run(stack, full, place, place + 1, index))
+    return found
+
+
+def stack_of(config: VisionConfig, index: int) -> str:
+    """The stack that holds block `index` of the tower."""
+    if index in config.dynamic_blocks:
+        return "dynamic"
+    return "full" if index in config.full_attention_blocks else "windowed"
+
+
+def stack_blocks(config: VisionConfig, stack: str) -> list[int]:
+    """The tower's blocks that `stack` holds, in their order there."""
+    return [i for i in range(config.depth) if stack_of(config, i) == stack]
 
 
 def block_place(config: VisionConfig, index: int) -> tuple[str, int]:
     """The stack that holds block `index` of the tower and its place there."""
-    full = sorted(config.full_attention_blocks)
-    if index in full:
-        return "full", full.index(index)
-    return "windowed", index - sum(i < index for i in full)
+    stack = stack_of(config, index)
+    return stack, stack_blocks(config, stack).index(index)

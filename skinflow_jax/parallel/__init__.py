@@ -4,6 +4,7 @@ from skinflow_jax.parallel.mesh import MeshConfig, make_mesh
 from skinflow_jax.parallel.sharding import (
     ROLLOUT_RULES,
     TRAIN_RULES,
+    batch_shards,
     constrain,
     constrain_module,
     local_rows,
@@ -18,6 +19,7 @@ __all__ = [
     "ROLLOUT_RULES",
     "TRAIN_RULES",
     "MeshConfig",
+    "batch_shards",
     "constrain",
     "constrain_module",
     "local_rows",

@@ -7,6 +7,7 @@ one device and on many.
 """
 
 import contextlib
+import math
 from collections.abc import Mapping
 
 import jax
@@ -61,6 +62,12 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     if mesh.empty or mesh.size == 1:
         return x
     return jax.lax.with_sharding_constraint(x, logical_spec(axes, x.shape, mesh))
+
+
+def batch_shards() -> int:
+    """Into how many parts the mesh in use splits a batch; 1 where there is none."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return math.prod(mesh.shape.get(axis, 1) for axis in TRAIN_RULES["batch"])
 
 
 def module_shardings(module, mesh, rules=TRAIN_RULES):

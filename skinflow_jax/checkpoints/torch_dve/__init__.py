@@ -1,0 +1,1 @@
+"""PyTorch files that an exported DVE model carries: copied as they are, imported nowhere here."""

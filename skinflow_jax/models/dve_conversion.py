@@ -1,0 +1,56 @@
+"""A pretrained static model made dynamic."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from skinflow_jax.errors import ConfigError
+from skinflow_jax.models.config import DveConfig, VisionConfig
+from skinflow_jax.models.layers import layer
+from skinflow_jax.models.vision import STACKS, VisionTower, block_place, stack_blocks
+from skinflow_jax.models.vlm import Vlm, abstract_model
+from skinflow_jax.parallel import module_shardings
+
+
+def with_dve(model: Vlm, dve: DveConfig, *, seed: int = 0, mesh=None) -> Vlm:
+    """`model` with dynamic maps in its vision tower: the same function until it is trained.
+
+    The language model's arrays are shared with `model`. `seed` draws the gates' hidden layers.
+    Raises ConfigError when the model is dynamic already or `dve` does not fit it.
+    """
+    if model.config.vision.dve is not None:
+        raise ConfigError(
+            f"the model has a dynamic vision encoder already, {model.config.vision.dve}: "
+            f"it cannot be given {dve}"
+        )
+    vision = dataclasses.replace(model.config.vision, dve=dve)
+    dynamic = abstract_model(dataclasses.replace(model.config, vision=vision))
+    shardings = None if mesh is None else module_shardings(dynamic.vision, mesh)
+    convert = functools.partial(_dynamic_tower, config=vision)
+    dynamic.vision = jax.jit(convert, out_shardings=shardings)(model.vision, jax.random.key(seed))
+    dynamic.decoder = model.decoder
+    return dynamic
+
+
+def _dynamic_tower(static: VisionTower, key: jax.Array, config: VisionConfig) -> VisionTower:
+    tower = jax.eval_shape(lambda: VisionTower(config, 0.0, rngs=nnx.Rngs(params=0)))
+    tower.patch_embedding, tower.merger = static.patch_embedding, static.merger
+
+    def block(index):
+        stack, place = block_place(static.config, index)
+        return layer(getattr(static, stack), place)
+
+    for stack in STACKS:
+        if chosen := stack_blocks(config, stack):
+            blocks = jax.tree.map(lambda *arrays: jnp.stack(arrays), *map(block, chosen))
+            setattr(tower, stack, blocks)
+
+    def make(block, key):
+        return block.made_dynamic(config.dve, rngs=nnx.Rngs(params=key))
+
+    keys = jax.random.split(key, len(config.dynamic_blocks))
+    tower.dynamic = jax.vmap(make)(tower.dynamic, keys)
+    return tower
