@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 from skinflow_jax.data.chat import TASKS
 from skinflow_jax.data.sources import SOURCES
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.config import SIZES
+from skinflow_jax.models.config import SIZES, DveConfig
 from skinflow_jax.models.decoder import REMAT_POLICIES
 from skinflow_jax.models.vlm import ComputeConfig
 from skinflow_jax.parallel import MeshConfig
@@ -57,12 +57,14 @@ class ModelChoice:
     """Which model: random weights of a `size`, or the one in folder `init_from`.
 
     `init_from` is a run's workdir or a Hugging Face folder; it brings its own tokenizer and size.
+    `dve` makes the vision tower of a static model dynamic; None keeps it as it comes.
     """
 
     size: str = "tiny"
     init_from: str | None = None
     dtype: str = "float32"
     remat: str = "none"
+    dve: DveConfig | None = None
 
     def __post_init__(self):
         _choose("model.size", self.size, SIZES)
@@ -229,7 +231,9 @@ def _run(path: Path) -> dict:
 def _override(values: dict, dotted: str, text: str) -> None:
     *parents, last = dotted.split(".")
     for name in parents:
-        values = values.setdefault(name, {})
+        if values.get(name) is None:
+            values[name] = {}
+        values = values[name]
         if not isinstance(values, dict):
             raise ConfigError(f"--config.{dotted}: {name} has no keys of its own")
     values[last] = _value(text)
@@ -271,6 +275,7 @@ def _hint(key: str, fields: set[str], where: str) -> str:
 def _keys(cls: type) -> list[str]:
     names = []
     for name, hint in typing.get_type_hints(cls).items():
+        hint = _without_none(hint)
         inner = _keys(hint) if dataclasses.is_dataclass(hint) else []
         names += [name, *(f"{name}.{key}" for key in inner)]
     return names
@@ -283,9 +288,7 @@ def _typed(hint, value, where: str):
         return from_dict(hint, value, where + ".")
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        if value is None:
-            return None
-        return _typed(next(a for a in arguments if a is not type(None)), value, where)
+        return None if value is None else _typed(_without_none(hint), value, where)
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else (value,)
         return tuple(_typed(arguments[0], item, where) for item in items)
@@ -306,6 +309,13 @@ def _typed(hint, value, where: str):
     ):
         return value
     raise ConfigError(f"config {where}={value!r} must be of type {expected.__name__}")
+
+
+def _without_none(hint):
+    """The type that an optional value has when it is there."""
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint
+    return next(a for a in typing.get_args(hint) if a is not type(None))
 
 
 def to_dict(config) -> dict:

@@ -28,6 +28,7 @@ from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import model_config
+from skinflow_jax.models.dve_conversion import describe_dve, with_dve
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
 from skinflow_jax.rl.learner import GrpoLearner
@@ -38,6 +39,7 @@ from skinflow_jax.tokenizer import (
     train_sentencepiece,
     verify_export,
 )
+from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import run_loop
 from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
 from skinflow_jax.training.progress import track_counts
@@ -161,6 +163,18 @@ def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
     return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
 
 
+def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Policy:
+    """What a run starts from: a checkpoint or random weights, its tower dynamic if asked for."""
+    if config.model.init_from is None:
+        policy = fresh_policy(config, tokenizer_folder)
+    else:
+        policy = open_checkpoint(Path(config.model.init_from), mesh)
+    if config.model.dve is None:
+        return policy
+    model = with_dve(policy.model, config.model.dve, seed=config.seed, mesh=mesh)
+    return dataclasses.replace(policy, model=model)
+
+
 def buckets(data: DataConfig) -> Buckets:
     """The static shapes of the config."""
     return Buckets(data.prompt_lengths, data.windows, data.completion_length)
@@ -196,13 +210,12 @@ def train(
     records_folder = records_folder or workdir / "records"
     records = prepare_records(data, data.split, data.count, records_folder)
 
-    if config.model.init_from is None:
-        policy = fresh_policy(config, workdir / TOKENIZER)
-    else:
-        policy = open_checkpoint(Path(config.model.init_from), mesh)
+    policy = starting_policy(config, workdir / TOKENIZER, mesh)
     model_sizes, tokenizer = policy.model.config, policy.tokenizer
     tokenizer.save_pretrained(workdir / TOKENIZER)
     write_pixel_budget(workdir, pixels, model_sizes.vision)
+    if jax.process_index() == 0 and policy.model.config.vision.dve is not None:
+        print(describe_dve(policy.model))
     batches = iter(
         make_pipeline(
             records,
@@ -221,6 +234,12 @@ def train(
     evaluate = None
     if config.loop.evaluate_every:
         evaluate = heldout_evaluation(config, tokenizer, records_folder, workdir / "eval", mesh)
+    probe = None
+    if model_sizes.vision.dve is not None:
+
+        def probe(state, batch):
+            return gate_figures(state.model, batch.inputs, config.model.compute, mesh)
+
     optimizer = make_optimizer(config.optimizer, config.loop.steps)
     with use_mesh(mesh), RunCheckpoints(checkpoints_folder) as checkpoints:
         learner = make_learner(config, policy, optimizer, mesh)
@@ -246,6 +265,7 @@ def train(
                 title=title or config.algorithm,
                 save=lambda step, state: checkpoints.save(step, state, batches, facts=facts),
                 evaluate=evaluate,
+                probe=probe,
             )
     if records.manifest.skipped:
         print(records.manifest.summary())

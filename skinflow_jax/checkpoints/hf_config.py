@@ -9,7 +9,13 @@ import json
 from pathlib import Path
 
 from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.models.config import DveConfig, TextConfig, VisionConfig, VlmConfig
+from skinflow_jax.models.config import (
+    DveConfig,
+    TextConfig,
+    VisionConfig,
+    VlmConfig,
+    from_fields,
+)
 
 _VISION = {
     "depth": "depth",
@@ -108,6 +114,7 @@ def config_from_hf(folder: Path) -> VlmConfig:
             f"{path}: model_type is {top.get('model_type')!r}; only {' and '.join(known)} can be "
             "imported"
         )
+    dynamic = top["model_type"] == DYNAMIC["model_type"]
     text = top.get("text_config") or top
     vision = top.get("vision_config") or {}
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
@@ -121,7 +128,7 @@ def config_from_hf(folder: Path) -> VlmConfig:
             vision=VisionConfig(
                 in_channels=vision.get("in_channels", vision.get("in_chans", 3)),
                 full_attention_blocks=tuple(vision["fullatt_block_indexes"]),
-                dve=_dve(top),
+                dve=from_fields(DveConfig, top["dve"]) if dynamic else None,
                 **{ours: vision[theirs] for ours, theirs in _VISION.items() if theirs in vision},
             ),
             text=TextConfig(
@@ -144,9 +151,3 @@ def config_from_hf(folder: Path) -> VlmConfig:
         ) from error
     except (ConfigError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a usable Qwen2.5-VL config: {error}") from error
-
-
-def _dve(top: dict) -> DveConfig | None:
-    if top["model_type"] == PLAIN["model_type"]:
-        return None
-    return DveConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in top["dve"].items()})

@@ -12,12 +12,15 @@ from safetensors import SafetensorError, safe_open
 from skinflow_jax.checkpoints.hf_config import config_from_hf, read_json
 from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.config import DveConfig, VlmConfig
+from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
 
 
-def load_pretrained(path: str | Path, *, dtype: str = "float32", mesh=None) -> Vlm:
+def load_pretrained(
+    path: str | Path, *, dtype: str = "float32", dve: DveConfig | None = None, mesh=None
+) -> Vlm:
     """A model from a Hugging Face folder of Qwen2.5-VL, sharded files or one.
 
     Parameters are read and placed one at a time, so the host never holds the whole model.
@@ -25,10 +28,12 @@ def load_pretrained(path: str | Path, *, dtype: str = "float32", mesh=None) -> V
     Args:
       path: the folder.
       dtype: type of the parameters.
+      dve: make the vision tower dynamic (see `with_dve`); None keeps what the folder holds.
       mesh: place each parameter by the training rules on this mesh; None for one device.
 
     Raises:
       InputError: a tensor is missing, left over or of another shape, or a file is unreadable.
+      ConfigError: `dve` does not fit the tower, or the folder holds another one.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -60,7 +65,7 @@ def load_pretrained(path: str | Path, *, dtype: str = "float32", mesh=None) -> V
             value = whole if stacked else whole[0]
             place = None if shardings is None else find(shardings, parameter).get_value()
             variable.set_value(jax.device_put(value, place))
-    return model
+    return model if dve is None else with_dve(model, dve, mesh=mesh)
 
 
 def find(module, path: tuple[str, ...]):

@@ -13,7 +13,7 @@ from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import TextConfig, VisionConfig, VlmConfig
+from skinflow_jax.models.config import VlmConfig, from_fields
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
 
@@ -77,9 +77,9 @@ class RunCheckpoints:
         """
         metadata = _metadata(self._checkpointer, self._folder, step)
         expected = _named_leaves(abstract_state)
-        _check_tensors(
-            _named_leaves(metadata.metadata), expected, self._folder / str(metadata.step)
-        )
+        where = self._folder / str(metadata.step)
+        _check_dve(_config_of(metadata.custom_metadata, where), abstract_state.model.config, where)
+        _check_tensors(_named_leaves(metadata.metadata), expected, where)
         parts = {_STATE: _nested({name: _target(leaf) for name, leaf in expected.items()})}
         if data_iterator is not None:
             parts[_DATA] = data_iterator
@@ -141,14 +141,8 @@ def _metadata(checkpointer, folder: Path, step: int | None):
 
 
 def _config_of(facts: dict, folder: Path) -> VlmConfig:
-    def tuples(fields):
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-
     try:
-        fields = tuples(facts[_MODEL_CONFIG])
-        fields["vision"] = VisionConfig(**tuples(fields["vision"]))
-        fields["text"] = TextConfig(**tuples(fields["text"]))
-        return VlmConfig(**fields)
+        return from_fields(VlmConfig, facts[_MODEL_CONFIG])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{folder}: the checkpoint's facts hold no model config of this version ({error})"
@@ -195,6 +189,14 @@ def _at(leaf, sharding) -> jax.ShapeDtypeStruct:
 
 def _target(leaf) -> jax.ShapeDtypeStruct:
     return _at(leaf, getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.devices()[0]))
+
+
+def _check_dve(stored: VlmConfig, expected: VlmConfig, where: Path) -> None:
+    if stored.vision.dve != expected.vision.dve:
+        raise InputError(
+            f"{where}: model.dve is {stored.vision.dve} in the checkpoint, "
+            f"{expected.vision.dve} in the config; resume with the config the run was started with"
+        )
 
 
 def _check_tensors(stored: dict[str, Any], expected: dict[str, Any], where: Path) -> None:

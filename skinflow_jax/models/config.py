@@ -4,10 +4,13 @@ Source of the published figures: the `config.json` of Qwen/Qwen2.5-VL-{3B,7B,32B
 """
 
 import dataclasses
+import types
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from skinflow_jax.errors import ConfigError
-
 
 LINEARS = ("gate", "up", "down")
 GATES = ("input", "output", "group")
@@ -85,6 +88,10 @@ class VisionConfig:
             self._check_dve(self.dve)
 
     def _check_dve(self, dve: DveConfig):
+        blocks = self.full_attention_blocks if dve.blocks is None else dve.blocks
+        object.__setattr__(
+            self, "dve", dataclasses.replace(dve, blocks=tuple(sorted(set(blocks))) or None)
+        )
         outside = [i for i in self.dynamic_blocks if not 0 <= i < self.depth]
         if outside:
             raise ConfigError(
@@ -104,10 +111,7 @@ class VisionConfig:
     @property
     def dynamic_blocks(self) -> tuple[int, ...]:
         """Places of the blocks with dynamic linears, in order; none without DVE."""
-        if self.dve is None:
-            return ()
-        chosen = self.full_attention_blocks if self.dve.blocks is None else self.dve.blocks
-        return tuple(sorted(set(chosen)))
+        return () if self.dve is None else self.dve.blocks or ()
 
     @property
     def head_dim(self) -> int:
@@ -291,6 +295,23 @@ SIZES: dict[str, VlmConfig] = {
         vision_intermediate=3456,
     ),
 }
+
+
+def from_fields(cls: type, fields: Mapping[str, Any]):
+    """A config from what `dataclasses.asdict` gave and JSON kept: lists become tuples again.
+
+    Raises KeyError or TypeError for fields that are not of this version.
+    """
+    hints = typing.get_type_hints(cls)
+
+    def restored(hint, value):
+        if isinstance(hint, types.UnionType) and value is not None:
+            hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+        if dataclasses.is_dataclass(hint) and value is not None:
+            return from_fields(hint, value)
+        return tuple(value) if isinstance(value, list) else value
+
+    return cls(**{name: restored(hints[name], value) for name, value in fields.items()})
 
 
 def model_config(size: str) -> VlmConfig:

@@ -6,7 +6,6 @@ the paper's co-author (Linwei-Chen/FDConv); that it is SkinFlow's operator, and 
 down maps are alike, are inferences. A map just converted equals the static one it came from.
 """
 
-import dataclasses
 import functools
 import math
 
@@ -89,9 +88,7 @@ class FDLinear(nnx.Module):
             _product, shape=self.shape, groups=self.groups, axes=self.axes, route=None
         )
         # The backward pass makes the weights again: one dense weight an image is too much to keep.
-        y = jax.checkpoint(product, prevent_cse=False)(
-            x, self.spectrum[...], gates.get("group")
-        )
+        y = jax.checkpoint(product, prevent_cse=False)(x, self.spectrum[...], gates.get("group"))
         if "output" in gates:
             y = y * gates["output"][:, None].astype(x.dtype)
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
@@ -152,7 +149,8 @@ def synthesise(
     of each group's share and their mixture by the gates ("bases"). None takes the cheaper.
     """
     inputs, outputs = shape
-    pairs = jnp.moveaxis(constrain(spectrum, None, None, None) * _scale(shape), -1, 0)[:, None]
+    spectrum = constrain(spectrum.astype(jnp.float32), None, None, None)
+    pairs = jnp.moveaxis(spectrum * _scale(shape), -1, 0)[:, None]
     if group_gate is None:
         return _irfft2(pairs, inputs)
     ids = frequency_groups(outputs, inputs, groups)

@@ -18,15 +18,18 @@ from skinflow_jax.parallel import module_shardings
 def with_dve(model: Vlm, dve: DveConfig, *, seed: int = 0, mesh=None) -> Vlm:
     """`model` with dynamic maps in its vision tower: the same function until it is trained.
 
-    The language model's arrays are shared with `model`. `seed` draws the gates' hidden layers.
-    Raises ConfigError when the model is dynamic already or `dve` does not fit it.
+    The language model's arrays are shared with `model`, which is returned as it is if it has this
+    very `dve`. `seed` draws the gates' hidden layers. Raises ConfigError when the model has another
+    one or `dve` does not fit it.
     """
+    vision = dataclasses.replace(model.config.vision, dve=dve)
+    if model.config.vision == vision:
+        return model
     if model.config.vision.dve is not None:
         raise ConfigError(
-            f"the model has a dynamic vision encoder already, {model.config.vision.dve}: "
-            f"it cannot be given {dve}"
+            f"model.dve={vision.dve}, but the checkpoint is dynamic already, as "
+            f"{model.config.vision.dve}: leave model.dve out to keep that"
         )
-    vision = dataclasses.replace(model.config.vision, dve=dve)
     dynamic = abstract_model(dataclasses.replace(model.config, vision=vision))
     shardings = None if mesh is None else module_shardings(dynamic.vision, mesh)
     convert = functools.partial(_dynamic_tower, config=vision)
@@ -52,5 +55,27 @@ def _dynamic_tower(static: VisionTower, key: jax.Array, config: VisionConfig) ->
         return block.made_dynamic(config.dve, rngs=nnx.Rngs(params=key))
 
     keys = jax.random.split(key, len(config.dynamic_blocks))
-    tower.dynamic = jax.vmap(make)(tower.dynamic, keys)
+    dtype = static.patch_embedding.kernel.dtype
+    dynamic = jax.vmap(make)(tower.dynamic, keys)
+    tower.dynamic = jax.tree.map(lambda x: x.astype(dtype), dynamic)
     return tower
+
+
+def describe_dve(model: Vlm) -> str:
+    """Which layers are dynamic, and what they cost; empty for a static model."""
+    vision = model.config.vision
+    if vision.dve is None:
+        return ""
+    static = dataclasses.replace(model.config, vision=dataclasses.replace(vision, dve=None))
+    before = _size(abstract_model(static).vision)
+    extra = _size(model.vision) - before
+    return (
+        f"dynamic vision encoder: {', '.join(vision.dve.linears)} of blocks "
+        f"{', '.join(map(str, vision.dve.blocks))} in {vision.dve.groups} frequency groups, "
+        f"{_size(model.vision.dynamic.mlp):,} parameters; they add {extra:,} to the tower's "
+        f"{before:,} ({extra / before:.1%})"
+    )
+
+
+def _size(module) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(module))

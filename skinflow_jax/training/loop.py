@@ -62,10 +62,12 @@ def run_loop(
     title: str,
     save: Callable[[int, TrainState], None] | None = None,
     evaluate: Callable[[int, TrainState], dict[str, float]] | None = None,
+    probe: Callable[[TrainState, Any], dict[str, float]] | None = None,
 ) -> TrainState:
     """Run from `state.step` to `config.steps`.
 
-    `evaluate` gives figures that join the step's metrics as `eval/…`. A loss or gradient that is
+    `evaluate` gives figures that join the step's metrics as `eval/…`; `probe`, called as often as
+    rollouts are written, looks at the new state on the step's batch. A loss or gradient that is
     not finite stops the run with an InputError that names the step, before the damaged state
     could be saved.
     """
@@ -73,7 +75,8 @@ def run_loop(
     with Progress(title, total=config.steps, start=start) as progress:
         for step in range(start, config.steps):
             began = time.perf_counter()
-            result = learner.step(state, next(batches), step)
+            batch = next(batches)
+            result = learner.step(state, batch, step)
             state, done = result.state, step + 1
             due = functools.partial(_due, done, last=done == config.steps)
             metrics = {name: float(value) for name, value in result.metrics.items()}
@@ -86,8 +89,11 @@ def run_loop(
             if evaluated:
                 figures = evaluate(done, state)
                 metrics |= {f"eval/{name}": value for name, value in figures.items()}
+            probed = probe is not None and due(config.rollouts_every)
+            if probed:
+                metrics |= probe(state, batch)
             # Before the checkpoint: a run that is resumed from it has the line of its step.
-            if evaluated or due(config.log_every):
+            if evaluated or probed or due(config.log_every):
                 writer.scalars(done, metrics)
             if result.rollouts and due(config.rollouts_every):
                 writer.rollouts(done, result.rollouts)

@@ -62,10 +62,13 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
 
 
 def _decayed(params):
-    """True at weight matrices: leaves called `kernel`, `embedding` or `head`."""
+    """True at weight matrices: leaves called `kernel`, `embedding`, `head` or `spectrum`.
+
+    Decay draws the weight that a spectrum stands for to 0, and the gates of DVE to 1.
+    """
 
     def is_matrix(path, _):
         names = {getattr(entry, "name", None) for entry in path}
-        return bool(names & {"kernel", "embedding", "head"})
+        return bool(names & {"kernel", "embedding", "head", "spectrum"})
 
     return jax.tree_util.tree_map_with_path(is_matrix, params)

@@ -21,6 +21,7 @@ from random_model import SHALLOW, random_inputs, spread_model
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.parallel import MeshConfig, make_mesh, place_batch, place_module, use_mesh
 from skinflow_jax.rl.learner import GrpoConfig, policy_update
@@ -38,9 +39,10 @@ RUNS = {
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
     "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "sft")),
 }
-# Four key heads, so that tensor=4 splits them; many end tokens, so that lengths are uneven.
+# One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4 splits them; many end tokens, so that lengths are uneven.
 CONFIG = dataclasses.replace(
     SHALLOW,
+    vision=dataclasses.replace(SHALLOW.vision, dve=DveConfig(groups=7)),
     text=dataclasses.replace(SHALLOW.text, num_heads=8, num_kv_heads=4, mrope_section=(2, 3, 3)),
     eos_token_ids=tuple(range(0, 1024, 8)),
 )

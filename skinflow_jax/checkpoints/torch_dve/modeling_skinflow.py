@@ -114,10 +114,12 @@ class DynamicMlp(nn.Module):
             setattr(self, projection, linear)
 
     def apply_map(self, name, x, lengths):
+        """A static or a dynamic map."""
         linear = getattr(self, name)
         return linear(x, lengths) if isinstance(linear, FDLinear) else linear(x)
 
     def forward(self, x, lengths):
+        """The feed-forward pass over tokens of several images, `lengths` of each."""
         hidden = self.act_fn(self.apply_map("gate_proj", x, lengths))
         hidden = hidden * self.apply_map("up_proj", x, lengths)
         return self.apply_map("down_proj", hidden, lengths)
@@ -132,10 +134,12 @@ class DynamicVisionBlock(Qwen2_5_VLVisionBlock):
         self.lengths = None
 
     def __call__(self, *args, **kwargs):
+        """The block, with the lengths of the images at hand."""
         # Handed over with the call: gradient checkpointing runs it again when others may be set.
         return super().__call__(*args, image_lengths=self.lengths, **kwargs)
 
     def forward(self, hidden_states, cu_seqlens, image_lengths, **kwargs):
+        """Attention as it was, then the dynamic feed-forward part."""
         attended = self.attn(self.norm1(hidden_states), cu_seqlens=cu_seqlens, **kwargs)
         hidden_states = hidden_states + attended
         return hidden_states + self.mlp(self.norm2(hidden_states), image_lengths)
@@ -153,11 +157,9 @@ class SkinflowForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
             tower.blocks[index] = DynamicVisionBlock(tower.config, config.dve)
         tower.register_forward_pre_hook(_tell_lengths, with_kwargs=True)
         self.post_init()
-
-    def _init_weights(self, module):
-        super()._init_weights(module)
-        if isinstance(module, FDLinear):
-            module.reset(self.config.vision_config.initializer_range)
+        for module in tower.modules():
+            if isinstance(module, FDLinear):
+                module.reset(config.vision_config.initializer_range)
 
 
 def _tell_lengths(tower, args, kwargs):
