@@ -77,6 +77,8 @@ def test_a_square_of_the_7b_budget_fits_its_windows_and_prompt():
         ("data.data_root", "[1,", "[1,"),
         ("data.options.clutter", "1", 1),
         ("rl.loss.kl_coef", "0", 0.0),
+        ("model.dve.groups", "64", 64),
+        ("model.dve.blocks", "(0, 3)", (0, 3)),
     ],
 )
 def test_an_override_means_what_people_write(key, text, expected):
@@ -93,6 +95,9 @@ def test_an_override_means_what_people_write(key, text, expected):
         ("group_size", "16", "unknown config key group_size: did you mean rl.group_size?"),
         ("kl_coef", "0", "did you mean rl.loss.kl_coef?"),
         ("modle.size", "tiny", "unknown config key modle: did you mean model?"),
+        ("model.dve.group", "1", "key model.dve.group: did you mean model.dve.groups?"),
+        ("model.dve.groups", "0", "dve.groups=0 must be at least 1"),
+        ("linears", "gate", "did you mean model.dve.linears?"),
         ("zzz", "1", "the keys there are algorithm, batch_size"),
         ("rl", "5", "rl=5 must be a group of keys"),
         ("rl.group_size.x", "5", "group_size has no keys of its own"),

@@ -81,9 +81,10 @@ def test_pytorch_generates_and_every_parameter_gets_a_gradient(reference, batch)
         reference.zero_grad()
         output = reference(**tensors, labels=tensors["input_ids"], use_cache=False)
         output.loss.backward()
-        losses[checkpointed] = output.loss.item(), {
-            name: p.grad.clone() for name, p in reference.named_parameters()
-        }
+        losses[checkpointed] = (
+            output.loss.item(),
+            {name: p.grad.clone() for name, p in reference.named_parameters()},
+        )
     reference.eval()
     for name, gradient in losses[False][1].items():
         assert torch.isfinite(gradient).all() and (gradient != 0).any(), name

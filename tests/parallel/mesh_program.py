@@ -39,7 +39,8 @@ RUNS = {
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
     "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "sft")),
 }
-# One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4 splits them; many end tokens, so that lengths are uneven.
+# One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
+# splits them; many end tokens, so that lengths are uneven.
 CONFIG = dataclasses.replace(
     SHALLOW,
     vision=dataclasses.replace(SHALLOW.vision, dve=DveConfig(groups=7)),
