@@ -8,7 +8,6 @@ overrides one value.
 import ast
 import dataclasses
 import difflib
-import json
 import runpy
 import traceback
 import types
@@ -23,7 +22,8 @@ from ml_collections import ConfigDict
 
 from skinflow_jax.data.chat import TASKS
 from skinflow_jax.data.sources import SOURCES
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import SIZES, DveConfig
 from skinflow_jax.models.decoder import REMAT_POLICIES
 from skinflow_jax.models.vlm import ComputeConfig
@@ -201,12 +201,9 @@ def _read(path: Path) -> dict:
 
 def _read_json(path: Path) -> dict:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a JSON object, not a {type(values).__name__}")
-    return values
+        return read_json(path)
+    except InputError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _run(path: Path) -> dict:

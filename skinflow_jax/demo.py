@@ -68,14 +68,14 @@ class DemoSize:
 
 SIZES = {
     "procedural": DemoSize(
-        warmup_cases=2000,
+        warmup_cases=500,
         warmup_diagnoses=250,
         rl_cases=4000,
         stage2_captions=300,
         heldout_cases=300,
-        warmup_steps=450,
+        warmup_steps=400,
         stage1_steps=150,
-        stage2_steps=400,
+        stage2_steps=220,
     ),
     "pad_ufes_20": DemoSize(
         warmup_cases=None,
@@ -93,7 +93,10 @@ SIZES = {
 def demo_configs(
     source: str, data_root: Path | None, seed: int, size: DemoSize
 ) -> tuple[RunConfig, RunConfig, RunConfig]:
-    """The three runs. `model.init_from` of the later two is filled in as they start."""
+    """The three runs. `model.init_from` of the later two is filled in as they start.
+
+    The settings were chosen on the streams of seeds 1 to 3, never on those of seed 0.
+    """
     options = {"image_size": 112} if source == "procedural" else {}
     data = DataConfig(
         source=source,
@@ -101,9 +104,9 @@ def demo_configs(
         seed=seed,
         options=options,
         max_pixels=112 * 112,
-        prompt_lengths=(40,),
+        prompt_lengths=(36,),
         windows=(1,) if source == "procedural" else (1, 2, 4),
-        completion_length=24,
+        completion_length=20,
     )
     evaluation = EvaluationConfig(count=size.heldout_cases, batch_size=50)
     warmup = RunConfig(
@@ -117,15 +120,16 @@ def demo_configs(
             count=size.warmup_cases,
             cases_of_task={"diagnosis": size.warmup_diagnoses},
         ),
-        optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=20, b2=0.99),
+        optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=20, b2=0.99),
         loop=LoopConfig(steps=size.warmup_steps, log_every=10),
         evaluation=evaluation,
     )
 
-    # Stage II keeps some caption prompts: without them it unlearns to describe (measured: valid
-    # captions fell from 100 % to 11 %). It is paid 1/p for the first accepted rank p, which
-    # weighs the first place more; on fresh cases that was no better than (7 - p)/6. Our choices.
-    def stage(tasks, rewards, steps, learning_rate, cases_of_task=None):
+    # Our choices. Sampling below temperature 1, near the greedy answers that are judged, made
+    # Stage I pay: at 1 it sharpened the answers and left the greedy ones as they were. Stage II
+    # keeps some caption prompts, or it unlearns to describe (valid captions fell from 100 % to
+    # 11 %), and is paid 1/p for the first accepted rank p, which weighs the first place more.
+    def stage(tasks, rewards, steps, learning_rate, temperature, cases_of_task=None):
         return RunConfig(
             algorithm="grpo",
             seed=seed,
@@ -140,8 +144,9 @@ def demo_configs(
             optimizer=OptimizerConfig(learning_rate=learning_rate, warmup_steps=5, b2=0.99),
             loop=LoopConfig(steps=steps, log_every=1, rollouts_every=25),
             rl=GrpoConfig(
-                group_size=8,
-                max_tokens=24,
+                group_size=16,
+                max_tokens=data.completion_length,
+                temperature=temperature,
                 rewards=rewards,
                 loss=PolicyLossConfig(kl_coef=0.01),
             ),
@@ -150,12 +155,13 @@ def demo_configs(
 
     return (
         warmup,
-        stage(("caption",), ("caption",), size.stage1_steps, 1e-4),
+        stage(("caption",), ("caption",), size.stage1_steps, 1e-4, 0.7),
         stage(
             TASKS,
             ("caption", "diagnosis_reciprocal"),
             size.stage2_steps,
-            4e-4,
+            2e-4,
+            0.8,
             {"caption": size.stage2_captions},
         ),
     )

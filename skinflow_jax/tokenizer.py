@@ -17,6 +17,7 @@ import sentencepiece
 import tokenizers
 
 from skinflow_jax.errors import InputError
+from skinflow_jax.json_file import read_json
 from skinflow_jax.sentencepiece_bpe import (
     JSON_VALUE_START,
     SPECIAL_TOKENS,
@@ -233,7 +234,7 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         # Either could be saved in the file and would cut or lengthen texts without a word.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        config = _read_json(folder / "tokenizer_config.json")
+        config = _object_if_there(folder / "tokenizer_config.json")
         added = {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
         super().__init__(
             path,
@@ -244,7 +245,7 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         pad = config.get("pad_token")
         if pad is not None:
             self.pad_id = self._require(pad["content"] if isinstance(pad, dict) else pad)
-        eos = _read_json(folder / "generation_config.json").get("eos_token_id")
+        eos = _object_if_there(folder / "generation_config.json").get("eos_token_id")
         if eos is not None:
             self.eos_ids = (eos,) if isinstance(eos, int) else tuple(eos)
         self.vocab_size = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
@@ -311,7 +312,7 @@ def _find_template(folder: Path, config: dict[str, Any]) -> str | None:
     jinja_file = folder / "chat_template.jinja"
     if jinja_file.is_file():
         return jinja_file.read_text(encoding="utf-8")
-    legacy = _read_json(folder / "chat_template.json")
+    legacy = _object_if_there(folder / "chat_template.json")
     template = legacy.get("chat_template", config.get("chat_template"))
     if isinstance(template, list):
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
@@ -340,17 +341,8 @@ def _raise_exception(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in `path`; an absent file is an empty one."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object, found a {type(content).__name__}")
-    return content
+def _object_if_there(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
 
 
 def _check_utf8(text: str) -> None:

@@ -5,10 +5,10 @@ Qwen2.5-VL reads; the nested form that transformers 5 saves is read too.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import (
     DveConfig,
     TextConfig,
@@ -89,19 +89,6 @@ def config_to_hf(config: VlmConfig) -> dict:
             **{theirs: getattr(vision, ours) for ours, theirs in _VISION.items()},
         },
     }
-
-
-def read_json(path: Path) -> dict:
-    """A JSON object from a file. Raises InputError naming the file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: is this a Hugging Face model folder?") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}): fetch the file again") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must hold a JSON object: fetch the file again")
-    return found
 
 
 def config_from_hf(folder: Path) -> VlmConfig:

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from skinflow_jax.checkpoints.hf_config import config_from_hf, read_json
+from skinflow_jax.checkpoints.hf_config import config_from_hf
 from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots
 from skinflow_jax.errors import InputError
+from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import DveConfig, VlmConfig
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import Vlm, abstract_model
