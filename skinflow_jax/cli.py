@@ -130,6 +130,14 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _train_arguments(command("train", _train, "Train by a config: supervised (sft) or GRPO."))
     _evaluate_arguments(command("evaluate", _evaluate, "Judge a model on held-out cases."))
     _generate_arguments(command("generate", _generate, "Caption and diagnose images."))
+    ablation = command("ablation", _ablation, "What each part of the method is worth, over seeds.")
+    ablation.add_argument(
+        "--configs", type=Path, default=Path("configs/ablation"), help="folder of rows and stages"
+    )
+    ablation.add_argument(
+        "--seeds", type=_seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
+    )
+    ablation.add_argument("--workdir", type=Path, required=True, help="where to write")
     imported = command("import-hf", _import_hf, "Make a workdir of a Hugging Face folder.")
     imported.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
     imported.add_argument("--workdir", type=Path, required=True, help="where to write")
@@ -194,6 +202,13 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return value
+
+
+def _seeds(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts) or text == "0":
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a count nor a list such as 0,3,4")
+    return list(range(int(text))) if len(parts) == 1 else [int(part) for part in parts]
 
 
 def _quiet_libraries() -> None:
@@ -288,6 +303,12 @@ def _generate(arguments) -> None:
         min_pixels=1 if budget is None else budget.min_pixels,
         max_pixels=arguments.max_pixels or budget.max_pixels,
     )
+
+
+def _ablation(arguments) -> None:
+    from skinflow_jax.ablation import run_ablation
+
+    run_ablation(arguments.configs, arguments.seeds, arguments.workdir)
 
 
 def _import_hf(arguments) -> None:

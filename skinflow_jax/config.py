@@ -58,6 +58,8 @@ class ModelChoice:
 
     `init_from` is a run's workdir or a Hugging Face folder; it brings its own tokenizer and size.
     `dve` makes the vision tower of a static model dynamic; None keeps it as it comes.
+    `extra_width` adds hidden units to a static tower's feed-forward parts. Neither changes what
+    the model computes before it is trained.
     """
 
     size: str = "tiny"
@@ -65,11 +67,14 @@ class ModelChoice:
     dtype: str = "float32"
     remat: str = "none"
     dve: DveConfig | None = None
+    extra_width: int = 0
 
     def __post_init__(self):
         _choose("model.size", self.size, SIZES)
         _choose("model.remat", self.remat, REMAT_POLICIES)
         _choose("model.dtype", self.dtype, ("float32", "bfloat16"))
+        if self.extra_width < 0:
+            raise ConfigError(f"model.extra_width={self.extra_width} must be 0 or more")
 
     @property
     def compute(self) -> ComputeConfig:
@@ -184,13 +189,14 @@ def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = N
 
     Raises ConfigError naming the file, key or value that is wrong.
     """
-    values = {} if path is None else _read(Path(path))
+    values = {} if path is None else read_config(Path(path))
     for key, text in (overrides or {}).items():
         _override(values, key, text)
     return from_dict(RunConfig, values)
 
 
-def _read(path: Path) -> dict:
+def read_config(path: Path) -> dict:
+    """What a config file says, unchecked. Raises ConfigError naming the file."""
     if not path.is_file():
         hint = "give a config file such as configs/debug_sft.py"
         if "=" in path.name:

@@ -30,6 +30,7 @@ from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import model_config
 from skinflow_jax.models.dve_conversion import describe_dve, with_dve
 from skinflow_jax.models.vlm import Vlm, init_model
+from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.tokenizer import (
@@ -164,14 +165,16 @@ def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
 
 
 def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Policy:
-    """What a run starts from: a checkpoint or random weights, its tower dynamic if asked for."""
+    """What a run starts from: a checkpoint or random weights, its tower grown if asked for."""
     if config.model.init_from is None:
         policy = fresh_policy(config, tokenizer_folder)
     else:
         policy = open_checkpoint(Path(config.model.init_from), mesh)
-    if config.model.dve is None:
-        return policy
-    model = with_dve(policy.model, config.model.dve, seed=config.seed, mesh=mesh)
+    model, grow = policy.model, {"seed": config.seed, "mesh": mesh}
+    if config.model.extra_width:
+        model = with_extra_width(model, config.model.extra_width, **grow)
+    if config.model.dve is not None:
+        model = with_dve(model, config.model.dve, **grow)
     return dataclasses.replace(policy, model=model)
 
 
