@@ -26,6 +26,9 @@ def get_config() -> ConfigDict:
                 # Activations; the weights being trained stay in float32.
                 "dtype": "bfloat16",
                 "remat": "full",
+                # SkinFlow's encoder: in the full-attention blocks (notes), all three maps of each
+                # (inferred), in half the hidden size many groups (notes).
+                "dve": {"groups": 640},
             },
             "data": {
                 # The one real data set that is built in; the paper's 5,000 labelled images (notes)

@@ -75,7 +75,7 @@ SIZES = {
         heldout_cases=300,
         warmup_steps=400,
         stage1_steps=150,
-        stage2_steps=220,
+        stage2_steps=300,
     ),
     "pad_ufes_20": DemoSize(
         warmup_cases=None,

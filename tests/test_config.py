@@ -8,6 +8,7 @@ import pytest
 
 from skinflow_jax.config import RunConfig, load_config, to_dict
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.models.config import DveConfig
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 DEBUG = next(path for path in CONFIGS if path.name == "debug_stage1.py")
@@ -50,6 +51,7 @@ def test_the_7b_stages_hold_the_published_settings():
         assert (run.rl.loss.kl_coef, run.rl.loss.kl_estimator) == (0.01, "k3")
         assert (run.rl.loss.clip_low, run.rl.loss.clip_high) == (0.2, 0.2)
         assert (run.model.dtype, run.model.remat) == ("bfloat16", "full")
+        assert run.model.dve == DveConfig(groups=640)
         assert (run.mesh.fsdp, run.data.prompt_lengths) == (16, (1024,))
 
 

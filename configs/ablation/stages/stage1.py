@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.data.cases_of_task = {}
     config.data.tasks = ("caption",)
     config.optimizer = {"learning_rate": 1e-4, "warmup_steps": 5, "b2": 0.99}
-    config.loop = {"steps": 80, "rollouts_every": 20}
+    config.loop = {"steps": 60, "rollouts_every": 20}
     config.rl = {
         "group_size": 16,
         "max_tokens": config.data.completion_length,

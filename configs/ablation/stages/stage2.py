@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
     config.data.tasks = ("caption", "diagnosis")
     config.data.cases_of_task = {"caption": 300}
     config.optimizer.learning_rate = 2e-4
-    config.loop.steps = 120
+    config.loop.steps = 90
     config.rl.temperature = 0.8
     config.rl.rewards = ("caption", "diagnosis_reciprocal")
     return config

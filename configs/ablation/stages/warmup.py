@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
                 "warmup_steps": 20,
                 "b2": 0.99,
             },
-            "loop": {"steps": 300, "log_every": 10},
+            "loop": {"steps": 250, "log_every": 10},
             "evaluation": {"count": 600, "batch_size": 50},
         }
     )
