@@ -1,12 +1,12 @@
-"""What the dynamic vision encoder costs at 7B shapes: the tower with and without it, in turn.
+"""What the dynamic vision encoder costs at 7B shapes: the tower with and without it.
 
 python benchmarks/dve_overhead.py              # counts, then time and memory on this machine
 python benchmarks/dve_overhead.py --repeats=0  # counts alone, in a minute
 python benchmarks/dve_overhead.py --repeats=0 --topology=v6e:2x2   # compiled for a TPU (libtpu)
 
-One image of 448 x 448 px: 1,024 patches, forward. Layers are unrolled, because the compiler counts
-a scanned layer once. The tower's FLOPs are counted by hand, two for a multiply and add; those of
-DVE are the difference of what the compiler counts in the two programs.
+One image of 448 x 448 px: 1,024 patches, forward. The tower's FLOPs are counted by hand, two for a
+multiply and add; those of DVE are what the compiler counts more in a dynamic block than in a
+static one, times the dynamic blocks (of a scanned layer it would count one).
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 from rich.console import Console
@@ -28,19 +29,8 @@ from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.inputs import patch_grid_positions
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.rope import vision_angles
-from skinflow_jax.models.vision import runs
+from skinflow_jax.models.vision import VisionTower
 from skinflow_jax.models.vlm import abstract_model
-
-
-def forward(tower, patches, mask, positions, dtype):
-    """`VisionTower.__call__` with its layers unrolled."""
-    x = tower.patch_embedding(patches.astype(dtype))
-    angles = vision_angles(positions, tower.config)
-    for run in runs(tower.config):
-        group = x.shape[1] if run.full_attention else tower.config.window_patches
-        for place in range(run.start, run.stop):
-            x, _ = layer(getattr(tower, run.stack), place)(x, angles, mask, group)
-    return tower.merger(x)
 
 
 def tower_flops(vision: VisionConfig, patches: int) -> float:
@@ -53,6 +43,23 @@ def tower_flops(vision: VisionConfig, patches: int) -> float:
     return 2 * patches * (vision.patch_dim * d + blocks + merger)
 
 
+def block_flops(vision: VisionConfig, side: int, dtype, device=None) -> float:
+    """What the compiler counts in one full-attention block, dynamic if `vision` says so."""
+    place = None if device is None else SingleDeviceSharding(device)
+    tower = jax.eval_shape(lambda: VisionTower(vision, 0.0, rngs=nnx.Rngs(params=0)))
+    blocks = tower.full if vision.dve is None else tower.dynamic
+    _, mask, positions = image(vision, side)
+    angles = jax.eval_shape(functools.partial(vision_angles, config=vision), positions)
+    x = jax.ShapeDtypeStruct((1, side * side, vision.hidden_size), dtype)
+    block = jax.eval_shape(lambda stack: layer(stack, 0), blocks)
+    arguments = (block, x, angles, mask)
+    shapes = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), arguments
+    )
+    program = jax.jit(lambda block, x, angles, mask: block(x, angles, mask, x.shape[1])[0])
+    return program.lower(*shapes).compile().cost_analysis()["flops"]
+
+
 def image(vision: VisionConfig, side: int):
     """Patches, mask and positions of one square image of `side` x `side` patches."""
     rng = np.random.default_rng(0)
@@ -61,26 +68,23 @@ def image(vision: VisionConfig, side: int):
     return patches, np.ones(patches.shape[:2], bool), positions
 
 
-def compiled(tower, inputs, dtype, device=None):
-    """The forward program, for `device` of a topology or this machine."""
-    place = None if device is None else SingleDeviceSharding(device)
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), (tower, *inputs)
-    )
-    program = jax.jit(functools.partial(forward, dtype=jnp.dtype(dtype)))
-    return program.lower(*shapes).compile()
-
-
-def alternating_times(programs, arguments, repeats: int) -> list[float]:
-    """Median seconds of each program, run in turn after one uncounted round."""
-    times = [[] for _ in programs]
+def towers_in_turn(config, dve: DveConfig, side: int, dtype, repeats: int):
+    """(temporary bytes, median seconds) of both towers, run in turn after an uncounted round."""
+    model = abstract_model(config)
+    model.vision = jax.jit(lambda: jax.tree.map(lambda x: jnp.full(x.shape, 0.01), model.vision))()
+    towers = [model.vision, with_dve(model, dve).vision]
+    inputs = tuple(map(jnp.asarray, image(config.vision, side)))
+    run = jax.jit(lambda tower, *inputs: tower(*inputs, dtype=dtype))
+    programs = [run.lower(tower, *inputs).compile() for tower in towers]
+    times = [[], []]
     for round_ in range(repeats + 1):
-        for program, args, spent in zip(programs, arguments, times, strict=True):
+        for program, tower, spent in zip(programs, towers, times, strict=True):
             began = time.perf_counter()
-            jax.block_until_ready(program(*args))
+            jax.block_until_ready(program(tower, *inputs))
             if round_:
                 spent.append(time.perf_counter() - began)
-    return [statistics.median(spent) for spent in times]
+    memory = [program.memory_analysis().temp_size_in_bytes for program in programs]
+    return memory, [statistics.median(spent) for spent in times]
 
 
 def main() -> None:
@@ -96,35 +100,24 @@ def main() -> None:
     if chosen.topology and chosen.repeats:
         parser.error("a program for another machine cannot be timed here: add --repeats=0")
 
-    config = model_config(chosen.size)
-    vision = dataclasses.replace(config.vision, dve=DveConfig(groups=chosen.groups))
-    towers = [
-        abstract_model(c).vision for c in (config, dataclasses.replace(config, vision=vision))
-    ]
-    device = None
+    config, dve = model_config(chosen.size), DveConfig(groups=chosen.groups)
+    vision = dataclasses.replace(config.vision, dve=dve)
+    dtype, device = jnp.dtype(chosen.dtype), None
     if chosen.topology:
-        described = topologies.get_topology_desc(platform="tpu", topology_name=chosen.topology)
-        device = described.devices[0]
-    inputs = image(config.vision, chosen.side)
-    programs = [compiled(tower, inputs, chosen.dtype, device) for tower in towers]
-
-    sizes = [sum(x.size for x in jax.tree.leaves(tower)) for tower in towers]
-    counted = [program.cost_analysis()["flops"] for program in programs]
-    analytic = tower_flops(config.vision, chosen.side**2)
-    temporary = [program.memory_analysis().temp_size_in_bytes for program in programs]
+        device = topologies.get_topology_desc(
+            platform="tpu", topology_name=chosen.topology
+        ).devices[0]
+    counted = [block_flops(v, chosen.side, dtype, device) for v in (config.vision, vision)]
+    both = (config, dataclasses.replace(config, vision=vision))
+    sizes = [sum(x.size for x in jax.tree.leaves(abstract_model(c).vision)) for c in both]
     rows = [
-        ("parameters, millions", [size / 1e6 for size in sizes]),
-        ("compiler's count, GFLOP", [flops / 1e9 for flops in counted]),
-        ("temporary memory, MiB", [size / 2**20 for size in temporary]),
+        ("parameters of the tower, millions", [size / 1e6 for size in sizes]),
+        ("compiler's count of a block, GFLOP", [flops / 1e9 for flops in counted]),
     ]
     if chosen.repeats:
-        model = jax.jit(lambda: jax.tree.map(lambda x: jnp.full(x.shape, 0.01), towers[0]))()
-        static = dataclasses.replace(config, name="tower")
-        whole = abstract_model(static)
-        whole.vision = model
-        dynamic = with_dve(whole, DveConfig(groups=chosen.groups)).vision
-        arguments = [(tower, *inputs) for tower in (model, dynamic)]
-        rows.append(("seconds, median", alternating_times(programs, arguments, chosen.repeats)))
+        memory, seconds = towers_in_turn(config, dve, chosen.side, dtype, chosen.repeats)
+        rows.append(("temporary memory, MiB", [size / 2**20 for size in memory]))
+        rows.append((f"seconds, median of {chosen.repeats}", seconds))
 
     table = Table(title=f"{chosen.size} tower, {chosen.side**2:,} patches, {chosen.dtype}")
     for title in ("", "static", "with DVE", "ratio"):
@@ -133,11 +126,12 @@ def main() -> None:
         table.add_row(name, f"{one:,.2f}", f"{other:,.2f}", f"{other / one:.3f}")
     console = Console()
     console.print(table)
-    extra = counted[1] - counted[0]
+    extra = (counted[1] - counted[0]) * len(vision.dynamic_blocks)
+    analytic = tower_flops(config.vision, chosen.side**2)
     console.print(
-        f"DVE: {extra / 1e9:.1f} GFLOP, {extra / analytic:.1%} of the tower's "
-        f"{analytic / 1e9:,.0f} (analytic); parameters +{sizes[1] / sizes[0] - 1:.2%}; "
-        f"{chosen.repeats} timed rounds; for {chosen.topology or jax.devices()[0].device_kind}"
+        f"DVE: {extra / 1e9:.1f} GFLOP in {len(vision.dynamic_blocks)} blocks, "
+        f"{extra / analytic:.1%} of the tower's {analytic / 1e9:,.0f} (analytic); parameters "
+        f"+{sizes[1] / sizes[0] - 1:.2%}; for {chosen.topology or jax.devices()[0].device_kind}"
     )
 
 
