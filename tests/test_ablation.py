@@ -16,7 +16,7 @@ from skinflow_jax.ablation import Ablation, Row, load_ablation, report, run_abla
 from skinflow_jax.cli import main
 from skinflow_jax.config import ModelChoice
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.config import DveConfig, model_config
+from skinflow_jax.models.config import SIZES, DveConfig, model_config
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import init_model, prompt_states
 from skinflow_jax.models.widening import with_extra_width
@@ -145,6 +145,7 @@ def test_rows_are_trained_judged_and_not_trained_again(tmp_path, monkeypatch):
     small_one.rows["both"] = dataclasses.replace(
         small_one.rows["both"], against=("neither",), model=ModelChoice(dve=DveConfig(groups=4))
     )
+    monkeypatch.setitem(SIZES, "tiny", SHALLOW)
     monkeypatch.setattr(ablation, "load_ablation", lambda folder: small_one)
     text = run_ablation(CONFIGS, [3], tmp_path)
     assert (tmp_path / "ablation.md").read_text() == text and "* both - neither" in text

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from random_model import TINY, random_inputs, spread_model
+from random_model import SHALLOW, TINY, random_inputs, spread_model
 
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.config import DveConfig, VlmConfig, from_fields, model_config
@@ -98,18 +98,18 @@ def test_a_converted_layer_equals_the_static_one(inputs, outputs, groups):
 
 @pytest.mark.parametrize("groups", GROUPS)
 def test_a_converted_model_gives_the_static_models_logits(groups):
-    static = spread_model()
+    static = spread_model(SHALLOW)
     model = with_dve(static, DveConfig(groups=groups))
-    inputs = random_inputs([[(6, 10)], [(4, 4)], []], length=32, windows=4, images=1)
+    inputs = random_inputs([[(6, 10)], [(4, 4)], []], SHALLOW, length=32, windows=4, images=1)
     difference = jnp.abs(logits_of(model, inputs) - logits_of(static, inputs))
     assert jnp.max(difference, where=inputs.token_mask[..., None], initial=0) <= 1e-5
 
 
-@pytest.mark.parametrize("blocks", [(0,), (0, 1, 2), (2, 3)])
+@pytest.mark.parametrize("blocks", [(0,), (0, 1)])
 def test_any_block_can_be_dynamic(blocks):
-    static = spread_model()
+    static = spread_model(SHALLOW)
     model = with_dve(static, DveConfig(groups=4, blocks=blocks, linears=("up",)))
-    inputs = random_inputs([[(6, 10)]], length=32, windows=4)
+    inputs = random_inputs([[(6, 10)]], SHALLOW, length=32, windows=4)
     difference = jnp.abs(logits_of(model, inputs) - logits_of(static, inputs))
     assert jnp.max(difference, where=inputs.token_mask[..., None], initial=0) <= 1e-5
     rows = [jnp.asarray(x[0]) for x in tower_inputs(inputs)]
