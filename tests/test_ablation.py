@@ -56,6 +56,7 @@ def test_the_wide_static_tower_is_as_large_as_the_dynamic_one():
     assert abs(wide - dynamic) < 0.01 * dynamic
 
 
+@pytest.mark.slow
 def test_a_widened_tower_computes_what_it_did_and_can_learn():
     static = spread_model(SHALLOW)
     wide = with_extra_width(static, 5)

@@ -14,6 +14,8 @@ import skinflow_jax
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import DveConfig
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {
     "all": DveConfig(groups=64),
     "some": DveConfig(groups=7, blocks=(0, 1), linears=("gate", "down"), gates=("output", "group")),

@@ -69,6 +69,7 @@ def reference_layer(layer: FDLinear, tokens):
     return (tokens * gate("input")) @ weight.T * gate("output") + p[".bias"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("inputs", "outputs"), SIZES)
 @pytest.mark.parametrize("groups", [1, 4, 64])
 def test_a_trained_layer_computes_the_definition(inputs, outputs, groups):
@@ -96,6 +97,7 @@ def test_a_converted_layer_equals_the_static_one(inputs, outputs, groups):
     assert all((gate == 1).all() for gate in gates.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", GROUPS)
 def test_a_converted_model_gives_the_static_models_logits(groups):
     static = spread_model(SHALLOW)
@@ -105,6 +107,7 @@ def test_a_converted_model_gives_the_static_models_logits(groups):
     assert jnp.max(difference, where=inputs.token_mask[..., None], initial=0) <= 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [(0,), (0, 1)])
 def test_any_block_can_be_dynamic(blocks):
     static = spread_model(SHALLOW)
@@ -138,6 +141,7 @@ def bases_of(weight, groups):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outputs", "inputs", "groups"),
     [(*size, k) for size in SIZES for k in GROUPS if k <= size[0] * (size[1] // 2 + 1)]
@@ -155,6 +159,7 @@ def test_bases_sum_to_the_weight_and_are_orthogonal(outputs, inputs, groups):
     assert off.max() <= 1e-5 * np.max(norms) ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("inputs", "outputs"), SIZES)
 @pytest.mark.parametrize("groups", [1, 4, 64])
 def test_both_routes_make_the_same_weights_and_gradients(inputs, outputs, groups):
@@ -202,6 +207,7 @@ def test_what_stands_in_a_pad_moves_no_gate():
     assert all(jnp.isfinite(gate).all() for gate in nobody.values())
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_in_bfloat16_and_reach_every_parameter():
     model = spread_model(dynamic(DveConfig(groups=64)))
     inputs = random_inputs([[(6, 10)], [(4, 4)]], length=32, windows=4)
