@@ -18,7 +18,6 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 from rich.console import Console
@@ -27,9 +26,9 @@ from rich.table import Table
 from skinflow_jax.models.config import DveConfig, VisionConfig, model_config
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.inputs import patch_grid_positions
-from skinflow_jax.models.layers import layer
+from skinflow_jax.models.layers import layer, parameter_count
 from skinflow_jax.models.rope import vision_angles
-from skinflow_jax.models.vision import VisionTower
+from skinflow_jax.models.vision import abstract_tower
 from skinflow_jax.models.vlm import abstract_model
 
 
@@ -46,7 +45,7 @@ def tower_flops(vision: VisionConfig, patches: int) -> float:
 def block_flops(vision: VisionConfig, side: int, dtype, device=None) -> float:
     """What the compiler counts in one full-attention block, dynamic if `vision` says so."""
     place = None if device is None else SingleDeviceSharding(device)
-    tower = jax.eval_shape(lambda: VisionTower(vision, 0.0, rngs=nnx.Rngs(params=0)))
+    tower = abstract_tower(vision)
     blocks = tower.full if vision.dve is None else tower.dynamic
     _, mask, positions = image(vision, side)
     angles = jax.eval_shape(functools.partial(vision_angles, config=vision), positions)
@@ -108,8 +107,7 @@ def main() -> None:
             platform="tpu", topology_name=chosen.topology
         ).devices[0]
     counted = [block_flops(v, chosen.side, dtype, device) for v in (config.vision, vision)]
-    both = (config, dataclasses.replace(config, vision=vision))
-    sizes = [sum(x.size for x in jax.tree.leaves(abstract_model(c).vision)) for c in both]
+    sizes = [parameter_count(abstract_tower(v)) for v in (config.vision, vision)]
     rows = [
         ("parameters of the tower, millions", [size / 1e6 for size in sizes]),
         ("compiler's count of a block, GFLOP", [flops / 1e9 for flops in counted]),

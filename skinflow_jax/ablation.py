@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jax
 import numpy as np
 from rich.console import Console
 from scipy import stats
 
-from skinflow_jax.config import ModelChoice, RunConfig, from_dict, load_config, read_config
+from skinflow_jax.config import ModelChoice, RunConfig, load_config, read_config
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.experiment import evaluate_policy, labels_of, open_source, prepare_records, train
+from skinflow_jax.experiment import evaluate_policy, heldout_cases, train
+from skinflow_jax.models.layers import parameter_count
+from skinflow_jax.typed_fields import from_dict
 
 WARM_UP = "warmup"
 METRICS = ("caption reward", "Top-1", "Top-6", "safety-critical")
@@ -105,13 +106,11 @@ def _train_row(ablation: Ablation, name: str, seed: int, workdir: Path) -> None:
         model = dataclasses.replace(changes, init_from=str(folder))
         folder = workdir / name / stage
         config, policy = run(stage, model, folder)
-    data, wanted = config.data, config.evaluation
-    heldout = prepare_records(data, wanted.split, wanted.count, records)
-    labels = labels_of(open_source(data, data.split, data.count))
+    heldout, labels = heldout_cases(config, records)
     summary = evaluate_policy(policy, config, heldout, labels, workdir / name)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     facts = {
-        "tower parameters": sum(x.size for x in jax.tree.leaves(policy.model.vision)),
+        "tower parameters": parameter_count(policy.model.vision),
         "step time": float(np.median([json.loads(line)["step_time"] for line in lines])),
     }
     text = json.dumps(summary.to_dict() | facts, indent=1)

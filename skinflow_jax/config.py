@@ -7,11 +7,8 @@ overrides one value.
 
 import ast
 import dataclasses
-import difflib
 import runpy
 import traceback
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +28,7 @@ from skinflow_jax.parallel import MeshConfig
 from skinflow_jax.rl.learner import GrpoConfig
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
+from skinflow_jax.typed_fields import from_dict, typed
 
 _OPTIONS = {"image_size": int, "clutter": float}
 
@@ -112,7 +110,7 @@ class DataConfig:
         _at_least_one("data.", self, "count", "min_pixels", "completion_length")
         _check_seed("data.seed", self.seed)
         for name, value in self.options.items():
-            _typed(_OPTIONS.get(name, Any), value, f"data.options.{name}")
+            typed(_OPTIONS.get(name, Any), value, f"data.options.{name}")
         if self.min_pixels > self.max_pixels:
             raise ConfigError(
                 f"data.min_pixels={self.min_pixels} exceeds data.max_pixels={self.max_pixels}"
@@ -252,73 +250,6 @@ def _value(text: str):
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-
-
-def from_dict(cls: type, values: Mapping[str, Any], where: str = ""):
-    """A dataclass from nested mappings, every key known and every value of its type."""
-    hints = typing.get_type_hints(cls)
-    fields = {f.name for f in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            raise ConfigError(f"unknown config key {where}{key}: {_hint(key, fields, where)}")
-    for entry in dataclasses.fields(cls):
-        needed = entry.default is entry.default_factory is dataclasses.MISSING
-        if needed and entry.name not in values:
-            raise ConfigError(f"config {where}{entry.name} is missing: it has no default")
-    return cls(**{key: _typed(hints[key], value, where + key) for key, value in values.items()})
-
-
-def _hint(key: str, fields: set[str], where: str) -> str:
-    """The likely key: one of this group that is spelt alike, or the same name in another group."""
-    near = [where + name for name in difflib.get_close_matches(str(key), fields, n=1)]
-    near += [name for name in _keys(RunConfig) if name.split(".")[-1] == key]
-    return f"did you mean {near[0]}?" if near else f"the keys there are {', '.join(sorted(fields))}"
-
-
-def _keys(cls: type) -> list[str]:
-    names = []
-    for name, hint in typing.get_type_hints(cls).items():
-        hint = _without_none(hint)
-        inner = _keys(hint) if dataclasses.is_dataclass(hint) else []
-        names += [name, *(f"{name}.{key}" for key in inner)]
-    return names
-
-
-def _typed(hint, value, where: str):
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"config {where}={value!r} must be a group of keys")
-        return from_dict(hint, value, where + ".")
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return None if value is None else _typed(_without_none(hint), value, where)
-    if origin is tuple:
-        items = value if isinstance(value, list | tuple) else (value,)
-        return tuple(_typed(arguments[0], item, where) for item in items)
-    if origin is not None:
-        expected = origin
-    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    elif hint is float and isinstance(value, str):
-        # config.json writes the infinities as text.
-        try:
-            return float(value)
-        except ValueError as error:
-            raise ConfigError(f"config {where}={value!r} must be a number") from error
-    else:
-        expected = hint
-    if expected is Any or (
-        isinstance(value, expected) and not (isinstance(value, bool) and expected is int)
-    ):
-        return value
-    raise ConfigError(f"config {where}={value!r} must be of type {expected.__name__}")
-
-
-def _without_none(hint):
-    """The type that an optional value has when it is there."""
-    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
-        return hint
-    return next(a for a in typing.get_args(hint) if a is not type(None))
 
 
 def to_dict(config) -> dict:

@@ -29,6 +29,7 @@ from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import model_config
 from skinflow_jax.models.dve_conversion import describe_dve, with_dve
+from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
@@ -217,7 +218,7 @@ def train(
     model_sizes, tokenizer = policy.model.config, policy.tokenizer
     tokenizer.save_pretrained(workdir / TOKENIZER)
     write_pixel_budget(workdir, pixels, model_sizes.vision)
-    if jax.process_index() == 0 and policy.model.config.vision.dve is not None:
+    if jax.process_index() == 0 and model_sizes.vision.dve is not None:
         print(describe_dve(policy.model))
     batches = iter(
         make_pipeline(
@@ -332,9 +333,7 @@ def evaluate_policy(
 
 def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: Path, mesh):
     """What the loop calls now and then: judges the held-out cases into `out`/<step>/."""
-    data, wanted = config.data, config.evaluation
-    records = prepare_records(data, wanted.split, wanted.count, records_folder)
-    labels = labels_of(open_source(data, data.split, data.count))
+    records, labels = heldout_cases(config, records_folder)
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
         policy = Policy(state.model, tokenizer)
@@ -342,6 +341,13 @@ def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: 
         return {f.label.removesuffix(" %"): f.estimate.value for f in summary.figures}
 
     return evaluate
+
+
+def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, list[str]]:
+    """The records that the config judges on, and the diagnoses of its training cases."""
+    data, wanted = config.data, config.evaluation
+    records = prepare_records(data, wanted.split, wanted.count, records_folder)
+    return records, labels_of(open_source(data, data.split, data.count))
 
 
 def labels_of(source: Source) -> list[str]:
@@ -365,9 +371,7 @@ def evaluate(
         )
     out = out or checkpoint / "eval" / str(_latest_step(checkpoint))
     records = records or (checkpoint if run else out) / "records"
-    data, wanted = config.data, config.evaluation
-    heldout = prepare_records(data, wanted.split, wanted.count, records)
-    labels = labels_of(open_source(data, data.split, data.count))
+    heldout, labels = heldout_cases(config, records)
     policy = open_checkpoint(checkpoint)
     summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
@@ -392,7 +396,7 @@ def import_hf(folder: Path, workdir: Path) -> None:
     state = TrainState(jnp.int32(0), policy.model, ())
     with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
         checkpoints.save(0, state, None, facts={"imported_from": str(folder)})
-    count = sum(x.size for x in jax.tree.leaves(policy.model))
+    count = parameter_count(policy.model)
     print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
 
 

@@ -9,13 +9,8 @@ from pathlib import Path
 
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.json_file import read_json
-from skinflow_jax.models.config import (
-    DveConfig,
-    TextConfig,
-    VisionConfig,
-    VlmConfig,
-    from_fields,
-)
+from skinflow_jax.models.config import DveConfig, TextConfig, VisionConfig, VlmConfig
+from skinflow_jax.typed_fields import from_dict
 
 _VISION = {
     "depth": "depth",
@@ -56,8 +51,7 @@ def config_to_hf(config: VlmConfig) -> dict:
     text, vision = config.text, config.vision
     kind = PLAIN
     if vision.dve is not None:
-        dve = dataclasses.replace(vision.dve, blocks=vision.dynamic_blocks)
-        kind = DYNAMIC | {"dve": dataclasses.asdict(dve)}
+        kind = DYNAMIC | {"dve": dataclasses.asdict(vision.dve)}
     return {
         **kind,
         "attention_dropout": 0.0,
@@ -115,7 +109,7 @@ def config_from_hf(folder: Path) -> VlmConfig:
             vision=VisionConfig(
                 in_channels=vision.get("in_channels", vision.get("in_chans", 3)),
                 full_attention_blocks=tuple(vision["fullatt_block_indexes"]),
-                dve=from_fields(DveConfig, top["dve"]) if dynamic else None,
+                dve=from_dict(DveConfig, top["dve"], "dve.") if dynamic else None,
                 **{ours: vision[theirs] for ours, theirs in _VISION.items() if theirs in vision},
             ),
             text=TextConfig(

@@ -82,17 +82,16 @@ def save_pretrained(
 
 def _write_weights(model: Vlm, folder: Path, max_shard_bytes: int) -> None:
     slots, config = hf_slots(model.config), model.config
-    if config.vision.dve is not None:
-        slots = {nested_name(name): slot for name, slot in slots.items()}
+    written = str if config.vision.dve is None else nested_name
     sizes = {name: _tensor_bytes(model, slot) for name, slot in slots.items()}
     shards = plan_shards(sizes, max_shard_bytes)
     weight_map = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        tensors = {name: _tensor(model, name, slots[name], config) for name in names}
+        tensors = {written(name): _tensor(model, name, slots[name], config) for name in names}
         # transformers refuses a file that does not say what wrote its tensors.
         save_file(tensors, folder / file, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(names, file)
+        weight_map |= dict.fromkeys(tensors, file)
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
     _write_json(folder / "model.safetensors.index.json", index)
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-import jax
-
+from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.vlm import Vlm
 
 _CARD = """---
@@ -48,7 +47,7 @@ def model_card(model: Vlm, facts: Mapping[str, str]) -> str:
     sections = "".join(f"## {title}\n\n{text}\n\n" for title, text in (facts or _UNSTATED).items())
     return _CARD.format(
         name=model.config.name,
-        millions=sum(leaf.size for leaf in jax.tree.leaves(model)) / 1e6,
+        millions=parameter_count(model) / 1e6,
         layers=model.config.text.num_layers,
         blocks=model.config.vision.depth,
         facts=sections,

@@ -42,7 +42,7 @@ class Slot:
 
     def tensor_shape(self, shape: tuple[int, ...], name: str, config: VlmConfig) -> tuple[int, ...]:
         """The Hugging Face shape of a parameter of `shape` (of one layer)."""
-        if canonical_name(name) == PATCH_EMBEDDING:
+        if name == PATCH_EMBEDDING:
             v = config.vision
             frames = v.temporal_patch_size
             return (v.hidden_size, v.in_channels, frames, v.patch_size, v.patch_size)

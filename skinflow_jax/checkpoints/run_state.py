@@ -12,10 +12,11 @@ import jax
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
-from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import VlmConfig, from_fields
+from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
+from skinflow_jax.typed_fields import from_dict
 
 _STATE, _DATA, _MODEL_CONFIG = "state", "data", "model_config"
 
@@ -142,8 +143,8 @@ def _metadata(checkpointer, folder: Path, step: int | None):
 
 def _config_of(facts: dict, folder: Path) -> VlmConfig:
     try:
-        return from_fields(VlmConfig, facts[_MODEL_CONFIG])
-    except (KeyError, TypeError) as error:
+        return from_dict(VlmConfig, facts[_MODEL_CONFIG])
+    except (KeyError, ConfigError) as error:
         raise InputError(
             f"{folder}: the checkpoint's facts hold no model config of this version ({error})"
         ) from error

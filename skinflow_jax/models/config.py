@@ -4,11 +4,7 @@ Source of the published figures: the `config.json` of Qwen/Qwen2.5-VL-{3B,7B,32B
 """
 
 import dataclasses
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from skinflow_jax.errors import ConfigError
 
@@ -295,23 +291,6 @@ SIZES: dict[str, VlmConfig] = {
         vision_intermediate=3456,
     ),
 }
-
-
-def from_fields(cls: type, fields: Mapping[str, Any]):
-    """A config from what `dataclasses.asdict` gave and JSON kept: lists become tuples again.
-
-    Raises KeyError or TypeError for fields that are not of this version.
-    """
-    hints = typing.get_type_hints(cls)
-
-    def restored(hint, value):
-        if isinstance(hint, types.UnionType) and value is not None:
-            hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
-        if dataclasses.is_dataclass(hint) and value is not None:
-            return from_fields(hint, value)
-        return tuple(value) if isinstance(value, list) else value
-
-    return cls(**{name: restored(hints[name], value) for name, value in fields.items()})
 
 
 def model_config(size: str) -> VlmConfig:

@@ -84,9 +84,7 @@ class FDLinear(nnx.Module):
         """The map under given gates, in the type of `x`; the weight is made in float32."""
         if "input" in gates:
             x = x * gates["input"][:, None].astype(x.dtype)
-        product = functools.partial(
-            _product, shape=self.shape, groups=self.groups, axes=self.axes, route=None
-        )
+        product = functools.partial(_product, shape=self.shape, groups=self.groups, axes=self.axes)
         # The backward pass makes the weights again: one dense weight an image is too much to keep.
         y = jax.checkpoint(product, prevent_cse=False)(x, self.spectrum[...], gates.get("group"))
         if "output" in gates:
@@ -119,8 +117,8 @@ def _scale(shape: tuple[int, int]) -> int:
     return max(min(shape) // 2, 1)
 
 
-def _product(x, spectrum, group_gate, *, shape, groups, axes, route):
-    kernels = synthesise(spectrum, group_gate, shape=shape, groups=groups, route=route)
+def _product(x, spectrum, group_gate, *, shape, groups, axes):
+    kernels = synthesise(spectrum, group_gate, shape=shape, groups=groups)
     if group_gate is None:
         return x @ kernels[0].astype(x.dtype)
     kernels = constrain(kernels.astype(x.dtype), "batch", *_without_embed(axes))
@@ -130,9 +128,6 @@ def _product(x, spectrum, group_gate, *, shape, groups, axes, route):
 def _without_embed(axes):
     # The batch has taken the mesh axis that spreads embeddings.
     return tuple(None if axis == "embed" else axis for axis in axes)
-
-
-ROUTES = ("fourier", "bases")
 
 
 def synthesise(

@@ -9,10 +9,15 @@ from flax import nnx
 
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.config import DveConfig, VisionConfig
-from skinflow_jax.models.layers import layer
-from skinflow_jax.models.vision import STACKS, VisionTower, block_place, stack_blocks
-from skinflow_jax.models.vlm import Vlm, abstract_model
-from skinflow_jax.parallel import module_shardings
+from skinflow_jax.models.layers import layer, parameter_count
+from skinflow_jax.models.vision import (
+    STACKS,
+    VisionTower,
+    abstract_tower,
+    block_place,
+    stack_blocks,
+)
+from skinflow_jax.models.vlm import Vlm, with_tower
 
 
 def with_dve(model: Vlm, dve: DveConfig, *, seed: int = 0, mesh=None) -> Vlm:
@@ -30,16 +35,12 @@ def with_dve(model: Vlm, dve: DveConfig, *, seed: int = 0, mesh=None) -> Vlm:
             f"model.dve={vision.dve}, but the checkpoint is dynamic already, as "
             f"{model.config.vision.dve}: leave model.dve out to keep that"
         )
-    dynamic = abstract_model(dataclasses.replace(model.config, vision=vision))
-    shardings = None if mesh is None else module_shardings(dynamic.vision, mesh)
     convert = functools.partial(_dynamic_tower, config=vision)
-    dynamic.vision = jax.jit(convert, out_shardings=shardings)(model.vision, jax.random.key(seed))
-    dynamic.decoder = model.decoder
-    return dynamic
+    return with_tower(model, vision, convert, seed=seed, mesh=mesh)
 
 
 def _dynamic_tower(static: VisionTower, key: jax.Array, config: VisionConfig) -> VisionTower:
-    tower = jax.eval_shape(lambda: VisionTower(config, 0.0, rngs=nnx.Rngs(params=0)))
+    tower = abstract_tower(config)
     tower.patch_embedding, tower.merger = static.patch_embedding, static.merger
 
     def block(index):
@@ -66,16 +67,12 @@ def describe_dve(model: Vlm) -> str:
     vision = model.config.vision
     if vision.dve is None:
         return ""
-    static = dataclasses.replace(model.config, vision=dataclasses.replace(vision, dve=None))
-    before = _size(abstract_model(static).vision)
-    extra = _size(model.vision) - before
+    static = dataclasses.replace(vision, dve=None)
+    before = parameter_count(abstract_tower(static))
+    extra = parameter_count(model.vision) - before
     return (
         f"dynamic vision encoder: {', '.join(vision.dve.linears)} of blocks "
         f"{', '.join(map(str, vision.dve.blocks))} in {vision.dve.groups} frequency groups, "
-        f"{_size(model.vision.dynamic.mlp):,} parameters; they add {extra:,} to the tower's "
-        f"{before:,} ({extra / before:.1%})"
+        f"{parameter_count(model.vision.dynamic.mlp):,} parameters; they add {extra:,} to the "
+        f"tower's {before:,} ({extra / before:.1%})"
     )
-
-
-def _size(module) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(module))

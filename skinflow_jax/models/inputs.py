@@ -37,6 +37,11 @@ class ModelInputs:
     patch_mask: Bool[Array, "B I S"]
     patch_positions: Int[Array, "B I S 2"]
 
+    def images(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Patches, mask and positions as the tower takes them: all images along one axis."""
+        fields = (self.patches, self.patch_mask, self.patch_positions)
+        return tuple(x.reshape(-1, *x.shape[2:]) for x in fields)
+
 
 def window_count(grid: tuple[int, int], config: VisionConfig) -> int:
     """Windows that an image of `grid` = (rows, columns) patches touches."""

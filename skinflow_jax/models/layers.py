@@ -79,6 +79,11 @@ class SwiGLU(nnx.Module):
         return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
 
 
+def parameter_count(module) -> int:
+    """Numbers in all arrays of a module, abstract ones too."""
+    return sum(leaf.size for leaf in jax.tree.leaves(module))
+
+
 def stack_layers(make_layer, count: int, rngs: nnx.Rngs):
     """`count` layers as one module whose arrays have a leading layer axis."""
     keys = jax.random.split(rngs.params(), count)

@@ -180,6 +180,11 @@ class VisionTower(nnx.Module):
         return x, gates
 
 
+def abstract_tower(config: VisionConfig) -> VisionTower:
+    """The tower's shapes without memory."""
+    return jax.eval_shape(lambda: VisionTower(config, 0.0, rngs=nnx.Rngs(params=0)))
+
+
 STACKS = ("windowed", "full", "dynamic")
 
 

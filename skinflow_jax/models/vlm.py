@@ -1,5 +1,6 @@
 """The whole model: image tokens put in place; prefill, completion and decoding share one path."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -8,11 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.config import VisionConfig, VlmConfig
 from skinflow_jax.models.decoder import Decoder, Prefix, Visible
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.vision import VisionTower
-from skinflow_jax.parallel import constrain
+from skinflow_jax.parallel import constrain, module_shardings
 
 
 class Vlm(nnx.Module):
@@ -39,6 +40,19 @@ def abstract_model(config: VlmConfig) -> Vlm:
     return jax.eval_shape(lambda: Vlm(config, rngs=nnx.Rngs(params=0)))
 
 
+def with_tower(model: Vlm, vision: VisionConfig, make, *, seed: int, mesh=None) -> Vlm:
+    """`model` with the tower that `make(tower, key)` makes of its own, of sizes `vision`.
+
+    The language model's arrays are shared with `model`. `make` runs under jit; on `mesh` the new
+    tower is laid out by the training rules.
+    """
+    grown = abstract_model(dataclasses.replace(model.config, vision=vision))
+    shardings = None if mesh is None else module_shardings(grown.vision, mesh)
+    grown.vision = jax.jit(make, out_shardings=shardings)(model.vision, jax.random.key(seed))
+    grown.decoder = model.decoder
+    return grown
+
+
 @dataclass(frozen=True)
 class ComputeConfig:
     """How the forward pass computes: activation type and what the backward pass recomputes."""
@@ -57,15 +71,10 @@ def embed_prompt(
     dtype = jnp.dtype(compute.dtype)
     ids = jnp.where(inputs.token_mask, inputs.input_ids, 0)
     x = model.decoder.embed(ids, dtype)
-    batch, images, slots, size = inputs.patches.shape
+    batch, images = inputs.patches.shape[:2]
     if images:
-        features = model.vision(
-            inputs.patches.reshape(-1, slots, size),
-            inputs.patch_mask.reshape(-1, slots),
-            inputs.patch_positions.reshape(-1, slots, 2),
-            dtype=dtype,
-            remat=compute.remat,
-        ).reshape(batch, -1, x.shape[-1])
+        features = model.vision(*inputs.images(), dtype=dtype, remat=compute.remat)
+        features = features.reshape(batch, -1, x.shape[-1])
         slot = jnp.where(inputs.token_mask, inputs.image_slots, -1)[..., None]
         placed = jnp.take_along_axis(features, jnp.maximum(slot, 0), axis=1)
         x = jnp.where(slot >= 0, placed, x)

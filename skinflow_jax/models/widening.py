@@ -6,12 +6,10 @@ import zlib
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.vision import VisionTower
-from skinflow_jax.models.vlm import Vlm, abstract_model
-from skinflow_jax.parallel import module_shardings
+from skinflow_jax.models.vision import VisionTower, abstract_tower
+from skinflow_jax.models.vlm import Vlm, with_tower
 
 
 def with_extra_width(model: Vlm, units: int, *, seed: int = 0, mesh=None) -> Vlm:
@@ -29,17 +27,11 @@ def with_extra_width(model: Vlm, units: int, *, seed: int = 0, mesh=None) -> Vlm
     vision = dataclasses.replace(
         config.vision, intermediate_size=config.vision.intermediate_size + units
     )
-    wide = abstract_model(dataclasses.replace(config, vision=vision))
-    shardings = None if mesh is None else module_shardings(wide.vision, mesh)
     widen = functools.partial(_wide_tower, config=vision, spread=config.initializer_range)
-    wide.vision = jax.jit(widen, out_shardings=shardings)(model.vision, jax.random.key(seed))
-    wide.decoder = model.decoder
-    return wide
+    return with_tower(model, vision, widen, seed=seed, mesh=mesh)
 
 
 def _wide_tower(static: VisionTower, key: jax.Array, config, spread: float) -> VisionTower:
-    tower = jax.eval_shape(lambda: VisionTower(config, 0.0, rngs=nnx.Rngs(params=0)))
-
     def grown(path, wanted, old):
         extra = [new - size for new, size in zip(wanted.shape, old.shape, strict=True)]
         if not any(extra):
@@ -53,6 +45,6 @@ def _wide_tower(static: VisionTower, key: jax.Array, config, spread: float) -> V
         return jnp.where(is_new, (noise * spread).astype(old.dtype), new)
 
     old, _ = jax.tree_util.tree_flatten_with_path(static)
-    wanted, structure = jax.tree.flatten(tower)
+    wanted, structure = jax.tree.flatten(abstract_tower(config))
     new = [grown(path, leaf, array) for (path, array), leaf in zip(old, wanted, strict=True)]
     return jax.tree.unflatten(structure, new)

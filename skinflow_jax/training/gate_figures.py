@@ -24,13 +24,8 @@ def gate_figures(model: Vlm, inputs: ModelInputs, compute: ComputeConfig, mesh) 
 
 @functools.partial(jax.jit, static_argnames="compute")
 def _figures(model: Vlm, inputs: ModelInputs, *, compute: ComputeConfig) -> dict[str, jax.Array]:
-    def rows(x):
-        return x.reshape(-1, *x.shape[2:])
-
-    mask = rows(inputs.patch_mask)
-    gates = model.vision.gates(
-        rows(inputs.patches), mask, rows(inputs.patch_positions), dtype=jnp.dtype(compute.dtype)
-    )
+    patches, mask, positions = inputs.images()
+    gates = model.vision.gates(patches, mask, positions, dtype=jnp.dtype(compute.dtype))
     images = mask.any(axis=1)[:, None]
     figures = {}
     for block, maps in gates.items():

@@ -10,11 +10,12 @@ from flax import nnx
 from random_model import SHALLOW, TINY, random_inputs, spread_model
 
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.config import DveConfig, VlmConfig, from_fields, model_config
+from skinflow_jax.models.config import DveConfig, VlmConfig, model_config
 from skinflow_jax.models.dve import FDLinear, bases_are_cheaper, fdlinear_from_linear, synthesise
 from skinflow_jax.models.dve_conversion import describe_dve, with_dve
 from skinflow_jax.models.frequency_groups import frequency_groups
 from skinflow_jax.models.vlm import abstract_model, prompt_states
+from skinflow_jax.typed_fields import from_dict
 
 SIZES = [(96, 256), (256, 96), (24, 31), (17, 9)]
 GROUPS = (1, 4, 64, 640)
@@ -254,7 +255,7 @@ def test_a_config_comes_back_from_json():
     config = dynamic(DveConfig(groups=64, gates=("group",)))
     fields = dataclasses.asdict(config)
     fields["vision"]["dve"]["blocks"] = list(fields["vision"]["dve"]["blocks"])
-    assert from_fields(VlmConfig, fields) == config
+    assert from_dict(VlmConfig, fields) == config
     assert config.vision.dve.blocks == TINY.vision.full_attention_blocks
 
 

@@ -43,6 +43,7 @@ class FDLinear(nn.Module):
         widths = {"input": inputs, "output": outputs, "group": dve["groups"]}
         self.inputs, self.outputs, self.groups = inputs, outputs, dve["groups"]
         self.temperature = dve["temperature"]
+        self.scale = max(min(inputs, outputs) // 2, 1)
         self.spectrum = nn.Parameter(torch.empty(outputs, inputs // 2 + 1, 2))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.reduce = nn.Linear(inputs, hidden, bias=False)
@@ -52,10 +53,9 @@ class FDLinear(nn.Module):
 
     def reset(self, spread):
         """A random weight whose gates are all 1."""
-        scale = max(min(self.inputs, self.outputs) // 2, 1)
         weight = torch.randn(self.outputs, self.inputs, device=self.spectrum.device) * spread
         with torch.no_grad():
-            self.spectrum.copy_(torch.view_as_real(torch.fft.rfft2(weight) / scale))
+            self.spectrum.copy_(torch.view_as_real(torch.fft.rfft2(weight) / self.scale))
             for name in ("input_gate", "output_gate", "group_gate"):
                 if hasattr(self, name):
                     getattr(self, name).weight.zero_()
@@ -85,8 +85,8 @@ class FDLinear(nn.Module):
         if group is not None:
             ids = frequency_groups(self.outputs, self.inputs, self.groups, x.device)
             spectrum = spectrum * group[ids]
-        scale = max(min(self.inputs, self.outputs) // 2, 1)
-        weight = torch.fft.irfft2(spectrum * scale, s=(self.outputs, self.inputs)).to(x.dtype)
+        size = (self.outputs, self.inputs)
+        weight = torch.fft.irfft2(spectrum * self.scale, s=size).to(x.dtype)
         scales = [self.gate(name, hidden) for name in ("input", "output")]
         if scales[0] is not None:
             x = x * scales[0].to(x.dtype)
