@@ -15,6 +15,7 @@ from skinflow_jax.errors import InputError
 from skinflow_jax.models.inputs import build_inputs
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.rl.sampler import sample
+from skinflow_jax.rl.token_choice import GREEDY
 
 _WIDTH = 80
 
@@ -43,7 +44,7 @@ def answer(
         build_inputs([ids], [[(patches, grid)]], config),
         jax.random.key(0),
         jnp.zeros(1, jnp.int32),
-        0.0,
+        GREEDY,
         group_size=1,
         max_tokens=max_tokens,
     )

@@ -19,6 +19,7 @@ from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch
 from skinflow_jax.rl.sampler import sample
+from skinflow_jax.rl.token_choice import GREEDY
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def predict(
             place_batch(batch.inputs, mesh),
             jax.random.key(0),
             place_batch(np.arange(len(batch.examples)), mesh),
-            0.0,
+            GREEDY,
             group_size=1,
             max_tokens=max_tokens,
             compute=compute,

@@ -128,16 +128,18 @@ def completion_states(
         return first
     x = model.decoder.embed(completions[:, :, :-1], jnp.dtype(compute.dtype))
     own = jnp.tril(jnp.ones((length, length), bool))
-    visible = Visible(completion_angles(model, prefix, jnp.arange(length)), own, prefix.mask)
+    visible = Visible(
+        completion_angles(model, prefix.next_position, jnp.arange(length)), own, prefix.mask
+    )
     states, _ = model.decoder(
         constrain(x, "batch", None, None, None), visible, prefix, remat=compute.remat
     )
     return jnp.concatenate([first.astype(states.dtype), states], axis=2)
 
 
-def completion_angles(model: Vlm, prefix: Prefix, steps: Int[Array, "T"]):
+def completion_angles(model: Vlm, next_position: Int[Array, "P"], steps: Int[Array, "T"]):
     """Rope angles of completion tokens: they count on from the prompt, alike in all three axes."""
-    positions = prefix.next_position[:, None] + steps
+    positions = next_position[:, None] + steps
     return model.decoder.angles(
         jnp.broadcast_to(positions[:, None, None], (positions.shape[0], 1, 3, positions.shape[1]))
     )

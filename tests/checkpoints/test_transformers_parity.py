@@ -15,6 +15,7 @@ from random_model import TINY
 from skinflow_jax.models.forward import forward_logits
 from skinflow_jax.models.inputs import build_inputs
 from skinflow_jax.rl.sampler import sample
+from skinflow_jax.rl.token_choice import GREEDY
 
 BOUND = 2e-5
 
@@ -79,7 +80,7 @@ def test_thirty_two_greedy_tokens_equal_those_of_transformers(pair, batch_of):
         ).numpy()[:, batch.input_ids.shape[1] :]
     inputs = build_inputs([ids for ids, _ in batch.rows], [i for _, i in batch.rows], TINY)
     rollout = sample(
-        model, inputs, jax.random.key(0), np.arange(3), 0.0, group_size=1, max_tokens=32
+        model, inputs, jax.random.key(0), np.arange(3), GREEDY, group_size=1, max_tokens=32
     )
     np.testing.assert_array_equal(np.asarray(rollout.tokens)[:, 0], generated)
     assert np.asarray(rollout.mask).sum() > 32

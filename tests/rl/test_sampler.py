@@ -12,7 +12,8 @@ from random_model import SHALLOW, random_inputs, spread_model
 from skinflow_jax.models.decoder import Decoder
 from skinflow_jax.models.log_probs import token_log_probs
 from skinflow_jax.models.vlm import completion_states, prefill
-from skinflow_jax.rl.sampler import sample
+from skinflow_jax.rl.sampler import bucket_sizes, decode, sample
+from skinflow_jax.rl.token_choice import make_sampling
 
 KEY, GROUP, LENGTH = jax.random.key(5), 3, 10
 ROWS = [[(6, 10)], [(4, 4), (10, 2)], []]
@@ -34,9 +35,10 @@ def inputs():
     return random_inputs(ROWS, **STATIC)
 
 
-def draw(model, inputs, temperature=0.8, *, key=KEY, rows=(0, 1, 2), **shape):
+def draw(model, inputs, temperature=0.8, *, key=KEY, rows=(0, 1, 2), sampling=None, **shape):
     shape = {"group_size": GROUP, "max_tokens": LENGTH} | shape
-    rollout = sample(model, inputs, key, jnp.array(rows), temperature, **shape)
+    sampling = sampling or make_sampling(temperature)
+    rollout = sample(model, inputs, key, jnp.array(rows), sampling, **shape)
     return jax.tree.map(np.asarray, rollout)
 
 
@@ -131,12 +133,78 @@ def test_sampling_stops_when_every_row_has_ended(inputs, monkeypatch, ends):
     assert len(steps) == rollout.mask.sum(axis=-1).max() < 17
 
 
-def test_another_temperature_does_not_recompile(model, inputs):
+def test_other_settings_of_the_draw_do_not_recompile(model, inputs):
     draw(model, inputs)
-    compiled = sample._cache_size()
-    for temperature in (0.0, 0.5, 1.3):
-        draw(model, inputs, temperature)
-    assert sample._cache_size() == compiled
+    compiled = decode._cache_size()
+    for settings in (
+        {"temperature": 0.0},
+        {"temperature": 1.3, "top_k": 7},
+        {"top_p": 0.5, "min_tokens": 3},
+        {"stop_ids": (5, 6)},
+    ):
+        draw(model, inputs, sampling=make_sampling(**settings))
+    assert decode._cache_size() == compiled
+
+
+def test_no_row_ends_before_min_tokens(model, inputs):
+    free = draw(model, inputs, 1.0, group_size=12)
+    assert free.mask.sum(axis=-1).min() < 4
+    rollout = draw(model, inputs, sampling=make_sampling(min_tokens=4), group_size=12)
+    assert rollout.mask.sum(axis=-1).min() >= 4 and rollout.terminated.any()
+    early = np.isin(rollout.tokens[:, :, :3], model.config.eos_token_ids)
+    assert not early.any()
+
+
+def test_a_stop_token_ends_a_row_like_an_end_token(inputs):
+    model = spread_model(ending([1023]))
+    free = draw(model, inputs)
+    stop = int(free.tokens[0, 0, 3])
+    assert stop not in free.tokens[0, 0, :3]
+    stopped = draw(model, inputs, sampling=make_sampling(0.8, stop_ids=(stop,)))
+    np.testing.assert_array_equal(stopped.tokens[0, 0, :4], free.tokens[0, 0, :4])
+    assert stopped.terminated[0, 0] and stopped.mask[0, 0].sum() == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compactions", [1, 2, 4])
+def test_shrinking_as_rows_end_changes_no_token(inputs, compactions):
+    model = spread_model(ending(range(0, 1024, 4)))
+    shape = {"group_size": 8, "max_tokens": 24}
+    plain = draw(model, inputs, **shape)
+    lengths = plain.mask.sum(axis=-1)
+    # Rows end at many places, or the claim would be empty.
+    assert len(np.unique(lengths)) > 5
+    shrunk = draw(model, inputs, **shape, compactions=compactions)
+    np.testing.assert_array_equal(shrunk.tokens, plain.tokens)
+    np.testing.assert_array_equal(shrunk.mask, plain.mask)
+    np.testing.assert_array_equal(shrunk.terminated, plain.terminated)
+    np.testing.assert_allclose(shrunk.log_probs, plain.log_probs, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_ended_rows_are_not_computed_on(inputs, monkeypatch):
+    rows, decode_rows = [], Decoder.decode
+
+    @functools.wraps(decode_rows)
+    def counted(self, layers, x, *arguments):
+        jax.debug.callback(lambda size: rows.append(int(size)), x.shape[0] * x.shape[1])
+        return decode_rows(self, layers, x, *arguments)
+
+    monkeypatch.setattr(Decoder, "decode", counted)
+    model = spread_model(ending(range(0, 1024, 4)))
+    rollout = draw(model, inputs, group_size=8, max_tokens=25, compactions=4)
+    jax.effects_barrier()
+    live = [int((rollout.mask.sum(axis=-1) > t).sum()) for t in range(25)]
+    assert set(rows) <= {24, 12, 6, 2} and len(rows) == sum(count > 0 for count in live)
+    assert all(size >= count for size, count in zip(rows, live, strict=False))
+    assert sum(rows) < 0.7 * 24 * len(rows)
+
+
+def test_bucket_sizes_halve_groups_then_the_prompts_of_each_device():
+    assert bucket_sizes(3, 8, 1, 4) == [(3, 8), (3, 4), (3, 2), (1, 2)]
+    assert bucket_sizes(8, 4, 4, 9) == [(8, 4), (8, 2), (4, 2)]
+    assert bucket_sizes(64, 1, 1, 2) == [(64, 1), (32, 1), (16, 1)]
+    assert bucket_sizes(2, 8, 1, 0) == [(2, 8)]
 
 
 @pytest.mark.slow
