@@ -7,6 +7,7 @@ overrides one value.
 
 import ast
 import dataclasses
+import math
 import runpy
 import traceback
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from skinflow_jax.models.config import SIZES, DveConfig
 from skinflow_jax.models.decoder import REMAT_POLICIES
 from skinflow_jax.models.vlm import ComputeConfig
 from skinflow_jax.parallel import MeshConfig
-from skinflow_jax.rl.learner import GrpoConfig
+from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 from skinflow_jax.typed_fields import from_dict, typed
@@ -158,21 +159,28 @@ class RunConfig:
         _at_least_one("", self, "batch_size", "micro_batches")
         _check_seed("seed", self.seed)
         _at_least_one("loop.", self.loop, "steps")
-        if self.batch_size % self.micro_batches:
-            raise ConfigError(
-                f"batch_size={self.batch_size} does not divide into "
-                f"micro_batches={self.micro_batches}"
-            )
+        parts = {"micro_batches": self.micro_batches}
+        if self.algorithm == "grpo":
+            parts |= {"rl.mini_batches": self.rl.mini_batches}
+        if self.batch_size % math.prod(parts.values()):
+            divisors = " x ".join(f"{name}={value}" for name, value in parts.items())
+            raise ConfigError(f"batch_size={self.batch_size} does not divide into {divisors}")
         if self.algorithm == "grpo":
             self._check_rl()
 
+    @property
+    def updates(self) -> int:
+        """Optimizer steps a step of the loop."""
+        return self.rl.updates if self.algorithm == "grpo" else 1
+
     def _check_rl(self):
-        _at_least_one("rl.", self.rl, "max_tokens")
         if self.rl.max_tokens > self.data.completion_length:
             raise ConfigError(
                 f"rl.max_tokens={self.rl.max_tokens} exceeds "
                 f"data.completion_length={self.data.completion_length}"
             )
+        if any(":" in name for name in self.rl.rewards):
+            return  # a file of the user's may score any task
         scored = {name.split("_")[0] for name in self.rl.rewards}  # named after their task
         for task in self.data.tasks:
             if task not in scored:

@@ -38,7 +38,7 @@ from skinflow_jax.experiment import (
     tokenizer_corpus,
     train,
 )
-from skinflow_jax.rl.learner import GrpoConfig
+from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.tokenizer import verify_export
 from skinflow_jax.training.loop import LoopConfig

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from rich.console import Console
 
+from skinflow_jax.checkpoints.failure import keep_failure
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.pixel_budget import (
@@ -20,7 +22,13 @@ from skinflow_jax.checkpoints.pixel_budget import (
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
 from skinflow_jax.config import DataConfig, RunConfig, to_dict
 from skinflow_jax.data.chat import TASKS, corpus, messages
-from skinflow_jax.data.pipeline import Buckets, evaluation_batches, make_pipeline
+from skinflow_jax.data.pipeline import (
+    Buckets,
+    bucket_shapes,
+    evaluation_batches,
+    make_pipeline,
+    prompt_inputs,
+)
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, Source, make_source
 from skinflow_jax.errors import ConfigError, InputError
@@ -44,7 +52,7 @@ from skinflow_jax.tokenizer import (
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import run_loop
 from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
-from skinflow_jax.training.progress import track_counts
+from skinflow_jax.training.progress import track, track_counts
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import TrainState, abstract_state, create_state
 from skinflow_jax.training.supervised import SupervisedLearner
@@ -214,6 +222,7 @@ def train(
     records_folder = records_folder or workdir / "records"
     records = prepare_records(data, data.split, data.count, records_folder)
 
+    check_mesh(config, mesh)
     policy = starting_policy(config, workdir / TOKENIZER, mesh)
     model_sizes, tokenizer = policy.model.config, policy.tokenizer
     tokenizer.save_pretrained(workdir / TOKENIZER)
@@ -241,10 +250,12 @@ def train(
     probe = None
     if model_sizes.vision.dve is not None:
 
-        def probe(state, batch):
-            return gate_figures(state.model, batch.inputs, config.model.compute, mesh)
+        def probe(state, inputs):
+            return gate_figures(state.model, inputs, config.model.compute)
 
-    optimizer = make_optimizer(config.optimizer, config.loop.steps)
+    updates = config.updates
+    optimizer = make_optimizer(config.optimizer, config.loop.steps * updates)
+    schedule = learning_rate_schedule(config.optimizer, config.loop.steps * updates)
     with use_mesh(mesh), RunCheckpoints(checkpoints_folder) as checkpoints:
         learner = make_learner(config, policy, optimizer, mesh)
         step = checkpoints.latest_step or 0
@@ -259,21 +270,57 @@ def train(
         start = step if resume else None
         with RunWriter(workdir, resume_step=start, enabled=jax.process_index() == 0) as writer:
             writer.config(to_dict(config))
+            if config.algorithm == "grpo":
+                compile_ahead(learner, state, config, records, tokenizer)
             state = run_loop(
                 learner,
                 state,
                 batches,
                 config.loop,
                 writer=writer,
-                schedule=learning_rate_schedule(config.optimizer, config.loop.steps),
+                schedule=lambda step: schedule(step * updates),
                 title=title or config.algorithm,
                 save=lambda step, state: checkpoints.save(step, state, batches, facts=facts),
                 evaluate=evaluate,
                 probe=probe,
+                keep_failure=lambda step, result: keep_failure(
+                    workdir / "failure", step, result.state, result.evidence
+                ),
             )
     if records.manifest.skipped:
         print(records.manifest.summary())
     return Policy(state.model, tokenizer, pixels)
+
+
+def check_mesh(config: RunConfig, mesh) -> None:
+    """Raise ConfigError unless the prompts of a micro-batch divide over the devices."""
+    if mesh is None:
+        return
+    parts = config.micro_batches * (config.rl.mini_batches if config.algorithm == "grpo" else 1)
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    if config.batch_size % (parts * shards):
+        raise ConfigError(
+            f"batch_size={config.batch_size} in {parts} micro-batches does not divide over mesh "
+            f"data={mesh.shape['data']} x fsdp={mesh.shape['fsdp']}: make it a multiple of "
+            f"{parts * shards}"
+        )
+
+
+def compile_ahead(
+    learner: GrpoLearner, state: TrainState, config: RunConfig, records: RecordSet, tokenizer
+) -> None:
+    """Compile for all sizes of batches, where there are several, before the first step."""
+    shapes = bucket_shapes(
+        records,
+        tokenizer,
+        state.model.config,
+        tasks=config.data.tasks,
+        rows=config.batch_size // jax.process_count(),
+        buckets=buckets(config.data),
+        largest=jax.process_count() > 1,
+    )
+    if len(shapes) > 1:
+        learner.warm_up(state, track(shapes, "compiling", unit="batch sizes"))
 
 
 def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
@@ -289,8 +336,21 @@ def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
     if config.rl.loss.kl_coef > 0:
         # A copy: the policy's own arrays are donated to the first update.
         reference = jax.tree.map(lambda x: x.copy(), policy.model)
+    collate = functools.partial(
+        prompt_inputs,
+        tokenizer=policy.tokenizer,
+        config=policy.model.config,
+        buckets=buckets(config.data),
+        largest=jax.process_count() > 1,
+    )
     return GrpoLearner(
-        optimizer, policy.tokenizer, config.rl, seed=config.seed, reference=reference, **common
+        optimizer,
+        policy.tokenizer,
+        config.rl,
+        seed=config.seed,
+        reference=reference,
+        collate=collate,
+        **common,
     )
 
 

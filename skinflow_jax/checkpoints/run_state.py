@@ -56,7 +56,7 @@ class RunCheckpoints:
         """
         if step == self.latest_step:
             return
-        parts = {_STATE: _nested(_named_leaves(state))}
+        parts = {_STATE: _nested(named_leaves(state))}
         if data_iterator is not None:
             parts[_DATA] = data_iterator
         facts = {**facts, _MODEL_CONFIG: dataclasses.asdict(state.model.config)}
@@ -77,10 +77,10 @@ class RunCheckpoints:
           InputError: no checkpoint, or it holds other tensors than `abstract_state`, by name.
         """
         metadata = _metadata(self._checkpointer, self._folder, step)
-        expected = _named_leaves(abstract_state)
+        expected = named_leaves(abstract_state)
         where = self._folder / str(metadata.step)
         _check_dve(_config_of(metadata.custom_metadata, where), abstract_state.model.config, where)
-        _check_tensors(_named_leaves(metadata.metadata), expected, where)
+        _check_tensors(named_leaves(metadata.metadata), expected, where)
         parts = {_STATE: _nested({name: _target(leaf) for name, leaf in expected.items()})}
         if data_iterator is not None:
             parts[_DATA] = data_iterator
@@ -124,8 +124,8 @@ def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm
         wanted = {"model": abstract_model(config)}
         if mesh is not None:
             wanted = jax.tree.map(_at, wanted, {"model": module_shardings(wanted["model"], mesh)})
-        stored = _named_leaves({"model": metadata.metadata.get("model", {})})
-        expected = _named_leaves(wanted)
+        stored = named_leaves({"model": metadata.metadata.get("model", {})})
+        expected = named_leaves(wanted)
         _check_tensors(stored, expected, folder / str(metadata.step))
         parts = {_STATE: _nested({name: _target(leaf) for name, leaf in expected.items()})}
         found = checkpointer.load_checkpointables(metadata.step, parts)[_STATE]
@@ -157,7 +157,7 @@ def _key_name(key) -> str:
     return str(key)
 
 
-def _named_leaves(tree: Any) -> dict[str, Any]:
+def named_leaves(tree: Any) -> dict[str, Any]:
     """Leaves by name, in the tree's order. An nnx.Param's inner `value` is left out of the name."""
     named = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -180,8 +180,8 @@ def _nested(named: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_leaves(tree: Any, found: dict[str, Any]) -> Any:
-    named = _named_leaves(found)
-    return jax.tree.unflatten(jax.tree.structure(tree), [named[n] for n in _named_leaves(tree)])
+    named = named_leaves(found)
+    return jax.tree.unflatten(jax.tree.structure(tree), [named[n] for n in named_leaves(tree)])
 
 
 def _at(leaf, sharding) -> jax.ShapeDtypeStruct:

@@ -5,6 +5,7 @@ epochs and groups them into global batches, of which each host takes its rows. S
 state is one number, and the stream of examples does not depend on how many hosts share it.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from skinflow_jax.data.records import Record, RecordSet
 from skinflow_jax.data.sources.case import Caption
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.models.inputs import ModelInputs, build_inputs, window_count
+from skinflow_jax.models.inputs import ModelInputs, build_inputs, empty_inputs, window_count
 
 
 @dataclass(frozen=True)
@@ -91,28 +92,10 @@ class _BatchMaker:
         tasks = [self.tasks[task] for _, task in chosen]
         examples = [_example(*pair) for pair in zip(records, tasks, strict=True)]
         ids, mask = self._completions(records, tasks) if self.targets else (None, None)
-        return Batch(self._inputs(records, tasks), ids, mask, examples, valid)
-
-    def _inputs(self, records: list[Record], tasks: list[str]) -> ModelInputs:
-        images = [patchify(record.image, self.config.vision) for record in records]
-        prompts = [
-            prompt_ids(self.tokenizer, task, [grid], self.config)
-            for task, (_, grid) in zip(tasks, images, strict=True)
-        ]
-        length = max(map(len, prompts))
-        windows = max(window_count(grid, self.config.vision) for _, grid in images)
-        return build_inputs(
-            prompts,
-            [[image] for image in images],
-            self.config,
-            length=self._bucket(self.buckets.prompt_lengths, length),
-            windows=self._bucket(self.buckets.windows, windows),
-            images=1,
+        inputs = prompt_inputs(
+            examples, self.tokenizer, self.config, self.buckets, largest=self.largest
         )
-
-    def _bucket(self, choices: Sequence[int], needed: int) -> int:
-        fitting = [choice for choice in choices if choice >= needed]
-        return max(choices) if self.largest else min(fitting)
+        return Batch(inputs, ids, mask, examples, valid)
 
     def _completions(
         self, records: list[Record], tasks: list[str]
@@ -134,6 +117,70 @@ class _BatchMaker:
         return ids, mask
 
 
+def prompt_inputs(
+    examples: Sequence[Example],
+    tokenizer,
+    config: VlmConfig,
+    buckets: Buckets,
+    *,
+    largest: bool = False,
+) -> ModelInputs:
+    """The prompts of `examples` in the smallest buckets that hold them, or in the largest."""
+    images = [patchify(example.image, config.vision) for example in examples]
+    prompts = [
+        prompt_ids(tokenizer, example.task, [grid], config)
+        for example, (_, grid) in zip(examples, images, strict=True)
+    ]
+    windows = max(window_count(grid, config.vision) for _, grid in images)
+    return build_inputs(
+        prompts,
+        [[image] for image in images],
+        config,
+        length=_bucket(buckets.prompt_lengths, max(map(len, prompts)), largest),
+        windows=_bucket(buckets.windows, windows, largest),
+        images=1,
+    )
+
+
+def _bucket(choices: Sequence[int], needed: int, largest: bool) -> int:
+    return max(choices) if largest else min(size for size in choices if size >= needed)
+
+
+def bucket_shapes(
+    records: RecordSet,
+    tokenizer,
+    config: VlmConfig,
+    *,
+    tasks: Sequence[str],
+    rows: int,
+    buckets: Buckets,
+    largest: bool = False,
+) -> list[ModelInputs]:
+    """Empty inputs in every shape that batches of `rows` of these records can have, largest first.
+
+    A batch takes the buckets of its longest prompt and of its largest image, which may be of
+    different rows.
+    """
+    alone = set()
+    for size in records.manifest.sizes:
+        grid = _grid(size, config)
+        windows = _bucket(buckets.windows, window_count(grid, config.vision), largest)
+        for task in tasks:
+            length = len(prompt_ids(tokenizer, task, [grid], config))
+            alone.add((_bucket(buckets.prompt_lengths, length, largest), windows))
+    pairs = {tuple(map(max, zip(*pair, strict=True))) for pair in itertools.product(alone, alone)}
+    return [
+        empty_inputs(rows, config, length=length, windows=windows, images=1)
+        for length, windows in sorted(pairs, reverse=True)
+    ]
+
+
+def _grid(size: str, config: VlmConfig) -> tuple[int, int]:
+    """Patches of an image whose size the manifest writes as `HEIGHTxWIDTH`, in pixels."""
+    rows, columns = (int(side) // config.vision.patch_size for side in size.split("x"))
+    return rows, columns
+
+
 def _example(record: Record, task: str) -> Example:
     case = record.case
     return Example(case.case_id, task, case.caption, case.diagnosis, case.attributes, record.image)
@@ -146,9 +193,9 @@ def check_buckets(
     if not tasks:
         raise ConfigError("data.tasks is empty: name at least one task")
     for size, case in records.manifest.sizes.items():
-        rows, columns = (int(side) // config.vision.patch_size for side in size.split("x"))
-        windows = window_count((rows, columns), config.vision)
-        length = max(len(prompt_ids(tokenizer, t, [(rows, columns)], config)) for t in tasks)
+        grid = _grid(size, config)
+        windows = window_count(grid, config.vision)
+        length = max(len(prompt_ids(tokenizer, task, [grid], config)) for task in tasks)
         for what, needed, choices in (
             ("windows", windows, buckets.windows),
             ("prompt_lengths", length, buckets.prompt_lengths),

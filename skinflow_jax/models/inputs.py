@@ -123,6 +123,23 @@ def check_placeholders(
         raise InputError(f"{row}: video placeholders are not supported; pass still images")
 
 
+def empty_inputs(
+    batch: int, config: VlmConfig, *, length: int, windows: int, images: int
+) -> ModelInputs:
+    """Rows of nothing but empty slots, in the shapes that `build_inputs` fills."""
+    slots = windows * config.vision.window_patches
+    return ModelInputs(
+        input_ids=np.full((batch, length), config.pad_token_id, np.int32),
+        token_mask=np.zeros((batch, length), bool),
+        positions=np.zeros((batch, 3, length), np.int32),
+        next_position=np.zeros(batch, np.int32),
+        image_slots=np.full((batch, length), -1, np.int32),
+        patches=np.zeros((batch, images, slots, config.vision.patch_dim), np.float32),
+        patch_mask=np.zeros((batch, images, slots), bool),
+        patch_positions=np.zeros((batch, images, slots, 2), np.int32),
+    )
+
+
 def build_inputs(
     token_rows: list[np.ndarray],
     image_rows: list[list[tuple[np.ndarray, tuple[int, int]]]],
@@ -162,17 +179,8 @@ def build_inputs(
     if needed_images > images:
         raise InputError(f"a prompt has {needed_images} images but the batch allows {images}")
 
-    batch, slots = len(token_rows), windows * vision.window_patches
-    out = ModelInputs(
-        input_ids=np.full((batch, length), config.pad_token_id, np.int32),
-        token_mask=np.zeros((batch, length), bool),
-        positions=np.zeros((batch, 3, length), np.int32),
-        next_position=np.zeros(batch, np.int32),
-        image_slots=np.full((batch, length), -1, np.int32),
-        patches=np.zeros((batch, images, slots, vision.patch_dim), np.float32),
-        patch_mask=np.zeros((batch, images, slots), bool),
-        patch_positions=np.zeros((batch, images, slots, 2), np.int32),
-    )
+    out = empty_inputs(len(token_rows), config, length=length, windows=windows, images=images)
+    slots = windows * vision.window_patches
     for b, (ids, row) in enumerate(zip(token_rows, image_rows, strict=True)):
         ids = np.asarray(ids)
         if len(ids) > length:

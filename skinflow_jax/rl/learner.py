@@ -1,185 +1,49 @@
-"""GRPO: sample a group for each prompt, score the texts, take one clipped policy step."""
+"""The GRPO step: sample a group for each prompt, score the texts, update the policy.
 
+Device work that needs no rewards (the old policy's and the reference's log-probabilities) runs
+while the host turns tokens into text and scores it; the rows for the log are made while the update
+runs.
+"""
+
+import contextlib
 import functools
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
+from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.log_probs import token_log_probs
-from skinflow_jax.models.vlm import ComputeConfig, Vlm, completion_states, prefill
-from skinflow_jax.parallel import constrain, local_rows, place_batch, place_module
-from skinflow_jax.rl.advantages import group_advantages, reward_metrics
-from skinflow_jax.rl.losses import (
-    PolicyLossConfig,
-    finish_policy_loss,
-    merge_policy_sums,
-    policy_loss_sums,
-)
-from skinflow_jax.rl.rewards import REWARDS, score
-from skinflow_jax.rl.sampler import Rollout, sample
-from skinflow_jax.training.gradients import accumulated_gradients
+from skinflow_jax.models.flops import peak_flops, step_flops
+from skinflow_jax.models.inputs import ModelInputs
+from skinflow_jax.models.vlm import ComputeConfig, Vlm
+from skinflow_jax.parallel import local_rows, place_batch, place_module
+from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.rewards import load_rewards, overlong_penalty, score
+from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
+from skinflow_jax.rl.sampler import Rollout, decode, prefill_prompts, rollout_weights
+from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update, score_rollout
+from skinflow_jax.training.compilations import compilations
 from skinflow_jax.training.loop import StepResult
-from skinflow_jax.training.state import TrainState, apply_gradients
-
-
-@dataclass(frozen=True)
-class GrpoConfig:
-    """Rollouts and policy loss. `rewards` name the functions whose values are summed."""
-
-    group_size: int = 8
-    max_tokens: int = 512
-    temperature: float = 1.0
-    rewards: tuple[str, ...] = ("caption", "diagnosis")
-    advantages: str = "group"
-    loss: PolicyLossConfig = field(default_factory=PolicyLossConfig)
-
-    def __post_init__(self):
-        if self.group_size < 2:
-            raise ConfigError(
-                f"rl.group_size={self.group_size}: an advantage compares at least 2 completions"
-            )
-        if self.temperature <= 0:
-            raise ConfigError(f"rl.temperature={self.temperature} must be positive to explore")
-        unknown = sorted(set(self.rewards) - set(REWARDS))
-        if unknown or not self.rewards:
-            raise ConfigError(f"rl.rewards={self.rewards}: choose from {', '.join(REWARDS)}")
-
-
-def rollout_log_probs(
-    model: Vlm, inputs, rollout: Rollout, temperature, compute: ComputeConfig
-) -> tuple[jax.Array, jax.Array]:
-    """The learner's log-probabilities and entropies `[P, G, T]` of a rollout's tokens."""
-    states = completion_states(model, prefill(model, inputs, compute), rollout.tokens, compute)
-    return token_log_probs(model, states, rollout.tokens, temperature)
-
-
-def policy_sums(
-    model: Vlm,
-    batch,
-    *,
-    reference: Vlm | None,
-    temperature: float,
-    loss: PolicyLossConfig,
-    compute: ComputeConfig,
-):
-    """Unreduced policy loss of `batch` = (inputs, rollout, advantages `[P, G]`).
-
-    One optimizer step is taken per rollout, so the current policy is the old one: its ratio is 1
-    and carries the gradient.
-    """
-    inputs, rollout, advantages = batch
-    log_probs, entropy = rollout_log_probs(model, inputs, rollout, temperature, compute)
-    reference_log_probs = None
-    if reference is not None:
-        reference_log_probs, _ = jax.lax.stop_gradient(
-            rollout_log_probs(reference, inputs, rollout, temperature, compute)
-        )
-
-    def rows(x):
-        return None if x is None else x.reshape(-1, x.shape[-1])
-
-    mask = rows(rollout.mask)
-    sums, counts = policy_loss_sums(
-        rows(log_probs),
-        jax.lax.stop_gradient(rows(log_probs)),
-        advantages.reshape(-1),
-        mask,
-        config=loss,
-        ref_logps=rows(reference_log_probs),
-        sampler_logps=rows(rollout.log_probs),
-    )
-    difference = jnp.where(mask, jnp.abs(rows(log_probs) - rows(rollout.log_probs)), 0.0)
-    extra = {
-        "entropy": jnp.sum(jnp.where(mask, rows(entropy), 0.0)),
-        "sampler/logp_diff_mean": jnp.sum(difference),
-    }
-    tokens = jnp.sum(mask).astype(jnp.float32)
-    sums, counts = sums | extra, counts | dict.fromkeys(extra, tokens)
-    return sums["loss"], (sums, counts, jax.lax.stop_gradient(jnp.max(difference)))
-
-
-def _merge(one, other):
-    sums, counts = merge_policy_sums(one[:2], other[:2])
-    return sums, counts, jnp.maximum(one[2], other[2])
-
-
-@functools.partial(
-    jax.jit,
-    static_argnames=("optimizer", "config", "compute", "micro_batches"),
-    donate_argnums=0,
-)
-def policy_update(
-    state: TrainState,
-    reference: Vlm | None,
-    inputs,
-    rollout: Rollout,
-    rewards: jax.Array,
-    *,
-    optimizer,
-    config: GrpoConfig,
-    compute: ComputeConfig,
-    micro_batches: int,
-) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
-    """One optimizer step from a scored rollout: (state, metrics, advantages `[P, G]`).
-
-    The prompt is encoded and prefilled once per group here too; its gradient is the sum over the
-    completions that attend to it. `rewards`: `[P, G, R]`, NaN where a function does not apply.
-    """
-    prompts, group, _ = rewards.shape
-    advantages = group_advantages(
-        rewards.reshape(prompts * group, -1), group, normalize=config.advantages
-    ).reshape(prompts, group)
-    gradients, (sums, counts, difference) = accumulated_gradients(
-        functools.partial(
-            policy_sums,
-            reference=reference,
-            temperature=config.temperature,
-            loss=config.loss,
-            compute=compute,
-        ),
-        state.model,
-        (inputs, rollout, advantages),
-        micro_batches,
-        _merge,
-    )
-    gradients = jax.tree.map(lambda g: g / jnp.maximum(counts["loss"], 1), gradients)
-    metrics = finish_policy_loss(sums, counts)
-    metrics |= reward_metrics(rewards, config.rewards) | completion_metrics(rollout)
-    metrics |= {
-        "sampler/logp_diff_max": difference,
-        "grad_norm": optax.global_norm(gradients),
-    }
-    state = apply_gradients(state, gradients, optimizer)
-    return state, metrics, constrain(advantages, "batch", None)
-
-
-def completion_metrics(rollout: Rollout) -> dict[str, jax.Array]:
-    """Lengths in tokens by TRL's names; `terminated` ones ended by themselves."""
-    lengths = rollout.mask.sum(axis=-1).astype(jnp.float32)
-    ended = rollout.terminated
-    some = jnp.any(ended)
-    return {
-        "completions/mean_length": lengths.mean(),
-        "completions/min_length": lengths.min(),
-        "completions/max_length": lengths.max(),
-        "completions/clipped_ratio": 1.0 - ended.mean(),
-        "completions/mean_terminated_length": jnp.where(
-            some, jnp.sum(jnp.where(ended, lengths, 0.0)) / jnp.maximum(ended.sum(), 1), 0.0
-        ),
-        "completions/min_terminated_length": jnp.where(
-            some, jnp.min(jnp.where(ended, lengths, jnp.inf)), 0.0
-        ),
-        "completions/max_terminated_length": jnp.max(jnp.where(ended, lengths, 0.0)),
-        "num_tokens": lengths.sum(),
-    }
+from skinflow_jax.training.state import TrainState
 
 
 class GrpoLearner:
-    """The `grpo` algorithm for the shared loop."""
+    """The `grpo` algorithm for the shared loop.
+
+    Args:
+      optimizer: of optax.
+      tokenizer: turns completions into text.
+      config: rollouts, rewards and loss.
+      seed: of the sampler.
+      compute: activation type and rematerialisation.
+      reference: the model that a KL holds the policy to; with `kl_coef` above 0 and only then.
+      micro_batches: parts of an optimizer step's prompts, taken one after another.
+      mesh: devices.
+      collate: examples to inputs, needed by dynamic sampling.
+    """
 
     def __init__(
         self,
@@ -192,13 +56,30 @@ class GrpoLearner:
         reference: Vlm | None = None,
         micro_batches: int = 1,
         mesh=None,
+        collate: Callable[[list[Example]], ModelInputs] | None = None,
     ):
         if (config.loss.kl_coef > 0) != (reference is not None):
             raise ConfigError("rl.loss.kl_coef > 0 and a reference model go together")
+        if config.max_refills and collate is None:
+            raise ConfigError(f"rl.max_refills={config.max_refills} needs a way to make batches")
         self._tokenizer, self._config, self._mesh = tokenizer, config, mesh
-        self._key = jax.random.key(seed)
+        self._key, self._collate = jax.random.key(seed), collate
         self._compute, self._reference = compute, place_module(reference, mesh)
-        self._functions = {name: REWARDS[name] for name in config.rewards}
+        self._functions = load_rewards(config.rewards)
+        self._names = (*self._functions, *(["overlong"] if config.overlong_cache else []))
+        self._decode = functools.partial(
+            decode,
+            group_size=config.group_size,
+            max_tokens=config.max_tokens,
+            compactions=config.compactions,
+        )
+        self._score = functools.partial(score_rollout, config=config, names=self._names)
+        self._log_probs = functools.partial(
+            fixed_log_probs,
+            temperature=config.temperature,
+            compute=compute,
+            micro_batches=micro_batches * config.mini_batches,
+        )
         self._update = functools.partial(
             policy_update,
             optimizer=optimizer,
@@ -207,45 +88,163 @@ class GrpoLearner:
             micro_batches=micro_batches,
         )
 
-    def step(self, state: TrainState, batch, step: int) -> StepResult:
-        """Sample, score and update on the prompts of `batch`."""
+    def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> None:
+        """Compile every program of a step for prompts of these shapes, so that no step has to."""
         config = self._config
-        inputs = place_batch(batch.inputs, self._mesh)
-        first = jax.process_index() * len(batch.examples)
-        rows = place_batch(np.arange(first, first + len(batch.examples)), self._mesh)
-        rollout = sample(
-            state.model,
-            inputs,
-            jax.random.fold_in(self._key, step),
-            rows,
-            config.temperature,
-            group_size=config.group_size,
-            max_tokens=config.max_tokens,
-            compute=self._compute,
-        )
-        texts = completion_texts(rollout, self._tokenizer)
-        rewards = score(texts, batch.examples, self._functions)
-        state, metrics, advantages = self._update(
-            state, self._reference, inputs, rollout, place_batch(rewards, self._mesh)
-        )
+        weights = rollout_weights(state.model, self._compute)
+        key = jax.random.fold_in(self._key, 0)
+        for shape in shapes:
+            inputs = place_batch(shape, self._mesh)
+            prompts = len(shape.input_ids)
+            rows = place_batch(np.arange(prompts), self._mesh)
+            prefix = _outputs(prefill_prompts, weights, inputs, self._compute)
+            rollout = _outputs(self._decode, weights, prefix, key, rows, config.sampling)
+            rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
+            advantages, _ = _outputs(self._score, place_batch(rewards, self._mesh))
+            old = reference = None
+            if config.updates > 1:
+                old = _outputs(self._log_probs, state.model, inputs, rollout)
+            if self._reference is not None:
+                reference = _outputs(self._log_probs, self._reference, inputs, rollout)
+            batch = PolicyBatch(inputs, rollout, advantages, old, reference)
+            _outputs(self._update, state, batch)
+
+    def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
+        """Sample, score and update on the prompts of the next batch."""
+        config, compiled, began = self._config, compilations(), time.perf_counter()
+        clock = PhaseClock()
+        weights = rollout_weights(state.model, self._compute)
+        key = jax.random.fold_in(self._key, step)
+        inputs, rollout, examples = self._sampled(weights, next(batches), key, clock)
+        old = reference = None
+        if not config.max_refills:
+            old, reference = self._fixed(state, inputs, rollout)
+        scored, metrics = self._scored(inputs, rollout, examples, clock), {}
+        if config.max_refills:
+
+            def draw(refill):
+                fresh = self._sampled(weights, next(batches), key, clock, refill)
+                return self._scored(*fresh, clock)
+
+            scored, metrics = with_refills(
+                scored, draw, config.weights, config.max_refills, self._collate, self._mesh
+            )
+            old, reference = self._fixed(state, scored.inputs, scored.rollout)
+        del weights
+        with clock("update"):
+            advantages, reward_figures = self._score(place_batch(scored.rewards, self._mesh))
+            batch = PolicyBatch(scored.inputs, scored.rollout, advantages, old, reference)
+            state, figures = self._update(state, batch)
+            rollouts = _rollout_rows(scored, local_rows(advantages), self._names)
+            jax.block_until_ready((state.step, figures))
+        metrics |= figures | reward_figures | clock.metrics()
+        metrics |= self._speed(state.model, scored, float(figures["num_tokens"]), began)
         return StepResult(
             state,
-            metrics,
-            rollouts=_rollout_rows(batch.examples, texts, rewards, local_rows(advantages), config),
-            images=_same_size_images(batch.examples),
+            metrics | {"compilations": compilations() - compiled},
+            rollouts=rollouts,
+            images=_same_size_images(scored.examples),
+            inputs=scored.inputs,
+            evidence=batch,
         )
 
+    def _sampled(
+        self, weights: Vlm, batch: Batch, key: jax.Array, clock, refill: int = 0
+    ) -> tuple[ModelInputs, Rollout, list[Example]]:
+        config, prompts = self._config, len(batch.examples)
+        inputs = place_batch(batch.inputs, self._mesh)
+        # Every prompt of the step has a number of its own, over all processes and refills.
+        first = (refill * jax.process_count() + jax.process_index()) * prompts
+        rows = place_batch(np.arange(first, first + prompts), self._mesh)
+        with clock("vision_prefill"):
+            prefix = jax.block_until_ready(prefill_prompts(weights, inputs, self._compute))
+        with clock("decode"):
+            rollout = self._decode(weights, prefix, key, rows, config.sampling)
+            jax.block_until_ready(rollout)
+        return inputs, rollout, batch.examples
 
-def completion_texts(rollout: Rollout, tokenizer) -> list[list[str]]:
-    """This process's completions as text, `[P][G]`, without special tokens."""
-    tokens, mask = local_rows(rollout.tokens), local_rows(rollout.mask)
+    def _scored(self, inputs, rollout: Rollout, examples, clock) -> ScoredRollout:
+        config = self._config
+        with clock("reward"):
+            tokens, mask = local_rows(rollout.tokens), local_rows(rollout.mask)
+            texts = completion_texts(tokens, mask, self._tokenizer)
+            rewards = score(texts, examples, self._functions, timeout=config.reward_timeout)
+            if config.overlong_cache:
+                penalty = overlong_penalty(
+                    mask.sum(axis=-1), max_tokens=config.max_tokens, cache=config.overlong_cache
+                )
+                rewards = np.concatenate([rewards, penalty[..., None]], axis=-1, dtype=np.float32)
+        return ScoredRollout(examples, inputs, rollout, texts, rewards)
+
+    def _fixed(self, state: TrainState, inputs, rollout):
+        """(old, reference) log-probabilities; None where the update needs none."""
+        old = reference = None
+        if self._config.updates > 1:
+            old = self._log_probs(state.model, inputs, rollout)
+        if self._reference is not None:
+            reference = self._log_probs(self._reference, inputs, rollout)
+        return old, reference
+
+    def _speed(self, model: Vlm, scored: ScoredRollout, tokens: float, began) -> dict[str, float]:
+        seconds = time.perf_counter() - began
+        flops = step_flops(
+            model.config,
+            jax.tree.map(local_rows, (scored.inputs.patch_mask, scored.inputs.token_mask)),
+            local_rows(scored.rollout.mask),
+            iterations=self._config.num_iterations,
+            references=(self._config.updates > 1) + (self._reference is not None),
+        )
+        rate = flops * jax.process_count() / seconds / jax.device_count()
+        found = {"tokens_per_second": tokens / seconds, "tflops_per_device": rate / 1e12}
+        peak = peak_flops(jax.devices()[0].device_kind)
+        return found if peak is None else found | {"mfu": rate / peak}
+
+
+def _outputs(function, *arguments):
+    """Compile a jitted function, whatever a partial holds, for arguments as they are given.
+
+    Returns what it would give as shapes. The later call with such arrays finds it compiled.
+    """
+    held = {}
+    if isinstance(function, functools.partial):
+        function, held = function.func, function.keywords
+    lowered = function.lower(*arguments, **held)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        lowered.out_info,
+        lowered.compile().output_shardings,
+    )
+
+
+class PhaseClock:
+    """Seconds by phase of a step; a phase entered again adds up."""
+
+    def __init__(self):
+        self._seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, phase: str):
+        """Time what is done within."""
+        began = time.perf_counter()
+        yield
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + time.perf_counter() - began
+
+    def metrics(self) -> dict[str, float]:
+        """`time/<phase>`."""
+        return {f"time/{phase}": seconds for phase, seconds in self._seconds.items()}
+
+
+def completion_texts(tokens: np.ndarray, mask: np.ndarray, tokenizer) -> list[list[str]]:
+    """Completions `[P, G, T]` as text, `[P][G]`, without special tokens."""
     return [
         [tokenizer.decode(row[seen].tolist()) for row, seen in zip(*group, strict=True)]
         for group in zip(tokens, mask, strict=True)
     ]
 
 
-def _rollout_rows(examples, texts, rewards, advantages, config: GrpoConfig) -> list[dict]:
+def _rollout_rows(
+    scored: ScoredRollout, advantages: np.ndarray, names: Sequence[str]
+) -> list[dict[str, Any]]:
     return [
         {
             "case_id": example.case_id,
@@ -253,16 +252,18 @@ def _rollout_rows(examples, texts, rewards, advantages, config: GrpoConfig) -> l
             "completion": text,
             "rewards": {
                 name: None if np.isnan(value) else float(value)
-                for name, value in zip(config.rewards, values, strict=True)
+                for name, value in zip(names, values, strict=True)
             },
             "advantage": float(advantage),
         }
-        for example, *group in zip(examples, texts, rewards, advantages, strict=True)
+        for example, *group in zip(
+            scored.examples, scored.texts, scored.rewards, advantages, strict=True
+        )
         for text, values, advantage in zip(*group, strict=True)
     ]
 
 
-def _same_size_images(examples, most: int = 4) -> np.ndarray | None:
+def _same_size_images(examples: Sequence[Example], most: int = 4) -> np.ndarray | None:
     """The first images that share the first one's size, for the log."""
     images = [e.image for e in examples if e.image.shape == examples[0].image.shape]
     return np.stack(images[:most]) if images else None

@@ -6,6 +6,7 @@ import numpy as np
 
 from skinflow_jax.clinical import caption_reward, diagnosis_reward
 from skinflow_jax.data.pipeline import Example
+from skinflow_jax.errors import ConfigError
 
 RewardFunction = Callable[[str, Example], float | None]
 
@@ -40,6 +41,8 @@ def score(
     completions: Sequence[Sequence[str]],
     examples: Sequence[Example],
     functions: dict[str, RewardFunction],
+    *,
+    timeout: float | None = None,
 ) -> np.ndarray:
     """Rewards float32 `[P, G, R]` of G completions for each example; NaN is "not scored"."""
     values = [
@@ -47,3 +50,17 @@ def score(
         for group, example in zip(completions, examples, strict=True)
     ]
     return np.array(values, dtype=np.float32)
+
+
+def check_reward_names(names) -> None:
+    unknown = sorted(set(names) - set(REWARDS))
+    if unknown or not names:
+        raise ConfigError(f"rl.rewards={names}: choose from {', '.join(REWARDS)}")
+
+
+def load_rewards(names):
+    return {name: REWARDS[name] for name in names}
+
+
+def overlong_penalty(lengths, *, max_tokens, cache):
+    return np.clip((max_tokens - cache - lengths) / cache, -1.0, 0.0)

@@ -82,7 +82,6 @@ def sample(
         sampling,
         group_size=group_size,
         max_tokens=max_tokens,
-        compute=compute,
         compactions=compactions,
     )
 
@@ -122,7 +121,7 @@ class _Rows:
     out: Rollout
 
 
-@functools.partial(jax.jit, static_argnames=("group_size", "max_tokens", "compute", "compactions"))
+@functools.partial(jax.jit, static_argnames=("group_size", "max_tokens", "compactions"))
 def decode(
     model: Vlm,
     prefix: Prefix,
@@ -132,7 +131,6 @@ def decode(
     *,
     group_size: int,
     max_tokens: int,
-    compute: ComputeConfig = DEFAULT_COMPUTE,
     compactions: int = 0,
 ) -> Rollout:
     """The second half of `sample`, from the rollout weights and the prefilled prompts."""

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
-from skinflow_jax.parallel import place_batch
 
 
-def gate_figures(model: Vlm, inputs: ModelInputs, compute: ComputeConfig, mesh) -> dict[str, float]:
+def gate_figures(model: Vlm, inputs: ModelInputs, compute: ComputeConfig) -> dict[str, float]:
     """`dve/block<i>/<map>_<gate>/mean` and `/spread` for every gate; empty for a static model.
 
     The mean is over images and units; the spread is the standard deviation among the images of
@@ -18,7 +17,7 @@ def gate_figures(model: Vlm, inputs: ModelInputs, compute: ComputeConfig, mesh) 
     """
     if model.config.vision.dve is None:
         return {}
-    found = _figures(model, place_batch(inputs, mesh), compute=compute)
+    found = _figures(model, inputs, compute=compute)
     return {name: float(value) for name, value in found.items()}
 
 

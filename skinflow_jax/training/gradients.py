@@ -33,10 +33,7 @@ def accumulated_gradients(
     if micro_batches == 1:
         return gradient(model, batch)
 
-    # Part m takes every micro_batches-th prompt from m on: on a mesh each part stays spread.
-    parts = jax.tree.map(
-        lambda x: jnp.swapaxes(x.reshape(-1, micro_batches, *x.shape[1:]), 0, 1), batch
-    )
+    parts = strided_parts(batch, micro_batches)
     first = jax.tree.map(lambda x: x[0], parts)
     rest = jax.tree.map(lambda x: x[1:], parts)
 
@@ -47,3 +44,16 @@ def accumulated_gradients(
 
     (total, merged), _ = jax.lax.scan(step, gradient(model, first), rest)
     return total, merged
+
+
+def strided_parts(batch: Any, parts: int) -> Any:
+    """`batch` with its leading axis split in two, `[parts, rest]`.
+
+    Part m takes every parts-th row from m on: on a mesh each part stays spread over the devices.
+    """
+    return jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch)
+
+
+def joined_parts(parts: Any) -> Any:
+    """The inverse of `strided_parts`."""
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), parts)

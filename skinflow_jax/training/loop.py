@@ -4,12 +4,14 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
 from skinflow_jax.errors import InputError
+from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.training.progress import Progress
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import TrainState
@@ -19,21 +21,28 @@ from skinflow_jax.training.state import TrainState
 class StepResult:
     """What a learner's step gives the loop.
 
+    `inputs`: the prompts learned from. `evidence`: arrays from which, with the state before it,
+    the update can be made again.
     `rollouts`: one object a completion, with the text and its rewards; empty for `sft`.
     `images`: `[N, H, W, 3]` uint8 of the first prompts, or None.
     """
 
     state: TrainState
     metrics: dict[str, Any]
+    inputs: ModelInputs
+    evidence: Any
     rollouts: list[dict] = field(default_factory=list)
     images: np.ndarray | None = None
 
 
 class Learner(Protocol):
-    """An algorithm: turns a batch into the next state."""
+    """An algorithm: turns batches into the next state."""
 
-    def step(self, state: TrainState, batch: Any, step: int) -> StepResult:
-        """One optimizer step; `step` counts from 0."""
+    def step(self, state: TrainState, batches: Iterator[Any], step: int) -> StepResult:
+        """One step of the loop, on as many batches as it takes; `step` counts from 0.
+
+        Where loss or gradient are not finite, the new state is the old one but for its number.
+        """
         ...
 
 
@@ -62,25 +71,25 @@ def run_loop(
     title: str,
     save: Callable[[int, TrainState], None] | None = None,
     evaluate: Callable[[int, TrainState], dict[str, float]] | None = None,
-    probe: Callable[[TrainState, Any], dict[str, float]] | None = None,
+    probe: Callable[[TrainState, ModelInputs], dict[str, float]] | None = None,
+    keep_failure: Callable[[int, StepResult], Path] | None = None,
 ) -> TrainState:
     """Run from `state.step` to `config.steps`.
 
     `evaluate` gives figures that join the step's metrics as `eval/…`; `probe`, called as often as
-    rollouts are written, looks at the new state on the step's batch. A loss or gradient that is
-    not finite stops the run with an InputError that names the step, before the damaged state
-    could be saved.
+    rollouts are written, looks at the new state on the step's prompts. A loss or gradient that is
+    not finite stops the run with an InputError that names the step and the folder in which
+    `keep_failure` put what it takes to see it again.
     """
     start = int(state.step)
     with Progress(title, total=config.steps, start=start) as progress:
         for step in range(start, config.steps):
             began = time.perf_counter()
-            batch = next(batches)
-            result = learner.step(state, batch, step)
+            result = learner.step(state, batches, step)
             state, done = result.state, step + 1
             due = functools.partial(_due, done, last=done == config.steps)
             metrics = {name: float(value) for name, value in result.metrics.items()}
-            _check_finite(metrics, step)
+            _check_finite(metrics, step, result, keep_failure)
             metrics |= {
                 "learning_rate": float(schedule(step)),
                 "step_time": time.perf_counter() - began,
@@ -91,7 +100,7 @@ def run_loop(
                 metrics |= {f"eval/{name}": value for name, value in figures.items()}
             probed = probe is not None and due(config.rollouts_every)
             if probed:
-                metrics |= probe(state, batch)
+                metrics |= probe(state, result.inputs)
             # Before the checkpoint: a run that is resumed from it has the line of its step.
             if evaluated or probed or due(config.log_every):
                 writer.scalars(done, metrics)
@@ -110,10 +119,11 @@ def _due(step: int, every: int, *, last: bool) -> bool:
     return every > 0 and (last or step % every == 0)
 
 
-def _check_finite(metrics: dict[str, float], step: int) -> None:
-    for name in ("loss", "grad_norm"):
-        if not np.isfinite(metrics.get(name, 0.0)):
-            raise InputError(
-                f"step {step + 1}: {name} is {metrics[name]}; the last checkpoint is untouched: "
-                "resume from it with a lower optimizer.learning_rate or optimizer.clip_norm"
-            )
+def _check_finite(metrics: dict[str, float], step: int, result: StepResult, keep) -> None:
+    broken = [n for n in ("loss", "grad_norm") if not np.isfinite(metrics.get(n, 0.0))]
+    if broken:
+        kept = f"; state and batch before it are in {keep(step, result)}" if keep else ""
+        raise InputError(
+            f"step {step + 1}: {broken[0]} is {metrics[broken[0]]}{kept}. The last checkpoint is "
+            "untouched: resume from it with a lower optimizer.learning_rate or optimizer.clip_norm"
+        )

@@ -16,7 +16,7 @@ from skinflow_jax.parallel import constrain_module, module_shardings
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrainState:
-    """`step` counts the optimizer steps taken."""
+    """`step` counts the steps of the loop taken, each of one or more optimizer steps."""
 
     step: Int[Array, ""]
     model: Vlm
@@ -53,7 +53,7 @@ def _build(model: Vlm, optimizer: optax.GradientTransformation) -> TrainState:
 def apply_gradients(
     state: TrainState, gradients: Vlm, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """One optimizer step.
+    """One optimizer step; `state.step` is left to who knows when a step of the loop is whole.
 
     The new state is laid out like the old one: left to the compiler, it may come out otherwise,
     and every program would be compiled again for it.
@@ -61,4 +61,4 @@ def apply_gradients(
     gradients = constrain_module(gradients)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.model)
     model = optax.apply_updates(state.model, updates)
-    return constrain_module(TrainState(state.step + 1, model, opt_state))
+    return constrain_module(TrainState(state.step, model, opt_state))

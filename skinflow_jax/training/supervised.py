@@ -1,11 +1,14 @@
 """Supervised fine-tuning: the warm-up that teaches both output formats."""
 
+import dataclasses
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from skinflow_jax.data.pipeline import Batch
 from skinflow_jax.models.log_probs import token_log_probs
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, completion_states, prefill
 from skinflow_jax.parallel import place_batch
@@ -50,7 +53,8 @@ def supervised_update(
     gradients = jax.tree.map(lambda g: g / tokens, gradients)
     metrics = {name: value / tokens for name, value in sums.items()}
     metrics |= {"num_tokens": tokens, "grad_norm": optax.global_norm(gradients)}
-    return apply_gradients(state, gradients, optimizer), metrics
+    state = apply_gradients(state, gradients, optimizer)
+    return dataclasses.replace(state, step=state.step + 1), metrics
 
 
 class SupervisedLearner:
@@ -62,10 +66,11 @@ class SupervisedLearner:
             supervised_update, optimizer=optimizer, compute=compute, micro_batches=micro_batches
         )
 
-    def step(self, state: TrainState, batch, step: int) -> StepResult:
-        """One step on a batch with targets."""
+    def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
+        """One step on the next batch, which has targets."""
+        batch = next(batches)
         placed = place_batch(
             (batch.inputs, batch.completion_ids, batch.completion_mask), self._mesh
         )
         state, metrics = self._update(state, placed)
-        return StepResult(state, metrics)
+        return StepResult(state, metrics, inputs=placed[0], evidence=placed)

@@ -6,6 +6,7 @@ all meshes: most of the time is start-up and compiling.
 """
 
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -24,9 +25,11 @@ from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
 from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.parallel import MeshConfig, make_mesh, place_batch, place_module, use_mesh
-from skinflow_jax.rl.learner import GrpoConfig, policy_update
+from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.sampler import sample
+from skinflow_jax.rl.token_choice import make_sampling
+from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update, score_rollout
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 from skinflow_jax.training.state import TrainState, apply_gradients, create_state
 from skinflow_jax.training.supervised import supervised_update
@@ -75,24 +78,16 @@ def inputs_and_targets():
 
 def draw(model, inputs, mesh):
     """(rollout, compiled text of the sampler)."""
-    lowered = sample.lower(
+    static = {"group_size": GROUP, "max_tokens": LENGTH, "compactions": 2}
+    arguments = (
         place_module(model, mesh),
         place_batch(inputs, mesh),
         jax.random.key(3),
         place_batch(np.arange(len(GRIDS)), mesh),
-        TEMPERATURE,
-        group_size=GROUP,
-        max_tokens=LENGTH,
+        make_sampling(TEMPERATURE),
     )
-    compiled = lowered.compile()
-    rollout = compiled(
-        place_module(model, mesh),
-        place_batch(inputs, mesh),
-        jax.random.key(3),
-        place_batch(np.arange(len(GRIDS)), mesh),
-        TEMPERATURE,
-    )
-    return rollout, compiled.as_text()
+    compiled = jax.jit(functools.partial(sample, **static)).lower(*arguments).compile()
+    return compiled(*arguments), compiled.as_text()
 
 
 def updates(mesh, micro_batches, model, reference, rollout, algorithms):
@@ -105,11 +100,20 @@ def updates(mesh, micro_batches, model, reference, rollout, algorithms):
         if name == "sft":
             yield name, *supervised_update(state, place_batch(supervised, mesh), **static)
         else:
-            batch = place_batch((inputs, rollout, rewards), mesh)
-            state, metrics, advantages = policy_update(
-                state, reference, *batch, config=grpo_config(name), **static
+            config = grpo_config(name)
+            inputs, rollout, rewards = place_batch((inputs, rollout, rewards), mesh)
+            advantages, figures = score_rollout(rewards, config=config, names=("caption",))
+            reference_log_probs = fixed_log_probs(
+                reference,
+                inputs,
+                rollout,
+                temperature=TEMPERATURE,
+                compute=DEFAULT_COMPUTE,
+                micro_batches=micro_batches,
             )
-            yield name, state, metrics | {"advantages": advantages}
+            batch = PolicyBatch(inputs, rollout, advantages, None, reference_log_probs)
+            state, metrics = policy_update(state, batch, config=config, **static)
+            yield name, state, metrics | figures | {"advantages": advantages}
 
 
 def copy(model):

@@ -13,10 +13,12 @@ from random_model import SHALLOW, random_inputs, spread_model
 from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
-from skinflow_jax.rl.learner import GrpoConfig, GrpoLearner, completion_metrics, policy_update
+from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.rewards import REWARDS
-from skinflow_jax.rl.sampler import Rollout, sample
+from skinflow_jax.rl.sampler import Rollout
+from skinflow_jax.rl.update import completion_metrics
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import create_state
 
@@ -72,14 +74,15 @@ def share_of_low_ids(ids, case):
 
 def test_steps_with_other_prompts_and_images_of_one_bucket_compile_nothing_new(run):
     learner, state = run(share_of_low_ids)
-    sizes = []
+    compiled = []
     grids = [(4, 4), (6, 10), (2, 6), (8, 8)] * 2
     for step in range(4):
         cases = [step, step + 4, 2 * step, 7]
         batch = batch_of(cases, dict(zip(cases, grids[step : step + 4], strict=True)))
-        state = learner.step(state, batch, step).state
-        sizes.append((sample._cache_size(), policy_update._cache_size()))
-    assert len(set(sizes)) == 1, sizes
+        result = learner.step(state, iter([batch]), step)
+        state = result.state
+        compiled.append(result.metrics["compilations"])
+    assert compiled[0] > 0 and compiled[1:] == [0, 0, 0]
     assert int(state.step) == 4
 
 
@@ -87,7 +90,7 @@ def test_a_reward_that_prefers_some_tokens_is_learned_within_a_few_steps(run):
     learner, state = run(share_of_low_ids)
     rewards = []
     for step in range(20):
-        result = learner.step(state, batch_of(range(PROMPTS), seed=step), step)
+        result = learner.step(state, iter([batch_of(range(PROMPTS), seed=step)]), step)
         state = result.state
         rewards.append(float(result.metrics["reward"]))
     assert 0.2 < rewards[0] < 0.8
@@ -99,7 +102,7 @@ def test_each_row_of_the_rollouts_file_belongs_to_its_own_case(run, tmp_path):
     completions = {}
     for place, cases in enumerate(([0, 1, 2, 3], [2, 0, 3, 1])):
         learner, state = run(lambda ids, case: ids[0] + case / 8, steepness=1e3)
-        result = learner.step(state, batch_of(cases), 0)
+        result = learner.step(state, iter([batch_of(cases)]), 0)
         with RunWriter(tmp_path / str(place)) as writer:
             writer.rollouts(1, result.rollouts)
         lines = (tmp_path / str(place) / "rollouts.jsonl").read_text().splitlines()
@@ -118,7 +121,7 @@ def test_each_row_of_the_rollouts_file_belongs_to_its_own_case(run, tmp_path):
 
 def test_advantages_of_the_rows_are_those_of_their_groups_rewards(run):
     learner, state = run(share_of_low_ids)
-    rows = learner.step(state, batch_of(range(PROMPTS)), 0).rollouts
+    rows = learner.step(state, iter([batch_of(range(PROMPTS))]), 0).rollouts
     rewards = np.array([row["rewards"]["caption"] for row in rows]).reshape(PROMPTS, GROUP)
     found = np.array([row["advantage"] for row in rows]).reshape(PROMPTS, GROUP)
     deviation = rewards - rewards.mean(axis=1, keepdims=True)
@@ -130,14 +133,14 @@ def test_advantages_of_the_rows_are_those_of_their_groups_rewards(run):
 def test_groups_of_equal_rewards_are_counted_and_teach_nothing(run):
     learner, state = run(lambda ids, case: 0.5)
     before = jax.tree.map(np.array, state.model)
-    result = learner.step(state, batch_of(range(PROMPTS)), 0)
+    result = learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
     assert result.metrics["frac_reward_zero_std"] == 1
     assert result.metrics["loss"] == result.metrics["grad_norm"] == 0
     for new, old in zip(jax.tree.leaves(result.state.model), jax.tree.leaves(before), strict=True):
         np.testing.assert_array_equal(new, old)
 
     learner, state = run(lambda ids, case: 0.5 if case == 1 else float(np.sum(ids)))
-    metrics = learner.step(state, batch_of(range(PROMPTS)), 0).metrics
+    metrics = learner.step(state, iter([batch_of(range(PROMPTS))]), 0).metrics
     assert metrics["frac_reward_zero_std"] == 1 / PROMPTS
     assert metrics["grad_norm"] > 0
 

@@ -90,7 +90,7 @@ def test_a_run_is_not_resumed_with_another_encoder(run, dve):
 def test_figures_count_images_alone_and_show_a_spread_once_gates_listen():
     model = with_dve(spread_model(SHALLOW), DVE)
     inputs = random_inputs([[(6, 10)], [(4, 4)], []], SHALLOW, length=32, windows=4, images=1)
-    figures = gate_figures(model, inputs, DEFAULT_COMPUTE, None)
+    figures = gate_figures(model, inputs, DEFAULT_COMPUTE)
     assert {name.rsplit("/", 1)[1]: value for name, value in figures.items()} == {
         "mean": 1.0,
         "spread": 0.0,
@@ -98,7 +98,7 @@ def test_figures_count_images_alone_and_show_a_spread_once_gates_listen():
     down = model.vision.dynamic.mlp.down
     kernel = down.group_gate.kernel
     kernel.set_value(jnp.ones_like(kernel[...]))
-    listening = gate_figures(model, inputs, DEFAULT_COMPUTE, None)
+    listening = gate_figures(model, inputs, DEFAULT_COMPUTE)
     changed = {name for name in figures if listening[name] != figures[name]}
     assert changed == {"dve/block1/down_group/mean", "dve/block1/down_group/spread"}
     rows = [jnp.asarray(x[:2].reshape(-1, *x.shape[2:])) for x in tower_inputs(inputs)]
@@ -114,4 +114,4 @@ def tower_inputs(inputs):
 
 def test_a_static_model_has_no_figures():
     inputs = random_inputs([[(4, 4)]], SHALLOW)
-    assert gate_figures(spread_model(SHALLOW), inputs, DEFAULT_COMPUTE, None) == {}
+    assert gate_figures(spread_model(SHALLOW), inputs, DEFAULT_COMPUTE) == {}

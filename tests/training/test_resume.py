@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 
 import jax
 import numpy as np
@@ -13,7 +14,8 @@ from skinflow_jax import experiment
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import SIZES
-from skinflow_jax.rl.learner import GrpoConfig, GrpoLearner
+from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.rewards import REWARDS
 from skinflow_jax.training.loop import LoopConfig
@@ -22,6 +24,7 @@ from skinflow_jax.training.supervised import SupervisedLearner
 
 pytestmark = pytest.mark.slow
 
+TIMES = re.compile("step_time|time/|tokens_per_second|tflops_per_device|compilations")
 LEARNERS = {"sft": SupervisedLearner, "grpo": GrpoLearner}
 DATA = DataConfig(
     count=12,
@@ -61,12 +64,13 @@ class Lab:
         """`fault(step)` may kill the run before a step, or return figures to replace its own."""
         plain = self.learner.step
 
-        def step(learner, state, batch, step):
+        def step(learner, state, batches, step):
             replaced = (fault and fault(step + 1)) or {}
+            batch = next(batches)
             self.seen.setdefault(name, {})[step + 1] = [
                 (example.case_id, example.task) for example in batch.examples
             ]
-            result = plain(learner, state, batch, step)
+            result = plain(learner, state, iter([batch]), step)
             return dataclasses.replace(result, metrics=result.metrics | replaced)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +82,7 @@ class Lab:
         """A file's objects without times."""
         text = (self.folder / name / file).read_text()
         return [
-            {k: v for k, v in json.loads(line).items() if k != "step_time"}
+            {k: v for k, v in json.loads(line).items() if not TIMES.match(k)}
             for line in text.splitlines()
         ]
 

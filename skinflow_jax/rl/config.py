@@ -1,0 +1,105 @@
+"""What a GRPO run can set."""
+
+from dataclasses import dataclass, field
+
+from skinflow_jax.errors import ConfigError
+from skinflow_jax.rl.advantages import NORMALIZATIONS
+from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.rl.rewards import check_reward_names
+from skinflow_jax.rl.token_choice import Sampling, make_sampling
+
+
+@dataclass(frozen=True)
+class GrpoConfig:
+    """Rollouts, rewards and policy updates.
+
+    Attributes:
+      group_size: completions a prompt, G.
+      max_tokens: the most a completion may have.
+      temperature, top_k, top_p, min_tokens, stop_ids: how tokens are drawn, see `make_sampling`.
+      compactions: how often the rows in work may be halved while completions end. Each makes the
+        program larger.
+      rewards: names of built-in functions, or `path.py:function`.
+      reward_weights: one a function; None weighs all 1.
+      reward_timeout: seconds that the functions may take a step; None waits.
+      overlong_cache: DAPO's soft penalty of completions that come closer to max_tokens than so
+        many tokens, as one more reward of weight 1; 0 is off.
+      advantages: see `group_advantages`.
+      num_iterations: how often each rollout is learned from.
+      mini_batches: optimizer steps an iteration, each on its share of the prompts.
+      mask_truncated: completions that the limit cut teach nothing.
+      max_refills: batches drawn at most to replace groups of equal rewards (dynamic sampling).
+        Places still free then keep such groups, whose advantages are 0.
+      loss: the policy loss.
+    """
+
+    group_size: int = 8
+    max_tokens: int = 512
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_tokens: int = 0
+    stop_ids: tuple[int, ...] = ()
+    compactions: int = 2
+    rewards: tuple[str, ...] = ("caption", "diagnosis")
+    reward_weights: tuple[float, ...] | None = None
+    reward_timeout: float | None = None
+    overlong_cache: int = 0
+    advantages: str = "group"
+    num_iterations: int = 1
+    mini_batches: int = 1
+    mask_truncated: bool = False
+    max_refills: int = 0
+    loss: PolicyLossConfig = field(default_factory=PolicyLossConfig)
+
+    def __post_init__(self):
+        if self.group_size < 2:
+            raise ConfigError(
+                f"rl.group_size={self.group_size}: an advantage compares at least 2 completions"
+            )
+        if self.temperature <= 0:
+            raise ConfigError(f"rl.temperature={self.temperature} must be positive to explore")
+        for name, least in (
+            ("max_tokens", 1),
+            ("num_iterations", 1),
+            ("mini_batches", 1),
+            ("compactions", 0),
+            ("overlong_cache", 0),
+            ("max_refills", 0),
+        ):
+            if getattr(self, name) < least:
+                raise ConfigError(f"rl.{name}={getattr(self, name)} must be at least {least}")
+        for name in ("min_tokens", "overlong_cache"):
+            if getattr(self, name) > self.max_tokens:
+                raise ConfigError(
+                    f"rl.{name}={getattr(self, name)} exceeds rl.max_tokens={self.max_tokens}"
+                )
+        if self.advantages not in NORMALIZATIONS:
+            raise ConfigError(
+                f"rl.advantages={self.advantages!r}: choose from {', '.join(NORMALIZATIONS)}"
+            )
+        check_reward_names(self.rewards)
+        weights = self.reward_weights
+        if weights is not None and len(weights) != len(self.rewards):
+            raise ConfigError(
+                f"rl.reward_weights={weights} for {len(self.rewards)} rl.rewards: one weight each"
+            )
+        self.sampling  # noqa: B018 - raises where a setting makes no sense
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are drawn."""
+        return make_sampling(
+            self.temperature, self.top_k, self.top_p, self.min_tokens, self.stop_ids
+        )
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """One a column of the rewards, the overlong penalty's included."""
+        given = self.reward_weights or (1.0,) * len(self.rewards)
+        return (*given, 1.0) if self.overlong_cache else given
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps a rollout."""
+        return self.num_iterations * self.mini_batches

@@ -1,0 +1,215 @@
+"""Policy updates from a scored rollout, as jitted functions.
+
+The prompt is encoded and prefilled once per group here too; its gradient is the sum over the
+completions that attend to it.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from skinflow_jax.models.inputs import ModelInputs
+from skinflow_jax.models.log_probs import token_log_probs
+from skinflow_jax.models.vlm import ComputeConfig, Vlm, completion_states, prefill
+from skinflow_jax.rl.advantages import group_advantages, reward_metrics
+from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.losses import (
+    PolicyLossConfig,
+    finish_policy_loss,
+    merge_policy_sums,
+    policy_loss_sums,
+)
+from skinflow_jax.rl.sampler import Rollout
+from skinflow_jax.training.gradients import accumulated_gradients, joined_parts, strided_parts
+from skinflow_jax.training.state import TrainState, apply_gradients
+
+
+def rollout_log_probs(
+    model: Vlm, inputs: ModelInputs, rollout: Rollout, temperature, compute: ComputeConfig
+) -> tuple[Float[Array, "P G T"], Float[Array, "P G T"]]:
+    """The learner's log-probabilities and entropies of a rollout's tokens."""
+    states = completion_states(model, prefill(model, inputs, compute), rollout.tokens, compute)
+    return token_log_probs(model, states, rollout.tokens, temperature)
+
+
+@functools.partial(jax.jit, static_argnames=("temperature", "compute", "micro_batches"))
+def fixed_log_probs(
+    model: Vlm,
+    inputs: ModelInputs,
+    rollout: Rollout,
+    *,
+    temperature: float,
+    compute: ComputeConfig,
+    micro_batches: int,
+) -> Float[Array, "P G T"]:
+    """Log-probabilities that stay as they are while the policy moves: the old one's, or those of
+    the reference."""
+
+    def of_part(part):
+        return rollout_log_probs(model, *part, temperature, compute)[0]
+
+    return joined_parts(jax.lax.map(of_part, strided_parts((inputs, rollout), micro_batches)))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "names"))
+def score_rollout(
+    rewards: Float[Array, "P G R"], *, config: GrpoConfig, names: tuple[str, ...]
+) -> tuple[Float[Array, "P G"], dict[str, jax.Array]]:
+    """(advantages, reward metrics) of rewards in which NaN is "not scored"."""
+    prompts, group, _ = rewards.shape
+    advantages = group_advantages(
+        rewards.reshape(prompts * group, -1),
+        group,
+        weights=config.weights,
+        normalize=config.advantages,
+    )
+    return advantages.reshape(prompts, group), reward_metrics(
+        rewards, names, weights=config.weights
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PolicyBatch:
+    """What an update learns from; leading axis: prompts.
+
+    `old` is None where the policy that is updated sampled the rollout itself, `reference` where
+    there is no KL.
+    """
+
+    inputs: ModelInputs
+    rollout: Rollout
+    advantages: Float[Array, "P G"]
+    old: Float[Array, "P G T"] | None = None
+    reference: Float[Array, "P G T"] | None = None
+
+
+def policy_sums(
+    model: Vlm,
+    batch: PolicyBatch,
+    *,
+    temperature: float,
+    loss: PolicyLossConfig,
+    compute: ComputeConfig,
+    mask_truncated: bool = False,
+):
+    """Unreduced policy loss of `batch`, with what its metrics divide.
+
+    Without old log-probabilities the current policy is the old one: its ratio is 1 and carries
+    the gradient.
+    """
+    rollout = batch.rollout
+    log_probs, entropy = rollout_log_probs(model, batch.inputs, rollout, temperature, compute)
+
+    def rows(x):
+        return None if x is None else x.reshape(-1, x.shape[-1])
+
+    mask = rows(rollout.mask)
+    if mask_truncated:
+        mask &= rollout.terminated.reshape(-1, 1)
+    old = log_probs if batch.old is None else batch.old
+    old = jax.lax.stop_gradient(rows(old))
+    sums, counts = policy_loss_sums(
+        rows(log_probs),
+        old,
+        batch.advantages.reshape(-1),
+        mask,
+        config=loss,
+        ref_logps=rows(batch.reference),
+        sampler_logps=rows(rollout.log_probs),
+    )
+    difference = jnp.where(mask, jnp.abs(old - rows(rollout.log_probs)), 0.0)
+    extra = {
+        "entropy": jnp.sum(jnp.where(mask, rows(entropy), 0.0)),
+        "sampler/logp_diff_mean": jnp.sum(difference),
+    }
+    tokens = jnp.sum(mask).astype(jnp.float32)
+    sums, counts = sums | extra, counts | dict.fromkeys(extra, tokens)
+    return sums["loss"], (sums, counts, jax.lax.stop_gradient(jnp.max(difference)))
+
+
+def _merge(one, other):
+    sums, counts = merge_policy_sums(one[:2], other[:2])
+    return sums, counts, jnp.maximum(one[2], other[2])
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("optimizer", "config", "compute", "micro_batches"),
+    donate_argnums=0,
+)
+def policy_update(
+    state: TrainState,
+    batch: PolicyBatch,
+    *,
+    optimizer,
+    config: GrpoConfig,
+    compute: ComputeConfig,
+    micro_batches: int,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """All optimizer steps of a rollout: (state, metrics).
+
+    Metrics are means over the optimizer steps; those called min or max are extremes.
+    """
+    sums = functools.partial(
+        policy_sums,
+        temperature=config.temperature,
+        loss=config.loss,
+        compute=compute,
+        mask_truncated=config.mask_truncated,
+    )
+
+    def update(state, part):
+        gradients, (totals, counts, difference) = accumulated_gradients(
+            sums, state.model, part, micro_batches, _merge
+        )
+        gradients = jax.tree.map(lambda g: g / jnp.maximum(counts["loss"], 1), gradients)
+        metrics = finish_policy_loss(totals, counts) | {
+            "sampler/logp_diff_max": difference,
+            "grad_norm": optax.global_norm(gradients),
+        }
+        return apply_gradients(state, gradients, optimizer), metrics
+
+    if config.updates == 1:
+        state, metrics = update(state, batch)
+    else:
+        parts = strided_parts(batch, config.mini_batches)
+        state, metrics = jax.lax.scan(
+            lambda state, i: update(state, jax.tree.map(lambda x: x[i], parts)),
+            state,
+            jnp.arange(config.updates) % config.mini_batches,
+        )
+        metrics = {name: _over_updates(name, values) for name, values in metrics.items()}
+    state = dataclasses.replace(state, step=state.step + 1)
+    return state, metrics | completion_metrics(batch.rollout)
+
+
+def _over_updates(name: str, values: jax.Array) -> jax.Array:
+    if name.endswith("_max"):
+        return values.max()
+    return values.min() if name.endswith("_min") else values.mean()
+
+
+def completion_metrics(rollout: Rollout) -> dict[str, jax.Array]:
+    """Lengths in tokens by TRL's names; `terminated` ones ended by themselves."""
+    lengths = rollout.mask.sum(axis=-1).astype(jnp.float32)
+    ended = rollout.terminated
+    some = jnp.any(ended)
+    return {
+        "completions/mean_length": lengths.mean(),
+        "completions/min_length": lengths.min(),
+        "completions/max_length": lengths.max(),
+        "completions/clipped_ratio": 1.0 - ended.mean(),
+        "completions/mean_terminated_length": jnp.where(
+            some, jnp.sum(jnp.where(ended, lengths, 0.0)) / jnp.maximum(ended.sum(), 1), 0.0
+        ),
+        "completions/min_terminated_length": jnp.where(
+            some, jnp.min(jnp.where(ended, lengths, jnp.inf)), 0.0
+        ),
+        "completions/max_terminated_length": jnp.max(jnp.where(ended, lengths, 0.0)),
+        "num_tokens": lengths.sum(),
+    }

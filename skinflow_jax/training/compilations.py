@@ -1,0 +1,19 @@
+"""How often XLA has compiled a program: a step that compiles anew is slow, and nobody is told."""
+
+from jax import monitoring
+
+_EVENT = "/jax/core/compile/backend_compile_duration"
+_count = 0
+
+
+def compilations() -> int:
+    """Programs compiled by this process since this module was imported."""
+    return _count
+
+
+def _listen(event: str, duration: float, **_) -> None:
+    global _count
+    _count += event == _EVENT
+
+
+monitoring.register_event_duration_secs_listener(_listen)
