@@ -1,0 +1,162 @@
+"""Policy updates: parts of a batch, several optimizer steps, and what must not teach."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from random_model import SHALLOW, random_inputs, spread_model
+
+from skinflow_jax.models.vlm import DEFAULT_COMPUTE
+from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.rl.sampler import Rollout
+from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update
+from skinflow_jax.training.gradients import joined_parts, strided_parts
+from skinflow_jax.training.state import create_state
+
+PROMPTS, GROUP, LENGTH = 4, 2, 6
+# A momentum of zero leaves the gradient itself in the optimizer's state.
+SGD = optax.sgd(0.05, momentum=0.0)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model():
+    return spread_model(SHALLOW)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    grids = [(4, 4), (6, 8), (2, 6), (8, 8)]
+    inputs = random_inputs([[g] for g in grids], SHALLOW, length=32, windows=2)
+    rng = np.random.default_rng(0)
+    lengths = np.array([[1, 6], [3, 2], [6, 6], [4, 1]])
+    rollout = Rollout(
+        tokens=rng.integers(0, 1000, (PROMPTS, GROUP, LENGTH)).astype(np.int32),
+        mask=np.arange(LENGTH) < lengths[..., None],
+        log_probs=np.full((PROMPTS, GROUP, LENGTH), -6.9, np.float32),
+        terminated=lengths < LENGTH,
+    )
+    advantages = rng.normal(size=(PROMPTS, GROUP)).astype(np.float32)
+    return PolicyBatch(inputs, rollout, advantages)
+
+
+def settings(loss_type="grpo", **options):
+    loss = PolicyLossConfig(loss_type=loss_type, sampler_cap=None, max_completion_length=8)
+    return GrpoConfig(
+        group_size=GROUP, max_tokens=LENGTH, rewards=("caption",), loss=loss, **options
+    )
+
+
+def update(model, batch, config, micro_batches=1):
+    state = create_state(jax.tree.map(jnp.copy, model), SGD)
+    return policy_update(
+        state,
+        batch,
+        optimizer=SGD,
+        config=config,
+        compute=DEFAULT_COMPUTE,
+        micro_batches=micro_batches,
+    )
+
+
+def gradients(state):
+    return jax.tree.leaves(state.opt_state[0].trace)
+
+
+def assert_close(found, expected, tolerance=1e-5):
+    """Relative to the largest number of each tensor: round-off of sums in another order."""
+    for a, b in zip(found, expected, strict=True):
+        scale = max(float(jnp.abs(b).max()), 1e-6)
+        np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance)
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
+def test_four_micro_batches_are_one(model, batch, loss_type):
+    config = settings(loss_type)
+    whole, figures = update(model, batch, config)
+    parts, again = update(model, batch, config, micro_batches=4)
+    assert max(float(jnp.abs(g).max()) for g in gradients(whole)) > 1e-3
+    assert_close(gradients(parts), gradients(whole))
+    assert float(again["loss"]) == pytest.approx(float(figures["loss"]), abs=1e-6)
+
+
+def test_two_mini_batches_are_two_updates_one_after_the_other(model, batch):
+    """The second half is judged against the policy that sampled it, which is the old one."""
+    config = settings(mini_batches=2)
+    old = fixed_log_probs(
+        model,
+        batch.inputs,
+        batch.rollout,
+        temperature=1.0,
+        compute=DEFAULT_COMPUTE,
+        micro_batches=2,
+    )
+    batch = dataclasses.replace(batch, old=old)
+    both, figures = update(model, batch, config)
+    halves = [jax.tree.map(lambda x, m=m: x[m], strided_parts(batch, 2)) for m in range(2)]
+    state, first = update(model, halves[0], settings())
+    state, second = update(state.model, halves[1], settings())
+    assert_close(jax.tree.leaves(both.model), jax.tree.leaves(state.model))
+    assert int(both.step) == 1
+    for name in ("loss", "entropy", "grad_norm"):
+        mean = (float(first[name]) + float(second[name])) / 2
+        assert float(figures[name]) == pytest.approx(mean, rel=1e-4)
+
+
+def test_a_second_iteration_sees_ratios_that_are_no_longer_one(model, batch):
+    old = fixed_log_probs(
+        model,
+        batch.inputs,
+        batch.rollout,
+        temperature=1.0,
+        compute=DEFAULT_COMPUTE,
+        micro_batches=1,
+    )
+    batch = dataclasses.replace(batch, old=old)
+    _, once = update(model, batch, settings())
+    state, twice = update(model, batch, settings(num_iterations=2))
+    assert once["clip_ratio/region_mean"] == 0 and twice["clip_ratio/region_mean"] > 0
+    other, _ = update(model, batch, settings())
+    moved = [a - b for a, b in zip(*map(jax.tree.leaves, (state.model, other.model)), strict=True)]
+    assert max(float(jnp.abs(x).max()) for x in moved) > 1e-3
+
+
+def test_old_log_probs_in_parts_are_those_of_the_whole(model, batch):
+    one, four = (
+        fixed_log_probs(
+            model,
+            batch.inputs,
+            batch.rollout,
+            temperature=0.7,
+            compute=DEFAULT_COMPUTE,
+            micro_batches=parts,
+        )
+        for parts in (1, 4)
+    )
+    np.testing.assert_allclose(one, four, atol=1e-5)
+
+
+def test_truncated_completions_teach_nothing_when_masked(model, batch):
+    """Their tokens can be anything: the gradient does not see them, but their rows count."""
+    config = settings(mask_truncated=True)
+    state, _ = update(model, batch, config)
+    cut = ~batch.rollout.terminated
+    assert cut.any() and not cut.all()
+    tokens = np.where(cut[..., None], 7, batch.rollout.tokens)
+    other = dataclasses.replace(batch, rollout=dataclasses.replace(batch.rollout, tokens=tokens))
+    again, _ = update(model, other, config)
+    assert_close(gradients(again), gradients(state))
+    free, _ = update(model, other, settings())
+    kept, _ = update(model, batch, settings())
+    with pytest.raises(AssertionError):
+        assert_close(gradients(free), gradients(kept))
+
+
+def test_parts_joined_again_are_the_batch():
+    x = np.arange(24).reshape(12, 2)
+    np.testing.assert_array_equal(joined_parts(strided_parts(x, 3)), x)
