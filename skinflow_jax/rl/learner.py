@@ -21,7 +21,8 @@ from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch, place_module
 from skinflow_jax.rl.config import GrpoConfig
-from skinflow_jax.rl.rewards import load_rewards, overlong_penalty, score
+from skinflow_jax.rl.reward_files import load_rewards
+from skinflow_jax.rl.rewards import overlong_penalty, score
 from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
 from skinflow_jax.rl.sampler import Rollout, decode, prefill_prompts, rollout_weights
 from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update, score_rollout

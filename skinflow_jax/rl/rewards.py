@@ -1,35 +1,54 @@
-"""Completions to rewards: which clinical reward belongs to which task."""
+"""Completions to rewards: the built-in reward functions, and how functions are called and checked.
 
-from collections.abc import Callable, Sequence
+A reward function, built-in or the user's, takes the completions of a step and the example of each
+(so an example occurs G times) and returns one value for each completion: a finite number, or None
+where it does not apply. It may be a coroutine function.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 
 from skinflow_jax.clinical import caption_reward, diagnosis_reward
 from skinflow_jax.data.pipeline import Example
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, InputError, one_line, shortened
+from skinflow_jax.rl.concurrent_calls import call_together
 
-RewardFunction = Callable[[str, Example], float | None]
-
-
-def caption(completion: str, example: Example) -> float | None:
-    """Caption reward of a caption prompt; None for other tasks, or where nothing is known."""
-    if example.task != "caption" or not example.caption:
-        return None
-    return caption_reward(completion, example.caption)
+Rewards = Sequence[float | None]
+RewardFunction = Callable[[list[str], list[Example]], Rewards | Awaitable[Rewards]]
 
 
-def diagnosis(completion: str, example: Example) -> float | None:
-    """Diagnosis reward of a diagnosis prompt; None for other tasks."""
-    return diagnosis_reward(completion, example.diagnosis) if example.task == "diagnosis" else None
+def caption(completions: list[str], examples: list[Example]) -> list[float | None]:
+    """Caption reward of caption prompts; None for other tasks, or where nothing is known."""
+    return [
+        caption_reward(text, example.caption)
+        if example.task == "caption" and example.caption
+        else None
+        for text, example in zip(completions, examples, strict=True)
+    ]
 
 
-def diagnosis_reciprocal(completion: str, example: Example) -> float | None:
+def diagnosis(completions: list[str], examples: list[Example]) -> list[float | None]:
+    """Diagnosis reward of diagnosis prompts; None for other tasks."""
+    return [
+        diagnosis_reward(text, example.diagnosis) if example.task == "diagnosis" else None
+        for text, example in zip(completions, examples, strict=True)
+    ]
+
+
+def diagnosis_reciprocal(completions: list[str], examples: list[Example]) -> list[float | None]:
     """The same with 1/p for the first accepted rank p: the first place weighs more."""
-    if example.task != "diagnosis":
-        return None
-    return diagnosis_reward(completion, example.diagnosis, scale="reciprocal")
+    return [
+        diagnosis_reward(text, example.diagnosis, scale="reciprocal")
+        if example.task == "diagnosis"
+        else None
+        for text, example in zip(completions, examples, strict=True)
+    ]
 
 
+FILE_FORM = "path/to/file.py:function"
 REWARDS: dict[str, RewardFunction] = {
     "caption": caption,
     "diagnosis": diagnosis,
@@ -37,30 +56,123 @@ REWARDS: dict[str, RewardFunction] = {
 }
 
 
+def check_reward_names(names: Sequence[str]) -> None:
+    """Raise ConfigError for no name, or one that is neither built in nor a place in a file."""
+    choices = f"choose from {', '.join(REWARDS)}, or name a function of yours as {FILE_FORM}"
+    if not names:
+        raise ConfigError(f"rl.rewards is empty: {choices}")
+    for entry in names:
+        if entry not in REWARDS and ":" not in entry and not entry.endswith(".py"):
+            raise ConfigError(f"rl.rewards: {entry!r} is unknown: {choices}")
+
+
+def overlong_penalty(lengths: np.ndarray, *, max_tokens: int, cache: int) -> np.ndarray:
+    """Soft overlong reward in [-1, 0], float32 of the shape of `lengths` (tokens); DAPO, eq. 13.
+
+    0 up to `max_tokens - cache`, from there down in a line to -1 at `max_tokens`, -1 beyond.
+    Raises ConfigError unless 1 <= cache <= max_tokens.
+    """
+    if not 1 <= cache <= max_tokens:
+        raise ConfigError(
+            f"overlong cache={cache} tokens must be from 1 to max_tokens={max_tokens}"
+        )
+    return np.clip((max_tokens - cache - np.asarray(lengths)) / cache, -1, 0).astype(np.float32)
+
+
 def score(
     completions: Sequence[Sequence[str]],
     examples: Sequence[Example],
-    functions: dict[str, RewardFunction],
+    functions: Mapping[str, RewardFunction],
     *,
     timeout: float | None = None,
 ) -> np.ndarray:
-    """Rewards float32 `[P, G, R]` of G completions for each example; NaN is "not scored"."""
-    values = [
-        [[function(text, example) for function in functions.values()] for text in group]
-        for group, example in zip(completions, examples, strict=True)
+    """Rewards float32 `[P, G, R]` of G completions for each example; NaN is "not scored".
+
+    The functions run at the same time, each under the limit of `timeout` seconds (None: no limit);
+    `call_together` says what becomes of one that does not return. Raises InputError, in one line
+    that names the reward and where possible the sample, when a function raises, takes too long, or
+    returns anything but one finite number or None for each completion.
+
+    A function that raised is called again with one sample at a time, to find the one it fails on,
+    within `timeout` seconds in all; only then. The original exception is the cause of the error.
+    """
+    texts = [text for group in completions for text in group]
+    repeated = [
+        example for example, group in zip(examples, completions, strict=True) for _ in group
     ]
-    return np.array(values, dtype=np.float32)
+    calls = call_together(functions, texts, repeated, timeout=timeout)
+    for name, call in calls.items():
+        if error := call.exception():
+            index = _first_failing(functions[name], texts, repeated, type(error), timeout)
+            where = f"{len(texts)} completions, though on none of them alone"
+            if index is not None:
+                where = _sample(texts, repeated, index)
+            raise InputError(
+                f"reward {name!r} raised {one_line(error)} on {where}: mend the function, "
+                "or let it return None for what it cannot score"
+            ) from error
+    late = [name for name in functions if name not in calls]
+    if late:
+        raise InputError(
+            f"reward {', '.join(map(repr, late))} did not return within {timeout:g} s for "
+            f"{len(texts)} completions: make it faster or raise the time limit"
+        )
+    columns = [_column(name, call.result(), texts, repeated) for name, call in calls.items()]
+    return np.array(columns, np.float32).T.reshape(len(examples), -1, len(functions))
 
 
-def check_reward_names(names) -> None:
-    unknown = sorted(set(names) - set(REWARDS))
-    if unknown or not names:
-        raise ConfigError(f"rl.rewards={names}: choose from {', '.join(REWARDS)}")
+def _first_failing(
+    function: RewardFunction,
+    texts: list[str],
+    examples: list[Example],
+    kind: type[BaseException],
+    timeout: float | None,
+) -> int | None:
+    """Index of the first sample that raises `kind` when alone; None if none does in time."""
+    end = None if timeout is None else time.monotonic() + timeout
+    for index in range(len(texts)):
+        left = None if end is None else max(end - time.monotonic(), 0)
+        row = slice(index, index + 1)
+        call = call_together({"": function}, texts[row], examples[row], timeout=left).get("")
+        if call is None:
+            return None
+        if isinstance(call.exception(), kind):
+            return index
+    return None
 
 
-def load_rewards(names):
-    return {name: REWARDS[name] for name in names}
+def _column(name: str, values, texts: list[str], examples: list[Example]) -> list[float]:
+    """The checked values of one function, NaN where it gave None."""
+    if not isinstance(values, list | tuple | np.ndarray) or getattr(values, "ndim", 1) == 0:
+        raise InputError(
+            f"reward {name!r} returned {type(values).__name__}: "
+            "return a list with a number or None for each completion"
+        )
+    if len(values) != len(texts):
+        raise InputError(
+            f"reward {name!r} returned {len(values)} values for {len(texts)} completions: "
+            "return one for each, None where it does not apply"
+        )
+    for index, value in enumerate(values):
+        if not (value is None or _is_finite(value)):
+            raise InputError(
+                f"reward {name!r} gave {shortened(repr(value))} for "
+                f"{_sample(texts, examples, index)}: "
+                "return a finite number, or None where it does not apply"
+            )
+    return [np.nan if value is None else float(value) for value in values]
 
 
-def overlong_penalty(lengths, *, max_tokens, cache):
-    return np.clip((max_tokens - cache - lengths) / cache, -1.0, 0.0)
+def _is_finite(value) -> bool:
+    """Whether it is a number that float32 holds; False for NaN too."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return isinstance(value, Real) and abs(value) <= float(np.finfo(np.float32).max)
+
+
+def _sample(texts: list[str], examples: list[Example], index: int) -> str:
+    example = examples[index]
+    return (
+        f"case {example.case_id} ({example.task}, sample {index} of {len(texts)}, "
+        f"completion {shortened(repr(texts[index]), 60)})"
+    )

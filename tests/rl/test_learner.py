@@ -55,9 +55,13 @@ def run(monkeypatch):
     """(learner, state) for a reward (ids of the completion, number of the case) → float."""
 
     def make(reward, steepness=1.0):
-        def read(text, example):
-            ids = [int(word) for word in text.split()]
-            return reward(ids, int(example.case_id.removeprefix("case-")))
+        def read(completions, examples):
+            return [
+                reward(
+                    [int(word) for word in text.split()], int(example.case_id.removeprefix("case-"))
+                )
+                for text, example in zip(completions, examples, strict=True)
+            ]
 
         monkeypatch.setitem(REWARDS, "caption", read)
         learner = GrpoLearner(OPTIMIZER, Numbers(), CONFIG, seed=3, compute=DEFAULT_COMPUTE)

@@ -98,7 +98,11 @@ def lab(request, tmp_path_factory):
         # The same object for the same config, so that every run shares the compiled step.
         patch.setattr(experiment, "make_optimizer", functools.cache(experiment.make_optimizer))
         # A random model earns nothing by the clinical rewards, and equal rewards teach nothing.
-        patch.setitem(REWARDS, "caption", lambda text, example: sum(map(ord, text)) % 7 / 7)
+        patch.setitem(
+            REWARDS,
+            "caption",
+            lambda completions, examples: [sum(map(ord, text)) % 7 / 7 for text in completions],
+        )
         yield Lab(request.param, tmp_path_factory.mktemp(request.param))
 
 

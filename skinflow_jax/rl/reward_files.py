@@ -1,0 +1,88 @@
+"""Reward functions by name: built-in, or a function in the user's own file."""
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from skinflow_jax.errors import ConfigError, one_line
+from skinflow_jax.rl.rewards import FILE_FORM, REWARDS, RewardFunction, check_reward_names
+
+
+def load_rewards(names: Sequence[str]) -> dict[str, RewardFunction]:
+    """Reward functions in the order of `names`, by the short names that the metrics use.
+
+    A name is a built-in reward or `path/to/file.py:function`, whose short name is the function's.
+    A file named twice is run once; modules beside it are found when PYTHONPATH names its folder.
+    Raises ConfigError, in one line that names the entry, when there is no such reward, file or
+    function, when the file does not run, when the function cannot be called with (completions,
+    examples), or when two rewards would share a short name.
+    """
+    check_reward_names(names)
+    functions: dict[str, RewardFunction] = {}
+    entries: dict[str, str] = {}
+    modules: dict[Path, ModuleType] = {}
+    for entry in names:
+        short, function = _load(entry, modules)
+        if short in entries:
+            raise ConfigError(
+                f"rl.rewards: {entries[short]!r} and {entry!r} are both named {short!r} in the "
+                "metrics: name each reward once, or rename a function"
+            )
+        entries[short], functions[short] = entry, function
+    return functions
+
+
+def _load(entry: str, modules: dict[Path, ModuleType]) -> tuple[str, RewardFunction]:
+    file, _, name = entry.rpartition(":")
+    if entry in REWARDS:
+        return entry, REWARDS[entry]
+    if not (file.endswith(".py") and name.isidentifier()):
+        raise ConfigError(f"rl.rewards: {entry!r} does not have the form {FILE_FORM}")
+    path = Path(file).expanduser().resolve()
+    if path not in modules:
+        modules[path] = _run(path)
+    if name in REWARDS:
+        raise ConfigError(
+            f"rl.rewards: {entry!r} has the name of a built-in reward: rename the function"
+        )
+    function = getattr(modules[path], name, None)
+    if function is None:
+        raise ConfigError(f"rl.rewards: {path} defines no function {name}()")
+    _check_signature(f"rl.rewards: {path}: {name}", function)
+    return name, function
+
+
+def _run(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"rl.rewards: {path} is not a file: give {FILE_FORM}")
+    # A name of its own, so that a file called json.py takes nobody's place.
+    spec = importlib.util.spec_from_file_location(f"skinflow_rewards_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        where = f"{path}, line {lines[-1]}" if lines else f"{path}"
+        raise ConfigError(f"rl.rewards: {where}: {one_line(error)}") from error
+    return module
+
+
+def _check_signature(where: str, function) -> None:
+    if inspect.isclass(function) or not callable(function):
+        raise ConfigError(f"{where} is {type(function).__name__}, not a function")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C, it need not say
+        return
+    try:
+        signature.bind([], [])
+    except TypeError as error:
+        raise ConfigError(
+            f"{where}{signature} cannot be called with (completions, examples): {error}"
+        ) from error
