@@ -104,7 +104,7 @@ def score(
     for name, call in calls.items():
         if error := call.exception():
             index = _first_failing(functions[name], texts, repeated, type(error), timeout)
-            where = f"{len(texts)} completions, though on none of them alone"
+            where = f"{len(texts)} completions, though on none that was tried alone"
             if index is not None:
                 where = _sample(texts, repeated, index)
             raise InputError(

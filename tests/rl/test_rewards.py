@@ -153,19 +153,24 @@ def test_a_function_that_raises_on_the_batch_alone_names_the_batch():
         raise ValueError("another trouble")
 
     line, _ = error_of(reward)
-    assert "RuntimeError: out of quota on 6 completions, though on none of them alone" in line
+    assert (
+        "RuntimeError: out of quota on 6 completions, though on none that was tried alone" in line
+    )
 
 
-def test_the_search_for_the_sample_keeps_to_the_time_limit():
+def test_the_search_for_the_sample_keeps_to_one_time_limit_in_all():
+    tried = []
+
     def reward(completions, examples):
         if len(completions) > 1:
             raise RuntimeError("batch")
-        time.sleep(60)
+        tried.append(completions[0])
+        time.sleep(0.6)
+        return [1.0]
 
-    start = time.monotonic()
-    line, _ = error_of(reward, timeout=0.3)
-    assert "6 completions" in line
-    assert time.monotonic() - start < 10
+    line, _ = error_of(reward, timeout=1.0)
+    assert "raised RuntimeError: batch on 6 completions" in line
+    assert tried in (["0.0"], ["0.0", "0.1"])
 
 
 def exits(completions, examples):
@@ -248,9 +253,9 @@ def test_a_slow_function_is_named_with_the_limit_and_a_fast_one_is_not():
     def slow(completions, examples):
         released.wait(60)
 
-    line, _ = error_of(slow, timeout=0.3, fast=constant(1))
+    line, _ = error_of(slow, timeout=1.0, fast=constant(1))
     released.set()
-    assert "did not return within 0.3 s for 6 completions" in line
+    assert "did not return within 1 s for 6 completions" in line
     assert "'fast'" not in line
 
 
@@ -263,8 +268,8 @@ def test_a_slow_coroutine_is_named_and_cancelled():
         finally:
             cancelled.set()
 
-    line, _ = error_of(slow, timeout=0.3)
-    assert "did not return within 0.3 s" in line
+    line, _ = error_of(slow, timeout=1.0)
+    assert "did not return within 1 s" in line
     assert cancelled.wait(10)
 
 
@@ -293,6 +298,7 @@ def test_an_exception_does_not_wait_for_a_slow_function():
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["def", "async def"])
 def test_a_process_whose_reward_hangs_ends_with_the_error(kind):
     """Also where a coroutine blocks the event loop itself."""
