@@ -8,7 +8,7 @@ import pytest
 from skinflow_jax.data.pipeline import Example
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.rl.reward_files import load_rewards
-from skinflow_jax.rl.rewards import REWARDS, score
+from skinflow_jax.rl.rewards import REWARDS, check_reward_names, score
 
 MINE = """
 from __future__ import annotations
@@ -99,6 +99,17 @@ def test_a_wrong_entry_is_named_with_its_remedy(mine, entries, expected):
     assert line.startswith("rl.rewards")
     assert "\n" not in line
     assert expected.replace("MINE", str(mine)) in line
+
+
+def test_a_config_that_names_a_file_is_read_without_opening_it():
+    """So that a run's config.json can be read on a machine that lacks the file."""
+    check_reward_names(("caption", "/nowhere/mine.py:brevity"))
+
+
+@pytest.mark.parametrize("names", [(), ("caption", "captoin")])
+def test_a_config_with_no_reward_or_an_unknown_one_is_refused_at_once(names):
+    with pytest.raises(ConfigError, match=r"choose from caption, diagnosis, .* or name a function"):
+        check_reward_names(names)
 
 
 def test_functions_of_two_files_with_one_name_clash(mine, tmp_path):
