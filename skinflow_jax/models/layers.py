@@ -51,6 +51,8 @@ class Projection(nnx.Module):
     """A linear map from axes `inputs` to axes `outputs`, e.g. (D,) to (heads, head_dim).
 
     kernel: `[*inputs, *outputs]`; it contracts the last `len(inputs)` axes of its argument.
+    With an adapter, `lora_a` `[*inputs, rank]` and `lora_b` `[rank, *outputs]` add their product
+    times `lora_scale` to it.
     """
 
     def __init__(
@@ -67,6 +69,39 @@ class Projection(nnx.Module):
         self.kernel = nnx.Param(kernel, axes=axes)
         self.bias = nnx.Param(jnp.zeros(outputs), axes=axes[len(inputs) :]) if bias else None
         self.contracted = len(inputs)
+        self.lora_a, self.lora_b, self.lora_scale = nnx.data(None), nnx.data(None), None
+
+    def add_adapter(self, rank: int, scale: float, *, rngs: nnx.Rngs) -> None:
+        """An adapter that changes nothing yet, float32; on a stack of maps one for each."""
+        axes, shape = self.kernel.axes, self.kernel.shape
+        layers = len(shape) - len(axes)
+        split = layers + self.contracted
+        inputs, outputs = shape[layers:split], shape[split:]
+        noise = jax.random.normal(rngs.params(), (*shape[:split], rank))
+        self.lora_a = nnx.Param(
+            noise / math.sqrt(math.prod(inputs)), axes=(*axes[: self.contracted], None)
+        )
+        self.lora_b = nnx.Param(
+            jnp.zeros((*shape[:layers], rank, *outputs)), axes=(None, *axes[self.contracted :])
+        )
+        self.lora_scale = scale
+
+    def drop_adapter(self) -> None:
+        """The map without its adapter."""
+        self.lora_a = self.lora_b = self.lora_scale = None
+
+    def whole_kernel(self) -> Float[Array, "..."]:
+        """The kernel with the adapter folded in, in the kernel's type; of a stack too."""
+        kernel = self.kernel[...]
+        if self.lora_a is None:
+            return kernel
+        layers = kernel.ndim - len(self.kernel.axes)
+        lead, rank = kernel.shape[:layers], self.lora_a.shape[-1]
+        inputs = math.prod(kernel.shape[layers : layers + self.contracted])
+        a = self.lora_a[...].reshape(*lead, inputs, rank)
+        b = self.lora_b[...].reshape(*lead, rank, -1)
+        product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) * self.lora_scale
+        return (kernel.astype(jnp.float32) + product.reshape(kernel.shape)).astype(kernel.dtype)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """`[..., *inputs]` to `[..., *outputs]`, in the type of `x`."""
@@ -75,7 +110,14 @@ class Projection(nnx.Module):
         lead = x.shape[: x.ndim - self.contracted]
         # One plain matrix product: the multi-axis form is slower on CPU and no faster elsewhere.
         size = math.prod(inputs)
-        y = product(x.reshape(*lead, size), kernel.reshape(size, -1)).reshape(*lead, *outputs)
+        x = x.reshape(*lead, size)
+        flat = product(x, kernel.reshape(size, -1))
+        if self.lora_a is not None:
+            rank = self.lora_a.shape[-1]
+            a = self.lora_a[...].astype(x.dtype).reshape(size, rank)
+            b = self.lora_b[...].astype(x.dtype).reshape(rank, -1)
+            flat += (x @ a) @ b * self.lora_scale
+        y = flat.reshape(*lead, *outputs)
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
 
 
