@@ -97,6 +97,12 @@ class Worker:
             self._process.kill()
 
 
+def busy_seconds() -> float:
+    """What the whole machine has worked so far, in seconds of a core; stolen ones count."""
+    user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
 def prepare(workdir: Path, sides: list[int]) -> int:
     """Write what both workers read; returns the number of parameters."""
     policy = random_policy(workdir / "tokenizer")
@@ -134,14 +140,10 @@ def race(side: int, chosen) -> dict:
             workers[name] = Worker(name, command, chosen.workdir / f"{name}-{side}.log")
             ending.callback(workers[name].end)
         versions = {name: worker.answer()["versions"] for name, worker in workers.items()}
-        counted, idle = {name: [] for name in workers}, []
+        counted = {name: [] for name in workers}
         for step in range(steps):
             for name, worker in workers.items():
-                (waiting,) = (other for other in workers.values() if other is not worker)
-                used, began = waiting.processor_seconds(), time.perf_counter()
-                answer = worker.step()
-                idle.append((waiting.processor_seconds() - used) / (time.perf_counter() - began))
-                check_step(answer, name)
+                answer = watched_step(worker, *(w for w in workers.values() if w is not worker))
                 seconds = answer["seconds"]
                 seconds["other"] = seconds["whole"] - sum(seconds[phase] for phase in PHASES)
                 print(f"{side} px, step {step + 1}, {name}: {seconds['whole']:.2f} s", flush=True)
@@ -150,7 +152,23 @@ def race(side: int, chosen) -> dict:
     tokens = {name: answers[-1]["prompt_tokens"] for name, answers in counted.items()}
     if tokens[OURS] != tokens[THEIRS]:
         sys.exit(f"{side} px: the prompts have {tokens} tokens; they should be the same")
-    return {"side": side, "versions": versions, "answers": counted, "idle": max(idle[2:])}
+    return {"side": side, "versions": versions, "answers": counted}
+
+
+def watched_step(worker: Worker, waiting: Worker) -> dict:
+    """One step's answer, and how much of a core was meanwhile used by those who should not.
+
+    `waiting_share`: by the other worker; `strangers_share`: by all other processes of the machine.
+    """
+    began = time.perf_counter()
+    before = busy_seconds(), worker.processor_seconds(), waiting.processor_seconds()
+    answer = worker.step()
+    after = busy_seconds(), worker.processor_seconds(), waiting.processor_seconds()
+    elapsed = time.perf_counter() - began
+    machine, working, idle = (b - a for a, b in zip(before, after, strict=True))
+    check_step(answer, worker.name)
+    strangers = max(0.0, machine - working - idle)
+    return answer | {"waiting_share": idle / elapsed, "strangers_share": strangers / elapsed}
 
 
 def flop_ratio(side: int, prompt_tokens: int) -> tuple[float, float]:
@@ -197,9 +215,21 @@ def table(run: dict) -> str:
             f"| peak memory, MiB | {peaks[0]:,.0f} | {peaks[1]:,.0f} "
             f"| {peaks[0] / peaks[1]:.2f} | |",
             "",
-            f"{len(ours)} steps each after uncounted ones; while one worked, the other used at "
-            f"most {run['idle']:.1%} of a core.",
+            f"{len(ours)} counted steps each. {disturbance(theirs, ours)}",
         ]
+    )
+
+
+def disturbance(theirs: list[dict], ours: list[dict]) -> str:
+    """What both lost to others, in shares of a core; a quiet machine has a few per cent."""
+    waiting = max(answer["waiting_share"] for answer in theirs + ours)
+    strangers = [
+        statistics.median(answer["strangers_share"] for answer in answers)
+        for answers in (theirs, ours)
+    ]
+    return (
+        f"The waiting process used at most {waiting:.0%} of a core; other processes took, in the "
+        f"median, {strangers[0]:.0%} of one from TRL and {strangers[1]:.0%} from ours."
     )
 
 

@@ -8,6 +8,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import jax
 import numpy as np
 import vs_trl_shared
 from small_policy import batches, make_learner
@@ -31,7 +32,7 @@ def main() -> None:
         driver.wait()
         began = time.perf_counter()
         result = learner.step(state, stream, step)
-        state = result.state
+        state = jax.block_until_ready(result.state)
         whole = time.perf_counter() - began
         metrics = result.metrics
         driver.answer(
