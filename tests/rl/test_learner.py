@@ -25,7 +25,7 @@ from skinflow_jax.training.state import create_state
 
 PROMPTS, GROUP, LENGTH = 4, 4, 4
 OPTIMIZER = optax.adam(1e-2)
-CONFIG = GrpoConfig(group_size=GROUP, max_tokens=LENGTH, rewards=("caption",))
+CONFIG = GrpoConfig(group_size=GROUP, max_tokens=LENGTH, rewards=("caption",), compactions=0)
 
 
 class Numbers:
