@@ -133,6 +133,7 @@ def test_a_step_tells_where_its_time_went(run):
     assert "mfu" not in metrics  # no CPU has a peak that we know
 
 
+@pytest.mark.slow
 def test_dynamic_sampling_draws_batches_until_every_group_teaches(run):
     """Only groups of odd cases differ in reward."""
     learner, state = run(
@@ -153,6 +154,7 @@ def collate(examples):
     return batch_of([int(e.case_id.removeprefix("case-")) for e in examples]).inputs
 
 
+@pytest.mark.slow
 def test_the_overlong_penalty_is_one_more_reward(run):
     learner, state = run(lambda ids, case: 0.0, overlong_cache=2)
     result = learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
@@ -162,6 +164,7 @@ def test_the_overlong_penalty_is_one_more_reward(run):
     assert "rewards/overlong/mean" in result.metrics
 
 
+@pytest.mark.slow
 def test_rewards_are_weighted(run):
     learner, state = run(share_of_low_ids, reward_weights=(3.0,))
     metrics = learner.step(state, iter([batch_of(range(PROMPTS))]), 0).metrics

@@ -33,7 +33,7 @@ CONFIG = RunConfig(
     ),
     optimizer=OptimizerConfig(learning_rate=1e-2),
     loop=LoopConfig(steps=4, checkpoint_every=2),
-    rl=GrpoConfig(group_size=2, max_tokens=4, loss=PolicyLossConfig(kl_coef=0.1)),
+    rl=GrpoConfig(group_size=2, max_tokens=4, compactions=0, loss=PolicyLossConfig(kl_coef=0.1)),
 )
 
 
