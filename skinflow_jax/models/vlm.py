@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, Int
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.adapters import add_adapters
 from skinflow_jax.models.config import VisionConfig, VlmConfig
-from skinflow_jax.models.decoder import Decoder, Prefix, Visible
+from skinflow_jax.models.decoder import Decoder, Visible
 from skinflow_jax.models.inputs import ModelInputs
+from skinflow_jax.models.prefix import Prefix
 from skinflow_jax.models.vision import VisionTower
 from skinflow_jax.parallel import constrain, module_shardings
 

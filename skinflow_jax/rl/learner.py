@@ -103,7 +103,7 @@ class GrpoLearner:
             prefix = _outputs(prefill_prompts, weights, inputs, self._compute)
             rollout = _outputs(self._decode, weights, prefix, key, rows, config.sampling)
             rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
-            advantages, _ = _outputs(self._score, place_batch(rewards, self._mesh))
+            advantages, _ = self._score(place_batch(rewards, self._mesh))
             old = reference = None
             if config.updates > 1:
                 old = _outputs(self._log_probs, state.model, inputs, rollout)
