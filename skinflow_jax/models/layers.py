@@ -116,7 +116,7 @@ class Projection(nnx.Module):
             rank = self.lora_a.shape[-1]
             a = self.lora_a[...].astype(x.dtype).reshape(size, rank)
             b = self.lora_b[...].astype(x.dtype).reshape(rank, -1)
-            flat += (x @ a) @ b * self.lora_scale
+            flat += product(product(x, a), b) * self.lora_scale
         y = flat.reshape(*lead, *outputs)
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
 

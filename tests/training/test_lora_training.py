@@ -83,9 +83,17 @@ def test_the_table_is_printed_at_the_start(tmp_path, capsys):
 
 def test_the_next_stage_trains_the_adapters_on_and_its_kl_starts_at_zero(run, tmp_path):
     policy, folder = run
+    # An untrained model earns nothing from the built-in rewards, and without any spread of
+    # rewards only weight decay would move it.
+    reward = tmp_path / "reward.py"
+    reward.write_text(
+        "def letters(completions, examples):\n"
+        "    return [sum(map(ord, text)) % 7 / 7 for text in completions]\n"
+    )
     config = dataclasses.replace(
         CONFIG,
         algorithm="grpo",
+        rl=dataclasses.replace(CONFIG.rl, rewards=(f"{reward}:letters",)),
         model=ModelChoice(init_from=str(folder)),
         loop=LoopConfig(steps=2, log_every=1),
     )
