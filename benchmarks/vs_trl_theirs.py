@@ -50,26 +50,30 @@ def reward(completions, **_) -> list[float]:
 class TimedTrainer(GRPOTrainer):
     """GRPOTrainer that notes how long its parts take; it computes nothing differently."""
 
-    seconds: dict[str, float]
-    prepared: float
+    def start_step(self) -> None:
+        """Forget the last step."""
+        self.seconds, self.completions, self.prepared = {}, 0, None
 
     def _prepare_inputs(self, generation_batch):
-        prepared = super()._prepare_inputs(generation_batch)
-        self.prepared = time.perf_counter()
-        return prepared
+        batch = super()._prepare_inputs(generation_batch)
+        # Later micro-batches are handed out of what the first call of a step has generated.
+        if self.prepared is None:
+            self.prepared = time.perf_counter()
+        return batch
 
     def _generate_single_turn(self, *args, **kwargs):
         calls = []
         model = self.model
         before = model.register_forward_pre_hook(lambda *_: calls.append(time.perf_counter()))
         began = time.perf_counter()
-        completions = super()._generate_single_turn(*args, **kwargs)
+        completions, log_probs = super()._generate_single_turn(*args, **kwargs)
         ended = time.perf_counter()
         before.remove()
+        self.completions += len(completions)
         # The second call is the first that reads a sampled token.
         self.seconds["vision_prefill"] = calls[1] - began
         self.seconds["decode"] = ended - calls[1]
-        return completions
+        return completions, log_probs
 
     def _calculate_rewards(self, *args, **kwargs):
         began = time.perf_counter()
@@ -86,7 +90,7 @@ class Conversation(TrainerCallback):
 
     def _next(self):
         self.driver.wait()
-        self.trainer.seconds = {}
+        self.trainer.start_step()
         self.began = time.perf_counter()
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -102,13 +106,12 @@ class Conversation(TrainerCallback):
         now = time.perf_counter()
         seconds = self.trainer.seconds
         seconds |= {"update": now - self.trainer.prepared, "whole": now - self.began}
-        rows = PROMPTS * GROUP
         self.driver.answer(
             seconds=seconds,
             lengths=[logs["completions/min_length"], logs["completions/max_length"]],
-            completions=rows,
+            completions=self.trainer.completions,
             # TRL counts on from step to step, prompts included.
-            prompt_tokens=logs["num_tokens"] / state.global_step / rows - TOKENS,
+            prompt_tokens=logs["num_tokens"] / state.global_step / (PROMPTS * GROUP) - TOKENS,
             reward_std=logs["reward_std"],
         )
         if state.global_step < self.steps:
