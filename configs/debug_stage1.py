@@ -34,6 +34,7 @@ def get_config() -> ConfigDict:
             "rl": {
                 "group_size": 8,
                 "max_tokens": 24,
+                "compactions": 0,
                 "rewards": ("caption",),
                 "loss": {"kl_coef": 0.01},
             },

@@ -22,7 +22,7 @@ from skinflow_jax.data.chat import TASKS
 from skinflow_jax.data.sources import SOURCES
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.json_file import read_json
-from skinflow_jax.models.config import SIZES, DveConfig
+from skinflow_jax.models.config import SIZES, DveConfig, LoraConfig, check_trainable
 from skinflow_jax.models.decoder import REMAT_POLICIES
 from skinflow_jax.models.vlm import ComputeConfig
 from skinflow_jax.parallel import MeshConfig
@@ -57,8 +57,10 @@ class ModelChoice:
 
     `init_from` is a run's workdir or a Hugging Face folder; it brings its own tokenizer and size.
     `dve` makes the vision tower of a static model dynamic; None keeps it as it comes.
-    `extra_width` adds hidden units to a static tower's feed-forward parts. Neither changes what
-    the model computes before it is trained.
+    `extra_width` adds hidden units to a static tower's feed-forward parts. `lora` puts adapters on
+    a model that has none; None keeps it as it comes. None of these changes what the model computes
+    before it is trained. `trainable`: all parameters, or those of one half (vision or language);
+    with adapters, only they and the dynamic maps are trained.
     """
 
     size: str = "tiny"
@@ -67,8 +69,11 @@ class ModelChoice:
     remat: str = "none"
     dve: DveConfig | None = None
     extra_width: int = 0
+    lora: LoraConfig | None = None
+    trainable: str = "all"
 
     def __post_init__(self):
+        check_trainable(self.trainable, self.lora)
         _choose("model.size", self.size, SIZES)
         _choose("model.remat", self.remat, REMAT_POLICIES)
         _choose("model.dtype", self.dtype, ("float32", "bfloat16"))

@@ -146,6 +146,7 @@ def demo_configs(
             rl=GrpoConfig(
                 group_size=16,
                 max_tokens=data.completion_length,
+                compactions=0,  # answers of 20 tokens are not worth a larger program
                 temperature=temperature,
                 rewards=rewards,
                 loss=PolicyLossConfig(kl_coef=0.01),

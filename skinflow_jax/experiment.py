@@ -38,6 +38,8 @@ from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import model_config
 from skinflow_jax.models.dve_conversion import describe_dve, with_dve
 from skinflow_jax.models.layers import parameter_count
+from skinflow_jax.models.lora import with_lora
+from skinflow_jax.models.trainable import trained_part
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
@@ -51,6 +53,12 @@ from skinflow_jax.tokenizer import (
 )
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import run_loop
+from skinflow_jax.training.memory_table import (
+    RolloutShapes,
+    memory_rows,
+    parameter_rows,
+    start_table,
+)
 from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
 from skinflow_jax.training.progress import track, track_counts
 from skinflow_jax.training.sinks import RunWriter
@@ -174,7 +182,7 @@ def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
 
 
 def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Policy:
-    """What a run starts from: a checkpoint or random weights, its tower grown if asked for."""
+    """What a run starts from: a checkpoint or random weights, grown and adapted if asked for."""
     if config.model.init_from is None:
         policy = fresh_policy(config, tokenizer_folder)
     else:
@@ -184,6 +192,9 @@ def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Pol
         model = with_extra_width(model, config.model.extra_width, **grow)
     if config.model.dve is not None:
         model = with_dve(model, config.model.dve, **grow)
+    if config.model.lora is not None:
+        model = with_lora(model, config.model.lora, **grow)
+    model.config = dataclasses.replace(model.config, trainable=config.model.trainable)
     return dataclasses.replace(policy, model=model)
 
 
@@ -256,6 +267,10 @@ def train(
     updates = config.updates
     optimizer = make_optimizer(config.optimizer, config.loop.steps * updates)
     schedule = learning_rate_schedule(config.optimizer, config.loop.steps * updates)
+    if jax.process_index() == 0:
+        layout = abstract_state(policy.model, optimizer, mesh)
+        memory = memory_rows(layout, rollout_shapes(config), mesh)
+        Console().print(start_table(parameter_rows(policy.model), memory))
     with use_mesh(mesh), RunCheckpoints(checkpoints_folder) as checkpoints:
         learner = make_learner(config, policy, optimizer, mesh)
         step = checkpoints.latest_step or 0
@@ -290,6 +305,21 @@ def train(
     if records.manifest.skipped:
         print(records.manifest.summary())
     return Policy(state.model, tokenizer, pixels)
+
+
+def rollout_shapes(config: RunConfig) -> RolloutShapes | None:
+    """The largest batch of a GRPO step; None for other algorithms."""
+    if config.algorithm != "grpo":
+        return None
+    return RolloutShapes(
+        prompts=config.batch_size,
+        group_size=config.rl.group_size,
+        prompt_length=max(config.data.prompt_lengths),
+        completion_length=config.rl.max_tokens,
+        micro_batches=config.micro_batches * config.rl.mini_batches,
+        dtype=config.model.dtype,
+        reference=config.rl.loss.kl_coef > 0,
+    )
 
 
 def check_mesh(config: RunConfig, mesh) -> None:
@@ -334,8 +364,8 @@ def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
         return SupervisedLearner(optimizer, **common)
     reference = None
     if config.rl.loss.kl_coef > 0:
-        # A copy: the policy's own arrays are donated to the first update.
-        reference = jax.tree.map(lambda x: x.copy(), policy.model)
+        # A copy of what training moves: the rest is the policy's own, at every step.
+        reference = jax.tree.map(jnp.copy, trained_part(policy.model))
     collate = functools.partial(
         prompt_inputs,
         tokenizer=policy.tokenizer,

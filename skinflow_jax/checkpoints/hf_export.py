@@ -17,6 +17,8 @@ from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.data.images import preprocessor_config
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.layers import layer
+from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.tokenizer import Tokenizer
 
@@ -42,7 +44,7 @@ def save_pretrained(
     The host holds one shard at a time. The folder appears under its name only when complete.
 
     Args:
-      model: the model; tensors keep its parameters' type.
+      model: the model; tensors keep its parameters' type. Adapters are folded into the weights.
       path: the folder to make; it may exist if it is empty.
       tokenizer: the one the model was trained with; None writes none.
       max_shard_bytes: most tensor bytes of a file; a single larger tensor gets its own.
@@ -73,7 +75,8 @@ def save_pretrained(
         if config.vision.dve is not None:
             for file in TORCH_FILES:
                 shutil.copy(file, unfinished)
-        (unfinished / "README.md").write_text(model_card(model, card or {}), encoding="utf-8")
+        described = model_card(without_adapters(model), card or {})
+        (unfinished / "README.md").write_text(described, encoding="utf-8")
         unfinished.replace(folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -115,10 +118,18 @@ def _tensor_bytes(model: Vlm, slot: Slot) -> int:
 
 
 def _tensor(model: Vlm, name: str, slot: Slot, config: VlmConfig) -> np.ndarray:
-    value = find(model, slot.path).get_value()
-    parameter = np.asarray(value if slot.index is None else value[slot.index])
+    parameter = np.asarray(_value(model, slot))
     shape = slot.tensor_shape(parameter.shape, name, config)
     return np.ascontiguousarray(slot.to_tensor(parameter, shape))
+
+
+def _value(model: Vlm, slot: Slot):
+    *home, kind = slot.path
+    owner = find(model, home)
+    if kind == "kernel" and owner.lora_a is not None:
+        return (owner if slot.index is None else layer(owner, slot.index)).whole_kernel()
+    value = getattr(owner, kind).get_value()
+    return value if slot.index is None else value[slot.index]
 
 
 def _generation_config(config: VlmConfig) -> dict:

@@ -79,7 +79,7 @@ class RunCheckpoints:
         metadata = _metadata(self._checkpointer, self._folder, step)
         expected = named_leaves(abstract_state)
         where = self._folder / str(metadata.step)
-        _check_dve(_config_of(metadata.custom_metadata, where), abstract_state.model.config, where)
+        _check_kind(_config_of(metadata.custom_metadata, where), abstract_state.model.config, where)
         _check_tensors(named_leaves(metadata.metadata), expected, where)
         parts = {_STATE: _nested({name: _target(leaf) for name, leaf in expected.items()})}
         if data_iterator is not None:
@@ -192,12 +192,17 @@ def _target(leaf) -> jax.ShapeDtypeStruct:
     return _at(leaf, getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.devices()[0]))
 
 
-def _check_dve(stored: VlmConfig, expected: VlmConfig, where: Path) -> None:
-    if stored.vision.dve != expected.vision.dve:
-        raise InputError(
-            f"{where}: model.dve is {stored.vision.dve} in the checkpoint, "
-            f"{expected.vision.dve} in the config; resume with the config the run was started with"
-        )
+def _check_kind(stored: VlmConfig, expected: VlmConfig, where: Path) -> None:
+    for name, was, asked in (
+        ("dve", stored.vision.dve, expected.vision.dve),
+        ("lora", stored.lora, expected.lora),
+        ("trainable", stored.trainable, expected.trainable),
+    ):
+        if was != asked:
+            raise InputError(
+                f"{where}: model.{name} is {was} in the checkpoint, {asked} in the config; "
+                "resume with the config the run was started with"
+            )
 
 
 def _check_tensors(stored: dict[str, Any], expected: dict[str, Any], where: Path) -> None:

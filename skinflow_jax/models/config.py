@@ -45,6 +45,37 @@ class DveConfig:
             raise ConfigError("dve.blocks is empty: name a block, or leave the group dve out")
 
 
+LORA_TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
+TRAINABLE = ("all", "vision", "language")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters (Hu et al. 2021): a frozen map's output gains (x A) B * alpha / rank.
+
+    `targets`: the maps of a layer that get one; in the tower q, k and v are one map, adapted if
+    any of them is named. `language`, `vision`: which halves have adapters. Patch embedding,
+    merger, token embedding and head have none.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = LORA_TARGETS
+    language: bool = True
+    vision: bool = False
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise ConfigError(f"lora.rank={self.rank} must be at least 1")
+        if not self.alpha > 0:
+            raise ConfigError(f"lora.alpha={self.alpha} must be positive")
+        unknown = sorted(set(self.targets) - set(LORA_TARGETS))
+        if unknown or not self.targets:
+            raise ConfigError(f"lora.targets={self.targets}: choose from {', '.join(LORA_TARGETS)}")
+        if not (self.language or self.vision):
+            raise ConfigError("lora.language and lora.vision are both False: set one, or drop lora")
+
+
 @dataclass(frozen=True)
 class VisionConfig:
     """The vision tower. Lengths in pixels or patches as named; `window_size` is in pixels."""
@@ -176,7 +207,11 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class VlmConfig:
-    """A whole model: tower, language model and the ids that tie them to a tokenizer."""
+    """A whole model: tower, language model and the ids that tie them to a tokenizer.
+
+    `lora`: its adapters, if it has any; `trainable`: which half training moves where it has none
+    (see `models.trainable`).
+    """
 
     name: str = "qwen2_5_vl_7b"
     vision: VisionConfig = field(default_factory=VisionConfig)
@@ -188,8 +223,11 @@ class VlmConfig:
     eos_token_ids: tuple[int, ...] = (151_645, 151_643)
     pad_token_id: int = 151_643
     initializer_range: float = 0.02
+    lora: LoraConfig | None = None
+    trainable: str = "all"
 
     def __post_init__(self):
+        check_trainable(self.trainable, self.lora)
         if self.vision.out_hidden_size != self.text.hidden_size:
             raise ConfigError(
                 f"vision.out_hidden_size {self.vision.out_hidden_size} must equal "
@@ -207,6 +245,19 @@ class VlmConfig:
             vision_end_token_id=tokenizer.vision_end_id,
             eos_token_ids=tuple(tokenizer.eos_ids),
             pad_token_id=tokenizer.pad_id,
+        )
+
+
+def check_trainable(trainable: str, lora: LoraConfig | None) -> None:
+    """Raise ConfigError unless the choice is known and adapters do not make it already."""
+    if trainable not in TRAINABLE:
+        raise ConfigError(
+            f"model.trainable={trainable!r} is unknown: choose one of {', '.join(TRAINABLE)}"
+        )
+    if lora is not None and trainable != "all":
+        raise ConfigError(
+            f"model.trainable={trainable!r} and model.lora exclude each other: with adapters only "
+            "they and the dynamic maps are trained; choose by lora.vision and lora.language"
         )
 
 

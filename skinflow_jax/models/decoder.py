@@ -14,24 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 from skinflow_jax.models.attention import KeyValue, attend
 from skinflow_jax.models.config import TextConfig
 from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU, layer, stack_layers
+from skinflow_jax.models.prefix import Prefix
 from skinflow_jax.models.rope import rotate, text_angles
 from skinflow_jax.parallel import constrain
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Prefix:
-    """A prompt after prefill: what its G rows share.
-
-    `keys`, `values`: `[layers, P, K, N, h]`; `last_hidden`: the normed state that predicts the
-    first token of every row.
-    """
-
-    keys: Float[Array, "layers P K N h"]
-    values: Float[Array, "layers P K N h"]
-    mask: Bool[Array, "P N"]
-    last_hidden: Float[Array, "P D"]
-    next_position: Int[Array, "P"]
 
 
 @jax.tree_util.register_dataclass

@@ -23,10 +23,36 @@ class RMSNorm(nnx.Module):
         return normed * self.scale[...].astype(x.dtype)
 
 
+@jax.custom_vjp
+def product(x: Float[Array, "*lead M"], kernel: Float[Array, "M N"]) -> Float[Array, "*lead N"]:
+    """x @ kernel, whose gradients are plain products as well.
+
+    The gradient of the kernel that JAX derives is a transposed product; XLA's CPU compiler copies
+    an activation into another layout for it, a seventh of a GRPO update.
+    """
+    return x @ kernel
+
+
+def _product_forward(x, kernel):
+    return x @ kernel, (x, kernel)
+
+
+def _product_backward(saved, gradient):
+    x, kernel = saved
+    of_x = jax.lax.dot_general(gradient, kernel, (((gradient.ndim - 1,), (1,)), ((), ())))
+    rows = tuple(range(x.ndim - 1))
+    return of_x, jax.lax.dot_general(x, gradient, ((rows, rows), ((), ())))
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
 class Projection(nnx.Module):
     """A linear map from axes `inputs` to axes `outputs`, e.g. (D,) to (heads, head_dim).
 
     kernel: `[*inputs, *outputs]`; it contracts the last `len(inputs)` axes of its argument.
+    With an adapter, `lora_a` `[*inputs, rank]` and `lora_b` `[rank, *outputs]` add their product
+    times `lora_scale` to it.
     """
 
     def __init__(
@@ -43,6 +69,39 @@ class Projection(nnx.Module):
         self.kernel = nnx.Param(kernel, axes=axes)
         self.bias = nnx.Param(jnp.zeros(outputs), axes=axes[len(inputs) :]) if bias else None
         self.contracted = len(inputs)
+        self.lora_a, self.lora_b, self.lora_scale = nnx.data(None), nnx.data(None), None
+
+    def add_adapter(self, rank: int, scale: float, *, rngs: nnx.Rngs) -> None:
+        """An adapter that changes nothing yet, float32; on a stack of maps one for each."""
+        axes, shape = self.kernel.axes, self.kernel.shape
+        layers = len(shape) - len(axes)
+        split = layers + self.contracted
+        inputs, outputs = shape[layers:split], shape[split:]
+        noise = jax.random.normal(rngs.params(), (*shape[:split], rank))
+        self.lora_a = nnx.Param(
+            noise / math.sqrt(math.prod(inputs)), axes=(*axes[: self.contracted], None)
+        )
+        self.lora_b = nnx.Param(
+            jnp.zeros((*shape[:layers], rank, *outputs)), axes=(None, *axes[self.contracted :])
+        )
+        self.lora_scale = scale
+
+    def drop_adapter(self) -> None:
+        """The map without its adapter."""
+        self.lora_a = self.lora_b = self.lora_scale = None
+
+    def whole_kernel(self) -> Float[Array, "..."]:
+        """The kernel with the adapter folded in, in the kernel's type; of a stack too."""
+        kernel = self.kernel[...]
+        if self.lora_a is None:
+            return kernel
+        layers = kernel.ndim - len(self.kernel.axes)
+        lead, rank = kernel.shape[:layers], self.lora_a.shape[-1]
+        inputs = math.prod(kernel.shape[layers : layers + self.contracted])
+        a = self.lora_a[...].reshape(*lead, inputs, rank)
+        b = self.lora_b[...].reshape(*lead, rank, -1)
+        product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) * self.lora_scale
+        return (kernel.astype(jnp.float32) + product.reshape(kernel.shape)).astype(kernel.dtype)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """`[..., *inputs]` to `[..., *outputs]`, in the type of `x`."""
@@ -50,7 +109,14 @@ class Projection(nnx.Module):
         inputs, outputs = kernel.shape[: self.contracted], kernel.shape[self.contracted :]
         lead = x.shape[: x.ndim - self.contracted]
         # One plain matrix product: the multi-axis form is slower on CPU and no faster elsewhere.
-        flat = x.reshape(*lead, math.prod(inputs)) @ kernel.reshape(math.prod(inputs), -1)
+        size = math.prod(inputs)
+        x = x.reshape(*lead, size)
+        flat = product(x, kernel.reshape(size, -1))
+        if self.lora_a is not None:
+            rank = self.lora_a.shape[-1]
+            a = self.lora_a[...].astype(x.dtype).reshape(size, rank)
+            b = self.lora_b[...].astype(x.dtype).reshape(rank, -1)
+            flat += product(product(x, a), b) * self.lora_scale
         y = flat.reshape(*lead, *outputs)
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
 

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from skinflow_jax.errors import ConfigError
+from skinflow_jax.models.adapters import add_adapters
 from skinflow_jax.models.config import VisionConfig, VlmConfig
-from skinflow_jax.models.decoder import Decoder, Prefix, Visible
+from skinflow_jax.models.decoder import Decoder, Visible
 from skinflow_jax.models.inputs import ModelInputs
+from skinflow_jax.models.prefix import Prefix
 from skinflow_jax.models.vision import VisionTower
 from skinflow_jax.parallel import constrain, module_shardings
 
@@ -23,6 +26,8 @@ class Vlm(nnx.Module):
         self.vision = VisionTower(config.vision, config.initializer_range, rngs=rngs)
         self.decoder = Decoder(config.text, config.initializer_range, rngs=rngs)
         self.config = config
+        if config.lora is not None:
+            add_adapters(self, config.lora, rngs=rngs)
 
 
 def init_model(config: VlmConfig, seed: int = 0) -> Vlm:
@@ -44,8 +49,13 @@ def with_tower(model: Vlm, vision: VisionConfig, make, *, seed: int, mesh=None) 
     """`model` with the tower that `make(tower, key)` makes of its own, of sizes `vision`.
 
     The language model's arrays are shared with `model`. `make` runs under jit; on `mesh` the new
-    tower is laid out by the training rules.
+    tower is laid out by the training rules. Raises ConfigError for a model with adapters.
     """
+    if model.config.lora is not None:
+        raise ConfigError(
+            "the vision tower of a model with LoRA adapters cannot be remade: export the run "
+            "(skinflow export-hf), which folds them in, and start from there"
+        )
     grown = abstract_model(dataclasses.replace(model.config, vision=vision))
     shardings = None if mesh is None else module_shardings(grown.vision, mesh)
     grown.vision = jax.jit(make, out_shardings=shardings)(model.vision, jax.random.key(seed))

@@ -77,6 +77,8 @@ def module_shardings(module, mesh, rules=TRAIN_RULES):
     """
 
     def sharding(leaf):
+        if not jax.tree.leaves(leaf):
+            return leaf  # a parameter that a part of a model leaves out
         if not isinstance(leaf, nnx.Variable):
             return NamedSharding(mesh, PartitionSpec())
         spec = logical_spec(leaf.axes, leaf.shape, mesh, rules)

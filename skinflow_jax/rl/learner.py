@@ -18,6 +18,7 @@ from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.flops import peak_flops, step_flops
 from skinflow_jax.models.inputs import ModelInputs
+from skinflow_jax.models.trainable import joined
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch, place_module
 from skinflow_jax.rl.config import GrpoConfig
@@ -41,6 +42,7 @@ class GrpoLearner:
       seed: of the sampler.
       compute: activation type and rematerialisation.
       reference: the model that a KL holds the policy to; with `kl_coef` above 0 and only then.
+        What training does not move may be left out of it (see `models.trainable`).
       micro_batches: parts of an optimizer step's prompts, taken one after another.
       mesh: devices.
       collate: examples to inputs, needed by dynamic sampling.
@@ -101,12 +103,14 @@ class GrpoLearner:
             prefix = _outputs(prefill_prompts, weights, inputs, self._compute)
             rollout = _outputs(self._decode, weights, prefix, key, rows, config.sampling)
             rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
-            advantages, _ = _outputs(self._score, place_batch(rewards, self._mesh))
+            advantages, _ = self._score(place_batch(rewards, self._mesh))
             old = reference = None
             if config.updates > 1:
                 old = _outputs(self._log_probs, state.model, inputs, rollout)
             if self._reference is not None:
-                reference = _outputs(self._log_probs, self._reference, inputs, rollout)
+                reference = _outputs(
+                    self._log_probs, joined(self._reference, state.model), inputs, rollout
+                )
             batch = PolicyBatch(inputs, rollout, advantages, old, reference)
             _outputs(self._update, state, batch)
 
@@ -183,7 +187,7 @@ class GrpoLearner:
         if self._config.updates > 1:
             old = self._log_probs(state.model, inputs, rollout)
         if self._reference is not None:
-            reference = self._log_probs(self._reference, inputs, rollout)
+            reference = self._log_probs(joined(self._reference, state.model), inputs, rollout)
         return old, reference
 
     def _speed(self, model: Vlm, scored: ScoredRollout, tokens: float, began) -> dict[str, float]:

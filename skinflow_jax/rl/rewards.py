@@ -115,7 +115,7 @@ def score(
     if late:
         raise InputError(
             f"reward {', '.join(map(repr, late))} did not return within {timeout:g} s for "
-            f"{len(texts)} completions: make it faster or raise the time limit"
+            f"{len(texts)} completions: make it faster or raise rl.reward_timeout"
         )
     columns = [_column(name, call.result(), texts, repeated) for name, call in calls.items()]
     return np.array(columns, np.float32).T.reshape(len(examples), -1, len(functions))

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from skinflow_jax.models.attention import KeyValue
-from skinflow_jax.models.decoder import Prefix, Visible
+from skinflow_jax.models.decoder import Visible
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.log_probs import chosen_log_probs
+from skinflow_jax.models.prefix import Prefix
 from skinflow_jax.models.vlm import (
     DEFAULT_COMPUTE,
     ComputeConfig,

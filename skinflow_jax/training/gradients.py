@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from skinflow_jax.models.trainable import joined, trained_part
+
 Sums = dict[str, jax.Array]
 
 
@@ -22,16 +24,22 @@ def accumulated_gradients(
 ) -> tuple[Any, Any]:
     """(gradient of the summed loss, merged auxiliary results) over `micro_batches` parts.
 
+    The gradient has the trained parameters only (see `models.trainable`).
+
     Args:
       loss_sums: (model, part of the batch) to (loss sum, auxiliary results).
-      model: differentiated.
+      model: a Vlm, differentiated by its trained parameters.
       batch: arrays whose leading axis is the prompt; it divides into the micro-batches.
       micro_batches: parts, taken one after another.
       merge: joins the auxiliary results of two parts.
     """
-    gradient = jax.grad(loss_sums, has_aux=True)
+
+    def trained_sums(trained, part):
+        return loss_sums(joined(trained, model), part)
+
+    gradient, trained = jax.grad(trained_sums, has_aux=True), trained_part(model)
     if micro_batches == 1:
-        return gradient(model, batch)
+        return gradient(trained, batch)
 
     parts = strided_parts(batch, micro_batches)
     first = jax.tree.map(lambda x: x[0], parts)
@@ -39,10 +47,10 @@ def accumulated_gradients(
 
     def step(carried, part):
         total, merged = carried
-        gradients, aux = gradient(model, part)
+        gradients, aux = gradient(trained, part)
         return (jax.tree.map(jnp.add, total, gradients), merge(merged, aux)), None
 
-    (total, merged), _ = jax.lax.scan(step, gradient(model, first), rest)
+    (total, merged), _ = jax.lax.scan(step, gradient(trained, first), rest)
     return total, merged
 
 

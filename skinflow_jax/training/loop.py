@@ -51,11 +51,14 @@ class LoopConfig:
     """How long to run, and how often to write; counts are in steps, 0 means never.
 
     What is due now and then is also due after the last step. The last step is always saved.
+    `rollout_groups`: groups whose completions are written at every step; every `rollouts_every`
+    steps all of them are, with an image of the prompts.
     """
 
     steps: int
     log_every: int = 1
     rollouts_every: int = 10
+    rollout_groups: int = 2
     checkpoint_every: int = 0
     evaluate_every: int = 0
 
@@ -104,10 +107,12 @@ def run_loop(
             # Before the checkpoint: a run that is resumed from it has the line of its step.
             if evaluated or probed or due(config.log_every):
                 writer.scalars(done, metrics)
-            if result.rollouts and due(config.rollouts_every):
-                writer.rollouts(done, result.rollouts)
-                if result.images is not None:
-                    writer.images(done, "prompts", result.images)
+            every_group = due(config.rollouts_every)
+            if result.rollouts and (every_group or config.rollout_groups):
+                most = None if every_group else config.rollout_groups
+                writer.rollouts(done, result.rollouts, most_groups=most)
+            if result.images is not None and every_group:
+                writer.images(done, "prompts", result.images)
             if save is not None and (done == config.steps or due(config.checkpoint_every)):
                 save(done, state)
             progress.advance(metrics)

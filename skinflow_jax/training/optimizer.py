@@ -1,19 +1,30 @@
-"""AdamW with clipping and a schedule, all by optax."""
+"""The optimizer with clipping and a schedule, all of optax's parts."""
 
 from dataclasses import dataclass
 
 import jax
 import optax
+from flax import nnx
 
 from skinflow_jax.errors import ConfigError
 
 SCHEDULES = ("constant", "cosine")
+OPTIMIZERS = ("adamw", "adafactor")
+MOMENT_TYPES = ("float32", "bfloat16")
+ADAFACTOR_CLIP = 1.0  # root mean square of one parameter's update, d of the paper
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW; `warmup_steps` of linear warm-up, then `schedule` over the rest of the run."""
+    """`warmup_steps` of linear warm-up, then `schedule` over the rest of the run.
 
+    `name`: `adamw` keeps two numbers a parameter; `adafactor` (Shazeer and Stern 2018; no first
+    moment, steps not scaled by the parameter) keeps the second moment as sums over the rows and
+    columns of a matrix, next to nothing. `mu_dtype`: of AdamW's first moment; bfloat16 saves two
+    bytes a parameter. `b1`, `b2` and `mu_dtype` are AdamW's alone.
+    """
+
+    name: str = "adamw"
     learning_rate: float = 1e-6
     schedule: str = "constant"
     warmup_steps: int = 0
@@ -21,8 +32,20 @@ class OptimizerConfig:
     b2: float = 0.999
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    mu_dtype: str = "float32"
 
     def __post_init__(self):
+        for name, choices in (("name", OPTIMIZERS), ("mu_dtype", MOMENT_TYPES)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"optimizer.{name}={getattr(self, name)!r} is unknown: "
+                    f"choose {' or '.join(choices)}"
+                )
+        if self.name == "adafactor" and self.mu_dtype != "float32":
+            raise ConfigError(
+                f"optimizer.mu_dtype={self.mu_dtype} is of the first moment, which "
+                "optimizer.name=adafactor does not keep: leave it out"
+            )
         if self.schedule not in SCHEDULES:
             raise ConfigError(
                 f"optimizer.schedule={self.schedule!r} is unknown: choose {' or '.join(SCHEDULES)}"
@@ -48,27 +71,53 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping by global norm, then AdamW; norms' scales and biases are not decayed."""
+    """Clipping by global norm, then the optimizer; norms' scales and biases are not decayed."""
+    if config.name == "adafactor":
+        moments = _of_arrays(optax.scale_by_factored_rms())
+        scaled = [moments, optax.clip_by_block_rms(ADAFACTOR_CLIP)]
+    else:
+        scaled = [optax.scale_by_adam(b1=config.b1, b2=config.b2, mu_dtype=config.mu_dtype)]
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(
-            learning_rate_schedule(config, steps),
-            b1=config.b1,
-            b2=config.b2,
-            weight_decay=config.weight_decay,
-            mask=_decayed,
+        # Nested as in `optax.adamw`: the names in older checkpoints say so.
+        optax.chain(
+            *scaled,
+            optax.add_decayed_weights(config.weight_decay, _decayed),
+            optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
         ),
     )
 
 
-def _decayed(params):
-    """True at weight matrices: leaves called `kernel`, `embedding`, `head` or `spectrum`.
+def _of_arrays(transform: optax.GradientTransformation) -> optax.GradientTransformation:
+    """`transform` on bare arrays: row and column sums must not pass for parameters, whose logical
+    axes they do not have. They are whole on every device."""
 
-    Decay draws the weight that a spectrum stands for to 0, and the gates of DVE to 1.
+    def bare(tree):
+        return jax.tree.map(
+            lambda leaf: leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf,
+            tree,
+            is_leaf=lambda leaf: isinstance(leaf, nnx.Variable),
+        )
+
+    def update(updates, state, params=None):
+        found, state = transform.update(bare(updates), state, bare(params))
+        return jax.tree.unflatten(jax.tree.structure(updates), jax.tree.leaves(found)), state
+
+    return optax.GradientTransformation(lambda params: transform.init(bare(params)), update)
+
+
+_MATRICES = {"kernel", "embedding", "head", "spectrum", "lora_a", "lora_b"}
+
+
+def _decayed(params):
+    """True at weight matrices: leaves called `kernel`, `embedding`, `head`, `spectrum`, `lora_…`.
+
+    Decay draws an adapted weight to the pretrained one, the weight that a spectrum stands for to
+    0, and the gates of DVE to 1.
     """
 
     def is_matrix(path, _):
         names = {getattr(entry, "name", None) for entry in path}
-        return bool(names & {"kernel", "embedding", "head", "spectrum"})
+        return bool(names & _MATRICES)
 
     return jax.tree_util.tree_map_with_path(is_matrix, params)

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +92,18 @@ class RunWriter:
         if self._enabled:
             self._events.text(step, tag, markdown)
 
-    def rollouts(self, step: int, rollouts: Sequence[Mapping[str, Any]]) -> None:
+    def rollouts(
+        self, step: int, rollouts: Sequence[Mapping[str, Any]], most_groups: int | None = None
+    ) -> None:
         """One line of rollouts.jsonl per completion, and the first groups as a TensorBoard table.
+
+        `most_groups`: only so many, the first.
 
         A rollout has `case_id`, `completion`, `rewards` (by name; None is "not scored"),
         `advantage`, and whatever else should be kept; a group is a run of equal `case_id`, `task`.
         """
         if self._enabled:
+            rollouts = [row for group in _groups(rollouts, most_groups) for row in group]
             for rollout in rollouts:
                 _write_line(self._rollouts, {"step": step, **rollout})
             self._events.text(step, "rollouts", rollout_table(rollouts))
@@ -113,13 +118,17 @@ class RunWriter:
 def rollout_table(rollouts: Sequence[Mapping[str, Any]], groups: int = GROUPS_SHOWN) -> str:
     """The first groups as a Markdown table, model text shown as written and never rendered."""
     lines = ["| case | completion | rewards | advantage |", "| --- | --- | --- | --- |"]
-    by_group = itertools.groupby(rollouts, key=lambda row: (row["case_id"], row.get("task")))
-    for (case_id, _), rows in itertools.islice(by_group, groups):
-        for row in rows:
+    for group in _groups(rollouts, groups):
+        for row in group:
             rewards = ", ".join(f"{name} {_short(v)}" for name, v in row["rewards"].items())
-            cells = (case_id, row["completion"], rewards, _short(row["advantage"]))
+            cells = (row["case_id"], row["completion"], rewards, _short(row["advantage"]))
             lines.append("| " + " | ".join(map(_cell, cells)) + " |")
     return "\n".join(lines)
+
+
+def _groups(rollouts: Sequence[Mapping[str, Any]], most: int | None) -> Iterator[list]:
+    by_group = itertools.groupby(rollouts, key=lambda row: (row["case_id"], row.get("task")))
+    return (list(rows) for _, rows in itertools.islice(by_group, most))
 
 
 def _short(value: float | None) -> str:

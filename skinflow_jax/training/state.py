@@ -9,6 +9,7 @@ import optax
 from jax.sharding import SingleDeviceSharding
 from jaxtyping import Array, Int
 
+from skinflow_jax.models.trainable import joined, trained_part
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.parallel import constrain_module, module_shardings
 
@@ -16,7 +17,10 @@ from skinflow_jax.parallel import constrain_module, module_shardings
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrainState:
-    """`step` counts the steps of the loop taken, each of one or more optimizer steps."""
+    """`step` counts the steps of the loop taken, each of one or more optimizer steps.
+
+    `opt_state` is of the trained parameters alone.
+    """
 
     step: Int[Array, ""]
     model: Vlm
@@ -47,7 +51,7 @@ def abstract_state(model: Vlm, optimizer: optax.GradientTransformation, mesh=Non
 
 
 def _build(model: Vlm, optimizer: optax.GradientTransformation) -> TrainState:
-    return TrainState(jnp.int32(0), model, optimizer.init(model))
+    return TrainState(jnp.int32(0), model, optimizer.init(trained_part(model)))
 
 
 def apply_gradients(
@@ -55,10 +59,19 @@ def apply_gradients(
 ) -> TrainState:
     """One optimizer step; `state.step` is left to who knows when a step of the loop is whole.
 
+    `gradients` have the trained parameters alone; the others stay as they are, and so does all
+    of the state where the gradients' norm is not finite.
+
     The new state is laid out like the old one: left to the compiler, it may come out otherwise,
     and every program would be compiled again for it.
     """
     gradients = constrain_module(gradients)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.model)
-    model = optax.apply_updates(state.model, updates)
-    return constrain_module(TrainState(state.step, model, opt_state))
+    trained = trained_part(state.model)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
+    finite = jnp.isfinite(optax.global_norm(gradients))
+    moved, opt_state = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old),
+        (optax.apply_updates(trained, updates), opt_state),
+        (trained, state.opt_state),
+    )
+    return constrain_module(TrainState(state.step, joined(moved, state.model), opt_state))

@@ -78,7 +78,7 @@ def inputs_and_targets():
 
 def draw(model, inputs, mesh):
     """(rollout, compiled text of the sampler)."""
-    static = {"group_size": GROUP, "max_tokens": LENGTH, "compactions": 2}
+    static = {"group_size": GROUP, "max_tokens": LENGTH, "compactions": 1}
     arguments = (
         place_module(model, mesh),
         place_batch(inputs, mesh),

@@ -1,5 +1,6 @@
 """A GRPO step: what is sampled, scored and learned belongs together, and compiles once."""
 
+import dataclasses
 import json
 import re
 
@@ -24,7 +25,7 @@ from skinflow_jax.training.state import create_state
 
 PROMPTS, GROUP, LENGTH = 4, 4, 4
 OPTIMIZER = optax.adam(1e-2)
-CONFIG = GrpoConfig(group_size=GROUP, max_tokens=LENGTH, rewards=("caption",))
+CONFIG = GrpoConfig(group_size=GROUP, max_tokens=LENGTH, rewards=("caption",), compactions=0)
 
 
 class Numbers:
@@ -54,7 +55,9 @@ def batch_of(cases, grids=None, seed=0):
 def run(monkeypatch):
     """(learner, state) for a reward (ids of the completion, number of the case) → float."""
 
-    def make(reward, steepness=1.0):
+    def make(reward, steepness=1.0, *, collate=None, **options):
+        """`options` replace settings of CONFIG."""
+
         def read(completions, examples):
             return [
                 reward(
@@ -64,9 +67,17 @@ def run(monkeypatch):
             ]
 
         monkeypatch.setitem(REWARDS, "caption", read)
-        learner = GrpoLearner(OPTIMIZER, Numbers(), CONFIG, seed=3, compute=DEFAULT_COMPUTE)
-        model = spread_model(SHALLOW)
+        config, model = dataclasses.replace(CONFIG, **options), spread_model(SHALLOW)
         model.decoder.head[...] *= steepness
+        learner = GrpoLearner(
+            OPTIMIZER,
+            Numbers(),
+            config,
+            seed=3,
+            compute=DEFAULT_COMPUTE,
+            reference=spread_model(SHALLOW) if config.loss.kl_coef else None,
+            collate=collate,
+        )
         return learner, create_state(model, OPTIMIZER)
 
     return make
@@ -88,6 +99,76 @@ def test_steps_with_other_prompts_and_images_of_one_bucket_compile_nothing_new(r
         compiled.append(result.metrics["compilations"])
     assert compiled[0] > 0 and compiled[1:] == [0, 0, 0]
     assert int(state.step) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{}, {"mini_batches": 2, "loss": PolicyLossConfig(kl_coef=0.1)}], ids=["plain", "kl"]
+)
+def test_after_warming_up_no_size_of_batch_compiles_anything(run, options):
+    """Prompts and images vary in size; every bucket was compiled before the first step."""
+    learner, state = run(share_of_low_ids, **options)
+    shapes = [(24, 1), (32, 2)]
+    batches = [sized_batch(length, windows, seed) for seed, (length, windows) in enumerate(shapes)]
+    learner.warm_up(state, [jax.tree.map(np.zeros_like, batch.inputs) for batch in batches])
+    found = []
+    for step in range(4):
+        result = learner.step(state, iter([batches[step % 2]]), step)
+        state = result.state
+        found.append(result.metrics["compilations"])
+    assert found == [0, 0, 0, 0]
+
+
+def sized_batch(length, windows, seed):
+    inputs = random_inputs([[(4, 4)]] * PROMPTS, SHALLOW, seed=seed, length=length, windows=windows)
+    return Batch(inputs, None, None, [example(c) for c in range(PROMPTS)], PROMPTS)
+
+
+def test_a_step_tells_where_its_time_went(run):
+    learner, state = run(share_of_low_ids)
+    metrics = learner.step(state, iter([batch_of(range(PROMPTS))]), 0).metrics
+    for phase in ("vision_prefill", "decode", "reward", "update"):
+        assert metrics[f"time/{phase}"] > 0
+    assert metrics["tokens_per_second"] > 0 and metrics["tflops_per_device"] > 0
+    assert "mfu" not in metrics  # no CPU has a peak that we know
+
+
+@pytest.mark.slow
+def test_dynamic_sampling_draws_batches_until_every_group_teaches(run):
+    """Only groups of odd cases differ in reward."""
+    learner, state = run(
+        lambda ids, case: sum(ids) if case % 2 else 0.0, max_refills=3, collate=collate
+    )
+    batches = iter([batch_of([0, 1, 2, 4]), batch_of([3, 6, 5, 8]), batch_of([7, 9, 11, 10])])
+    result = learner.step(state, batches, 0)
+    assert [row["case_id"] for row in result.rollouts[::GROUP]] == [
+        f"case-{case}" for case in (1, 3, 5, 7)
+    ]
+    assert result.metrics["dynamic_sampling/refills"] == 2
+    assert result.metrics["frac_reward_zero_std"] == 0
+    expected = collate([example(case) for case in (1, 3, 5, 7)])
+    np.testing.assert_array_equal(result.inputs.input_ids, expected.input_ids)
+
+
+def collate(examples):
+    return batch_of([int(e.case_id.removeprefix("case-")) for e in examples]).inputs
+
+
+@pytest.mark.slow
+def test_the_overlong_penalty_is_one_more_reward(run):
+    learner, state = run(lambda ids, case: 0.0, overlong_cache=2)
+    result = learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
+    lengths = [len(row["completion"].split()) for row in result.rollouts]
+    found = [row["rewards"]["overlong"] for row in result.rollouts]
+    assert found == [-max(0, length - 2) / 2 for length in lengths]
+    assert "rewards/overlong/mean" in result.metrics
+
+
+@pytest.mark.slow
+def test_rewards_are_weighted(run):
+    learner, state = run(share_of_low_ids, reward_weights=(3.0,))
+    metrics = learner.step(state, iter([batch_of(range(PROMPTS))]), 0).metrics
+    assert float(metrics["reward"]) == pytest.approx(3 * float(metrics["rewards/caption/mean"]))
 
 
 def test_a_reward_that_prefers_some_tokens_is_learned_within_a_few_steps(run):

@@ -328,7 +328,7 @@ def test_a_process_whose_reward_hangs_ends_with_the_error(kind):
     lines = ended.stderr.strip().splitlines()
     assert [line for line in lines if "reward" in line] == [
         "reward 'hangs' did not return within 0.2 s for 1 completions: "
-        "make it faster or raise the time limit"
+        "make it faster or raise rl.reward_timeout"
     ]
     assert "Traceback" not in ended.stderr
 

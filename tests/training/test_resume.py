@@ -40,7 +40,7 @@ BASE = RunConfig(
     data=DATA,
     optimizer=OptimizerConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=2),
     loop=LoopConfig(steps=6, checkpoint_every=3, rollouts_every=1),
-    rl=GrpoConfig(group_size=2, max_tokens=4, loss=PolicyLossConfig(kl_coef=0.1)),
+    rl=GrpoConfig(group_size=2, max_tokens=4, compactions=0, loss=PolicyLossConfig(kl_coef=0.1)),
     evaluation=EvaluationConfig(count=3, batch_size=3, tasks=("diagnosis", "caption")),
 )
 CONFIGS = {

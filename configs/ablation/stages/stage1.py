@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
         "group_size": 16,
         "max_tokens": config.data.completion_length,
         "temperature": 0.7,
+        "compactions": 0,
         "rewards": ("caption",),
         "loss": {"kl_coef": 0.01},
     }

@@ -1,0 +1,49 @@
+"""Where LoRA adapters sit in a model."""
+
+from collections.abc import Iterator
+
+from flax import nnx
+
+from skinflow_jax.models.config import LoraConfig
+from skinflow_jax.models.layers import Projection
+
+_VISION_STACKS = ("windowed", "full", "dynamic")
+
+
+def add_adapters(model, lora: LoraConfig, *, rngs: nnx.Rngs) -> None:
+    """Give every map that `lora` chooses in a Vlm an adapter that changes nothing yet."""
+    for projection in _chosen(model, lora):
+        projection.add_adapter(lora.rank, lora.alpha / lora.rank, rngs=rngs)
+
+
+def drop_adapters(model, lora: LoraConfig) -> None:
+    """Take them away."""
+    for projection in _chosen(model, lora):
+        projection.drop_adapter()
+
+
+def fold_adapters(model, lora: LoraConfig) -> None:
+    """Take them away, their product added to the kernels."""
+    for projection in _chosen(model, lora):
+        projection.kernel.set_value(projection.whole_kernel())
+        projection.drop_adapter()
+
+
+def _chosen(model, lora: LoraConfig) -> Iterator[Projection]:
+    """Stacks of maps in a fixed order; dynamic maps are none of them."""
+    blocks = [model.decoder.layers] if lora.language else []
+    if lora.vision:
+        stacks = (getattr(model.vision, name) for name in _VISION_STACKS)
+        blocks += [stack for stack in stacks if stack is not None]
+    for block in blocks:
+        if hasattr(block, "qkv"):
+            attention = ["qkv"] if set(lora.targets) & set("qkv") else []
+        else:
+            attention = [name for name in "qkv" if name in lora.targets]
+        yield from (getattr(block, name) for name in attention)
+        if "o" in lora.targets:
+            yield block.o
+        for name in ("gate", "up", "down"):
+            linear = getattr(block.mlp, name)
+            if name in lora.targets and isinstance(linear, Projection):
+                yield linear

@@ -1,0 +1,63 @@
+"""Which parameters training moves, and a model taken apart along that line.
+
+With adapters: they and the dynamic maps (all of `dve.FDLinear`), which have none and are made to
+be learned. Without: what `VlmConfig.trainable` says, "vision" for the tower with its merger,
+"language" for the decoder with embedding and head, "all" for both.
+
+A part of a model has None where it leaves an array out, which `jax.grad` and optax pass over. The
+reference of a KL is `joined(kept, policy)`: `kept` is a copy of the trained part as the run began,
+and the rest is the policy's own, which never changes.
+"""
+
+import jax
+from flax import nnx
+
+from skinflow_jax.models.config import VlmConfig
+
+ADAPTER = ("lora_a", "lora_b")
+
+
+def is_trained(config: VlmConfig, names: tuple[str, ...]) -> bool:
+    """Whether training moves the parameter that the attributes `names` lead to in a Vlm."""
+    if config.lora is not None:
+        return names[-1] in ADAPTER or is_dynamic(config, names)
+    half = {"vision": "vision", "language": "decoder"}
+    return config.trainable == "all" or names[0] == half[config.trainable]
+
+
+def is_dynamic(config: VlmConfig, names: tuple[str, ...]) -> bool:
+    """Whether the parameter is part of a dynamic map."""
+    dve = config.vision.dve
+    return dve is not None and names[:3] == ("vision", "dynamic", "mlp") and names[3] in dve.linears
+
+
+def parameter_path(path) -> tuple[str, ...]:
+    """The attributes in a key path of jax's that lead to a parameter."""
+    names = tuple(key.name for key in path)
+    return names[:-1] if names[-1] == "value" else names
+
+
+def trained_part(model):
+    """A Vlm whose parameters that training leaves alone are empty; arrays are shared."""
+
+    def chosen(path, variable):
+        names = parameter_path(path)
+        return variable if is_trained(model.config, names) else jax.tree.map(_nothing, variable)
+
+    return jax.tree_util.tree_map_with_path(
+        chosen, model, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
+    )
+
+
+def _nothing(_):
+    return None
+
+
+def joined(part, model):
+    """`part` with the arrays of `model` where it has none; a whole model stays as it is."""
+    return jax.tree.map(
+        lambda own, other: other if own is None else own,
+        part,
+        model,
+        is_leaf=lambda leaf: leaf is None,
+    )

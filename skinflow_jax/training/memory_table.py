@@ -1,0 +1,187 @@
+"""What a run trains and what that takes, from shapes alone: the table at its start."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from skinflow_jax.models.config import TextConfig
+from skinflow_jax.models.log_probs import LOGITS_BUDGET
+from skinflow_jax.models.trainable import (
+    ADAPTER,
+    is_dynamic,
+    is_trained,
+    parameter_path,
+    trained_part,
+)
+from skinflow_jax.models.vlm import Vlm
+from skinflow_jax.parallel import ROLLOUT_RULES, module_shardings
+from skinflow_jax.parallel.sharding import logical_spec
+from skinflow_jax.training.state import TrainState
+
+# In the order of the way of the data.
+PARTS = (
+    "patch embedding",
+    "vision blocks",
+    "dynamic maps",
+    "merger",
+    "token embedding",
+    "decoder layers",
+    "final norm",
+    "head",
+    "adapters",
+)
+_PLACES = {
+    ("vision", "patch_embedding"): "patch embedding",
+    ("vision", "merger"): "merger",
+    ("decoder", "embedding"): "token embedding",
+    ("decoder", "layers"): "decoder layers",
+    ("decoder", "norm"): "final norm",
+    ("decoder", "head"): "head",
+}
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """Parameters of one part of the model; a part is trained or frozen as a whole."""
+
+    part: str
+    parameters: int
+    trained: bool
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """Bytes on one device; `estimate` where the compiler may need more or less."""
+
+    kind: str
+    bytes: int
+    estimate: bool = False
+
+
+@dataclass(frozen=True)
+class RolloutShapes:
+    """What a GRPO step holds at most: prompts over all devices, lengths in tokens.
+
+    `micro_batches`: parts in which the update takes the prompts. `reference`: whether there is a
+    KL.
+    """
+
+    prompts: int
+    group_size: int
+    prompt_length: int
+    completion_length: int
+    micro_batches: int
+    dtype: str
+    reference: bool
+
+
+def parameter_rows(model: Vlm) -> list[ParameterRow]:
+    """The parts that the model has; its arrays may be abstract."""
+    counts: dict[str, int] = {}
+    trained: dict[str, bool] = {}
+    for key, leaf in jax.tree_util.tree_leaves_with_path(model):
+        path = parameter_path(key)
+        part = _part(model, path)
+        counts[part] = counts.get(part, 0) + leaf.size
+        trained[part] = is_trained(model.config, path)
+    return [ParameterRow(part, counts[part], trained[part]) for part in PARTS if part in counts]
+
+
+def _part(model: Vlm, path: tuple[str, ...]) -> str:
+    if path[-1] in ADAPTER:
+        return "adapters"
+    if is_dynamic(model.config, path):
+        return "dynamic maps"
+    return _PLACES.get(path[:2], "vision blocks")
+
+
+def memory_rows(
+    state: TrainState, rollout: RolloutShapes | None = None, mesh=None
+) -> list[MemoryRow]:
+    """What one device of `mesh` holds of an abstract state, its gradients and a GRPO step.
+
+    The activations that a backward pass keeps are not counted: they depend on `model.remat`.
+    """
+    trained = _bytes(trained_part(state.model))
+    rows = [
+        MemoryRow("weights", _bytes(state.model)),
+        MemoryRow("gradients", trained),
+        MemoryRow("optimizer state", _bytes(state.opt_state)),
+    ]
+    if rollout is None:
+        return rows
+    if rollout.reference:
+        rows.append(MemoryRow("KL reference", trained))
+    return [*rows, *_rollout_rows(state.model, rollout, mesh)]
+
+
+def _rollout_rows(model: Vlm, rollout: RolloutShapes, mesh) -> Iterable[MemoryRow]:
+    text, kept = model.config.text, jnp.dtype(rollout.dtype)
+    if kept != model.decoder.embedding.dtype or (mesh is not None and mesh.shape["fsdp"] > 1):
+        copy = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kept), model)
+        if mesh is not None:
+            shardings = module_shardings(copy, mesh, ROLLOUT_RULES)
+            copy = jax.tree.map(_placed, copy, shardings)
+        yield MemoryRow("sampler's copy of the weights", _bytes(copy))
+    prompts, group, length = rollout.prompts, rollout.group_size, rollout.completion_length
+    layers, heads, size = text.num_layers, text.num_kv_heads, text.head_dim
+
+    def pair(rows, tokens):
+        shape = (2, layers, rows, heads, tokens, size)
+        return _part_size(shape, ("batch", "heads", None, None), mesh) * kept.itemsize
+
+    yield MemoryRow("prefix keys and values", pair(prompts, rollout.prompt_length), True)
+    yield MemoryRow("completion keys and values", pair(prompts, group * length), True)
+    rows = prompts // rollout.micro_batches
+    shape = (rows, group, _logits_chunk(text, rows * group, length), text.vocab_size)
+    logits = _part_size(shape, ("batch", None, None, "vocab"), mesh)
+    yield MemoryRow("one chunk of logits", logits * jnp.dtype("float32").itemsize, True)
+
+
+def _logits_chunk(text: TextConfig, rows: int, length: int) -> int:
+    """Tokens of each row whose logits are held at a time, as `token_log_probs` cuts them."""
+    return max(1, min(length, LOGITS_BUDGET // (rows * text.vocab_size)))
+
+
+def _part_size(shape: tuple[int, ...], axes: tuple[str | None, ...], mesh) -> int:
+    """Numbers on one device of an array with these logical axes at its end."""
+    if mesh is not None:
+        shape = NamedSharding(mesh, logical_spec(axes, shape, mesh)).shard_shape(shape)
+    return math.prod(shape)
+
+
+def _placed(leaf, sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _bytes(tree) -> int:
+    """On one device."""
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        sharding = getattr(leaf, "sharding", None)
+        shape = leaf.shape if sharding is None else sharding.shard_shape(leaf.shape)
+        total += math.prod(shape) * leaf.dtype.itemsize
+    return total
+
+
+def start_table(parameters: list[ParameterRow], memory: list[MemoryRow]) -> RenderableType:
+    """Both lists for the console."""
+    parts = Table("part", "parameters", "", title="parameters", title_justify="left")
+    parts.columns[1].justify = "right"
+    for row in parameters:
+        parts.add_row(row.part, f"{row.parameters:,}", "trained" if row.trained else "frozen")
+    trained = sum(row.parameters for row in parameters if row.trained)
+    total = sum(row.parameters for row in parameters)
+    parts.add_section()
+    parts.add_row("trained of all", f"{trained:,}", f"of {total:,} ({trained / total:.1%})")
+    held = Table("kind", "MiB", "", title="memory of one device", title_justify="left")
+    held.columns[1].justify = "right"
+    for row in memory:
+        held.add_row(row.kind, f"{row.bytes / 2**20:,.1f}", "estimate" if row.estimate else "")
+    return Group(parts, held, "Not counted: activations kept for the backward pass (model.remat).")
