@@ -100,8 +100,8 @@ class Projection(nnx.Module):
         inputs = math.prod(kernel.shape[layers : layers + self.contracted])
         a = self.lora_a[...].reshape(*lead, inputs, rank)
         b = self.lora_b[...].reshape(*lead, rank, -1)
-        product = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) * self.lora_scale
-        return (kernel.astype(jnp.float32) + product.reshape(kernel.shape)).astype(kernel.dtype)
+        change = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) * self.lora_scale
+        return (kernel.astype(jnp.float32) + change.reshape(kernel.shape)).astype(kernel.dtype)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """`[..., *inputs]` to `[..., *outputs]`, in the type of `x`."""
