@@ -32,12 +32,17 @@ from vs_trl_shared import (
     length_digit,
 )
 
-# The fastest found.
+# The fastest found. Seconds of one core a step, by process time of one thread, since these do not
+# depend on what else runs; 224 px unless said, differences under a tenth are noise:
+#   16 rows at a time 14.0, 2 x 8 rows 12.7, 4 x 4 rows 13.8 (448 px: 31.4, not tried, 30.9);
+#   16 rows with cache_implementation="static" 13.4 to 14.2.
+# Checkpointing, on by default, would recompute the forward pass. TRL itself switches compilation
+# of generation off; torch_compile of the training step and eager attention are not tried.
 TUNED = {
     "gradient_checkpointing": False,
-    "per_device_train_batch_size": PROMPTS * GROUP,
+    "per_device_train_batch_size": PROMPTS * GROUP // 2,
+    "gradient_accumulation_steps": 2,
     "model_init_kwargs": {"dtype": "float32", "attn_implementation": "sdpa"},
-    "dataloader_num_workers": 0,
     "dataloader_pin_memory": False,
 }
 
@@ -50,26 +55,30 @@ def reward(completions, **_) -> list[float]:
 class TimedTrainer(GRPOTrainer):
     """GRPOTrainer that notes how long its parts take; it computes nothing differently."""
 
-    seconds: dict[str, float]
-    prepared: float
+    def start_step(self) -> None:
+        """Forget the last step."""
+        self.seconds, self.completions, self.prepared = {}, 0, None
 
     def _prepare_inputs(self, generation_batch):
-        prepared = super()._prepare_inputs(generation_batch)
-        self.prepared = time.perf_counter()
-        return prepared
+        batch = super()._prepare_inputs(generation_batch)
+        # Later micro-batches are handed out of what the first call of a step has generated.
+        if self.prepared is None:
+            self.prepared = time.perf_counter()
+        return batch
 
     def _generate_single_turn(self, *args, **kwargs):
         calls = []
         model = self.model
         before = model.register_forward_pre_hook(lambda *_: calls.append(time.perf_counter()))
         began = time.perf_counter()
-        completions = super()._generate_single_turn(*args, **kwargs)
+        completions, log_probs = super()._generate_single_turn(*args, **kwargs)
         ended = time.perf_counter()
         before.remove()
+        self.completions += len(completions)
         # The second call is the first that reads a sampled token.
         self.seconds["vision_prefill"] = calls[1] - began
         self.seconds["decode"] = ended - calls[1]
-        return completions
+        return completions, log_probs
 
     def _calculate_rewards(self, *args, **kwargs):
         began = time.perf_counter()
@@ -81,12 +90,12 @@ class TimedTrainer(GRPOTrainer):
 class Conversation(TrainerCallback):
     """Holds the trainer between steps until the driver asks for the next one."""
 
-    def __init__(self, driver: Driver, steps: int):
-        self.driver, self.steps, self.trainer, self.began = driver, steps, None, 0.0
+    def __init__(self, driver: Driver):
+        self.driver, self.trainer, self.began = driver, None, 0.0
 
     def _next(self):
         self.driver.wait()
-        self.trainer.seconds = {}
+        self.trainer.start_step()
         self.began = time.perf_counter()
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -102,17 +111,16 @@ class Conversation(TrainerCallback):
         now = time.perf_counter()
         seconds = self.trainer.seconds
         seconds |= {"update": now - self.trainer.prepared, "whole": now - self.began}
-        rows = PROMPTS * GROUP
         self.driver.answer(
             seconds=seconds,
             lengths=[logs["completions/min_length"], logs["completions/max_length"]],
-            completions=rows,
+            completions=self.trainer.completions,
             # TRL counts on from step to step, prompts included.
-            prompt_tokens=logs["num_tokens"] / state.global_step / rows - TOKENS,
+            prompt_tokens=logs["num_tokens"] / state.global_step / (PROMPTS * GROUP) - TOKENS,
             reward_std=logs["reward_std"],
         )
-        if state.global_step < self.steps:
-            self._next()
+        # After the last step too: the end of training would disturb the other worker's last one.
+        self._next()
 
 
 def main() -> None:
@@ -130,7 +138,7 @@ def main() -> None:
 
     numbers = [i % len(images) for i in range(PROMPTS * steps)]
     options = TUNED | json.loads(sys.argv[4])
-    conversation = Conversation(driver, steps)
+    conversation = Conversation(driver)
     trainer = TimedTrainer(
         model=str(workdir / MODEL),
         reward_funcs=reward,
