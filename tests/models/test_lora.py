@@ -117,6 +117,7 @@ def test_dynamic_maps_have_no_adapters(base):
     assert not [name for name in dynamic if "/down/" in name]
 
 
+@pytest.mark.slow
 def test_a_model_made_with_adapters_has_the_weights_of_one_made_without():
     config = dataclasses.replace(SHALLOW, lora=LORA)
     plain = without_adapters(init_model(config, seed=3))

@@ -87,6 +87,7 @@ def share_of_low_ids(ids, case):
     return sum(i < 512 for i in ids) / max(len(ids), 1)
 
 
+@pytest.mark.slow
 def test_steps_with_other_prompts_and_images_of_one_bucket_compile_nothing_new(run):
     learner, state = run(share_of_low_ids)
     compiled = []
@@ -102,12 +103,10 @@ def test_steps_with_other_prompts_and_images_of_one_bucket_compile_nothing_new(r
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", [{}, {"mini_batches": 2, "loss": PolicyLossConfig(kl_coef=0.1)}], ids=["plain", "kl"]
-)
-def test_after_warming_up_no_size_of_batch_compiles_anything(run, options):
+def test_after_warming_up_no_size_of_batch_compiles_anything(run):
     """Prompts and images vary in size; every bucket was compiled before the first step."""
-    learner, state = run(share_of_low_ids, **options)
+    loss = PolicyLossConfig(kl_coef=0.1)
+    learner, state = run(share_of_low_ids, mini_batches=2, loss=loss)
     shapes = [(24, 1), (32, 2)]
     batches = [sized_batch(length, windows, seed) for seed, (length, windows) in enumerate(shapes)]
     learner.warm_up(state, [jax.tree.map(np.zeros_like, batch.inputs) for batch in batches])
@@ -155,20 +154,14 @@ def collate(examples):
 
 
 @pytest.mark.slow
-def test_the_overlong_penalty_is_one_more_reward(run):
-    learner, state = run(lambda ids, case: 0.0, overlong_cache=2)
+def test_the_overlong_penalty_is_one_more_reward_and_the_others_are_weighted(run):
+    learner, state = run(share_of_low_ids, overlong_cache=2, reward_weights=(3.0,))
     result = learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
     lengths = [len(row["completion"].split()) for row in result.rollouts]
     found = [row["rewards"]["overlong"] for row in result.rollouts]
     assert found == [-max(0, length - 2) / 2 for length in lengths]
-    assert "rewards/overlong/mean" in result.metrics
-
-
-@pytest.mark.slow
-def test_rewards_are_weighted(run):
-    learner, state = run(share_of_low_ids, reward_weights=(3.0,))
-    metrics = learner.step(state, iter([batch_of(range(PROMPTS))]), 0).metrics
-    assert float(metrics["reward"]) == pytest.approx(3 * float(metrics["rewards/caption/mean"]))
+    by_name = [float(result.metrics[f"rewards/{n}/mean"]) for n in ("caption", "overlong")]
+    assert float(result.metrics["reward"]) == pytest.approx(3 * by_name[0] + by_name[1])
 
 
 def test_a_reward_that_prefers_some_tokens_is_learned_within_a_few_steps(run):

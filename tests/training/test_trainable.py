@@ -132,6 +132,7 @@ def test_the_reference_is_the_start_and_shares_what_is_frozen():
     assert moved(without_adapters(reference), without_adapters(model)) == set()
 
 
+@pytest.mark.slow
 def test_everything_is_trained_unless_told_otherwise():
     model = spread_model(SHALLOW)
     assert jax.tree.structure(trained_part(model)) == jax.tree.structure(model)
