@@ -1,8 +1,10 @@
 """Fixtures shared by all tests."""
 
+import gc
 import os
 from pathlib import Path
 
+import jax
 import pytest
 from jaxtyping import install_import_hook
 
@@ -17,6 +19,21 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+
+# Linux allows a process 65,530 memory mappings. A compiled program keeps a few dozen, and a worker
+# that runs half of the tests would need more: XLA then dies of a segmentation fault.
+MAPPINGS = 15_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_programs():
+    """Forget the compiled programs of earlier modules when there are many."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and len(mappings.read_bytes().splitlines()) > MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
