@@ -267,15 +267,14 @@ def train(
     updates = config.updates
     optimizer = make_optimizer(config.optimizer, config.loop.steps * updates)
     schedule = learning_rate_schedule(config.optimizer, config.loop.steps * updates)
+    layout = abstract_state(policy.model, optimizer, mesh)
     if jax.process_index() == 0:
-        layout = abstract_state(policy.model, optimizer, mesh)
         memory = memory_rows(layout, rollout_shapes(config), mesh)
         Console().print(start_table(parameter_rows(policy.model), memory))
     with use_mesh(mesh), RunCheckpoints(checkpoints_folder) as checkpoints:
         learner = make_learner(config, policy, optimizer, mesh)
         step = checkpoints.latest_step or 0
         if step:
-            layout = abstract_state(policy.model, optimizer, mesh)
             del policy  # else two models would have to fit
             state, _ = checkpoints.restore(layout, batches)
         else:

@@ -104,15 +104,9 @@ class GrpoLearner:
             rollout = _outputs(self._decode, weights, prefix, key, rows, config.sampling)
             rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
             advantages, _ = self._score(place_batch(rewards, self._mesh))
-            old = reference = None
-            if config.updates > 1:
-                old = _outputs(self._log_probs, state.model, inputs, rollout)
-            if self._reference is not None:
-                reference = _outputs(
-                    self._log_probs, joined(self._reference, state.model), inputs, rollout
-                )
-            batch = PolicyBatch(inputs, rollout, advantages, old, reference)
-            _outputs(self._update, state, batch)
+            log_probs = functools.partial(_outputs, self._log_probs)
+            fixed = self._fixed(state, inputs, rollout, log_probs)
+            _outputs(self._update, state, PolicyBatch(inputs, rollout, advantages, *fixed))
 
     def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
         """Sample, score and update on the prompts of the next batch."""
@@ -121,9 +115,9 @@ class GrpoLearner:
         weights = rollout_weights(state.model, self._compute)
         key = jax.random.fold_in(self._key, step)
         inputs, rollout, examples = self._sampled(weights, next(batches), key, clock)
-        old = reference = None
+        fixed = None
         if not config.max_refills:
-            old, reference = self._fixed(state, inputs, rollout)
+            fixed = self._fixed(state, inputs, rollout, self._log_probs)
         scored, metrics = self._scored(inputs, rollout, examples, clock), {}
         if config.max_refills:
 
@@ -134,11 +128,11 @@ class GrpoLearner:
             scored, metrics = with_refills(
                 scored, draw, config.weights, config.max_refills, self._collate, self._mesh
             )
-            old, reference = self._fixed(state, scored.inputs, scored.rollout)
+            fixed = self._fixed(state, scored.inputs, scored.rollout, self._log_probs)
         del weights
         with clock("update"):
             advantages, reward_figures = self._score(place_batch(scored.rewards, self._mesh))
-            batch = PolicyBatch(scored.inputs, scored.rollout, advantages, old, reference)
+            batch = PolicyBatch(scored.inputs, scored.rollout, advantages, *fixed)
             state, figures = self._update(state, batch)
             rollouts = _rollout_rows(scored, local_rows(advantages), self._names)
             jax.block_until_ready((state.step, figures))
@@ -181,13 +175,13 @@ class GrpoLearner:
                 rewards = np.concatenate([rewards, penalty[..., None]], axis=-1, dtype=np.float32)
         return ScoredRollout(examples, inputs, rollout, texts, rewards)
 
-    def _fixed(self, state: TrainState, inputs, rollout):
-        """(old, reference) log-probabilities; None where the update needs none."""
+    def _fixed(self, state: TrainState, inputs, rollout, log_probs: Callable):
+        """(old, reference) by `log_probs` of a model; None where the update needs none."""
         old = reference = None
         if self._config.updates > 1:
-            old = self._log_probs(state.model, inputs, rollout)
+            old = log_probs(state.model, inputs, rollout)
         if self._reference is not None:
-            reference = self._log_probs(joined(self._reference, state.model), inputs, rollout)
+            reference = log_probs(joined(self._reference, state.model), inputs, rollout)
         return old, reference
 
     def _speed(self, model: Vlm, scored: ScoredRollout, tokens: float, began) -> dict[str, float]:

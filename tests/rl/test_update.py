@@ -64,6 +64,17 @@ def update(model, batch, config, micro_batches=1):
     )
 
 
+def old_log_probs(model, batch, micro_batches=1, temperature=1.0):
+    return fixed_log_probs(
+        model,
+        batch.inputs,
+        batch.rollout,
+        temperature=temperature,
+        compute=DEFAULT_COMPUTE,
+        micro_batches=micro_batches,
+    )
+
+
 def gradients(state):
     return jax.tree.leaves(state.opt_state[0].trace)
 
@@ -87,15 +98,7 @@ def test_four_micro_batches_are_one(model, batch):
 def test_two_mini_batches_are_two_updates_one_after_the_other(model, batch):
     """The second half is judged against the policy that sampled it, which is the old one."""
     config = settings(mini_batches=2)
-    old = fixed_log_probs(
-        model,
-        batch.inputs,
-        batch.rollout,
-        temperature=1.0,
-        compute=DEFAULT_COMPUTE,
-        micro_batches=2,
-    )
-    batch = dataclasses.replace(batch, old=old)
+    batch = dataclasses.replace(batch, old=old_log_probs(model, batch, micro_batches=2))
     both, figures = update(model, batch, config)
     halves = [jax.tree.map(lambda x, m=m: x[m], strided_parts(batch, 2)) for m in range(2)]
     state, first = update(model, halves[0], settings())
@@ -108,15 +111,7 @@ def test_two_mini_batches_are_two_updates_one_after_the_other(model, batch):
 
 
 def test_a_second_iteration_sees_ratios_that_are_no_longer_one(model, batch):
-    old = fixed_log_probs(
-        model,
-        batch.inputs,
-        batch.rollout,
-        temperature=1.0,
-        compute=DEFAULT_COMPUTE,
-        micro_batches=1,
-    )
-    batch = dataclasses.replace(batch, old=old)
+    batch = dataclasses.replace(batch, old=old_log_probs(model, batch))
     _, once = update(model, batch, settings())
     state, twice = update(model, batch, settings(num_iterations=2))
     assert once["clip_ratio/region_mean"] == 0 and twice["clip_ratio/region_mean"] > 0
@@ -126,17 +121,7 @@ def test_a_second_iteration_sees_ratios_that_are_no_longer_one(model, batch):
 
 
 def test_old_log_probs_in_parts_are_those_of_the_whole(model, batch):
-    one, four = (
-        fixed_log_probs(
-            model,
-            batch.inputs,
-            batch.rollout,
-            temperature=0.7,
-            compute=DEFAULT_COMPUTE,
-            micro_batches=parts,
-        )
-        for parts in (1, 4)
-    )
+    one, four = (old_log_probs(model, batch, parts, temperature=0.7) for parts in (1, 4))
     np.testing.assert_allclose(one, four, atol=1e-5)
 
 

@@ -1,6 +1,5 @@
 """A step that breaks can be seen again from what the run left."""
 
-import dataclasses
 import json
 
 import jax
@@ -88,7 +87,7 @@ def test_the_step_breaks_again_from_the_saved_state_and_batch(failed):
         states[0],
         batch,
         optimizer=optimizer,
-        config=dataclasses.replace(CONFIG.rl),
+        config=CONFIG.rl,
         compute=CONFIG.model.compute,
         micro_batches=1,
     )
