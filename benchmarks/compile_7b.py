@@ -12,7 +12,9 @@ import argparse
 import dataclasses
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ from skinflow_jax.models.config import DveConfig, model_config
 from skinflow_jax.models.inputs import empty_inputs
 from skinflow_jax.models.vlm import ComputeConfig, abstract_model
 from skinflow_jax.parallel import TRAIN_RULES, MeshConfig, make_mesh, use_mesh
+from skinflow_jax.parallel.programs import compile_ahead, lines_within_loops
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.sampler import decode, prefill_prompts, rollout_weights
@@ -32,13 +35,13 @@ from skinflow_jax.rl.update import PolicyBatch, policy_update
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 from skinflow_jax.training.state import abstract_state
 
-# GiB a chip, as the makers state them, of which the runtime keeps a little.
+# Bytes a chip, as the maker states them, of which the runtime keeps a little.
 CAPACITY = {"v6e": 32e9, "v5p": 95e9}
 
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled program: seconds to compile, bytes a chip, and its text."""
+    """A compiled program: seconds to compile, bytes a chip, loops' all-gathers."""
 
     name: str
     seconds: float
@@ -46,25 +49,21 @@ class Program:
     outputs: int
     temporary: int
     aliased: int
-    text: str
+    gathers: list[str]
 
     @property
-    def beside_arguments(self) -> int:
-        """Bytes that come to those of the arguments while it runs."""
-        return self.outputs - self.aliased + self.temporary
+    def bytes(self) -> int:
+        """What a chip holds while it runs."""
+        return self.arguments + self.outputs - self.aliased + self.temporary
 
 
-def compiled(name: str, function, *arguments, **static):
+def measured(name: str, function, *arguments, **static) -> tuple[Program, Any]:
     """(the program, its outputs as shapes)."""
     began = time.perf_counter()
-    lowered = function.lower(*arguments, **static)
-    program = lowered.compile()
+    program, outputs = compile_ahead(function, *arguments, **static)
     seconds, memory = time.perf_counter() - began, program.memory_analysis()
-    outputs = jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        lowered.out_info,
-        program.output_shardings,
-    )
+    lines = lines_within_loops(program.as_text())
+    gathers = [line.strip() for line in lines if re.search(r" all-gather(-start)?\(", line)]
     return Program(
         name,
         seconds,
@@ -72,7 +71,7 @@ def compiled(name: str, function, *arguments, **static):
         memory.output_size_in_bytes,
         memory.temp_size_in_bytes,
         memory.alias_size_in_bytes,
-        program.as_text(),
+        gathers,
     ), outputs
 
 
@@ -84,39 +83,11 @@ def bytes_per_chip(tree) -> int:
     )
 
 
-def gathers_in_loops(text: str) -> list[str]:
-    """Result types of the all-gathers in computations that while loops reach."""
-    computations, name = {}, None
-    for line in text.splitlines():
-        if line.endswith("{") and not line.startswith(" "):
-            name = line.removeprefix("ENTRY ").split(" ")[0].lstrip("%")
-            computations[name] = []
-        elif name:
-            computations[name].append(line)
-    called = re.compile(r"(?:body|condition|calls|to_apply)=%?([\w.\-]+)")
-    pending = [
-        found
-        for lines in computations.values()
-        for line in lines
-        if " while(" in line
-        for found in called.findall(line)
-    ]
-    seen: set[str] = set()
-    gathers = []
-    while pending:
-        name = pending.pop()
-        if name in seen or name not in computations:
-            continue
-        seen.add(name)
-        for line in computations[name]:
-            pending += called.findall(line)
-            if re.search(r" all-gather(-start)?\(", line):
-                gathers.append(line.split(" = ", 1)[1].split(" all-gather")[0])
-    return gathers
+def step_programs(chosen) -> Iterator[tuple[Program, int]]:
+    """The programs of a step, each with the bytes a chip that it holds besides its own.
 
-
-def step_programs(chosen) -> tuple[list[Program], int, int]:
-    """(programs of a step, bytes of the train state, bytes of the rollout copy), per chip."""
+    The train state stays on the chip during the rollout, and so does the rollout copy.
+    """
     topology = topologies.get_topology_desc(platform="tpu", topology_name=chosen.topology)
     mesh = make_mesh(MeshConfig(-1, chosen.fsdp, chosen.tensor), devices=topology.devices)
     sizes = model_config("qwen2_5_vl_7b")
@@ -145,24 +116,24 @@ def step_programs(chosen) -> tuple[list[Program], int, int]:
     rows = jax.ShapeDtypeStruct((chosen.prompts,), jnp.int32, sharding=by_batch)
     key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)
     advantages = jax.ShapeDtypeStruct((chosen.prompts, 8), jnp.float32, sharding=by_batch)
-    programs = []
     with use_mesh(mesh):
         state = abstract_state(abstract_model(sizes), optimizer, mesh)
-        copy, weights = compiled("rollout copy", rollout_weights, state.model, compute)
-        prefill, prefix = compiled("prefill", prefill_prompts, weights, inputs, compute)
-        decoding, rollout = compiled(
+        program, weights = measured("rollout copy", rollout_weights, state.model, compute)
+        # Its argument, the model, is a part of the train state.
+        optimizer_bytes, copied = bytes_per_chip(state.opt_state), bytes_per_chip(weights)
+        yield program, optimizer_bytes
+        program, prefix = measured("prefill", prefill_prompts, weights, inputs, compute)
+        yield program, bytes_per_chip(state)
+        program, rollout = measured(
             "decode",
             decode,
-            weights,
-            prefix,
-            key,
-            rows,
-            settings.sampling,
-            group_size=8,
+            *(weights, prefix, key, rows, settings.sampling),
+            group_size=settings.group_size,
             max_tokens=settings.max_tokens,
             compactions=settings.compactions,
         )
-        update, _ = compiled(
+        yield program, bytes_per_chip(state)
+        program, _ = measured(
             "update",
             policy_update,
             state,
@@ -172,8 +143,7 @@ def step_programs(chosen) -> tuple[list[Program], int, int]:
             compute=compute,
             micro_batches=chosen.micro_batches,
         )
-        programs = [copy, prefill, decoding, update]
-    return programs, bytes_per_chip(state), bytes_per_chip(weights)
+        yield program, copied
 
 
 def main() -> None:
@@ -188,35 +158,31 @@ def main() -> None:
     parser.add_argument("--micro-batches", type=int, default=4)
     parser.add_argument("--compactions", type=int, default=GrpoConfig().compactions)
     chosen = parser.parse_args()
-    programs, state, weights = step_programs(chosen)
-
     table = Table(title=f"7B with DVE on {chosen.topology}, GB a chip")
     for title in ("program", "compile s", "arguments", "outputs", "temporary", "aliased", "peak"):
         table.add_column(title, justify="left" if title == "program" else "right")
-    console, peaks = Console(), []
-    for program in programs:
-        # The train state stays on the chip during the rollout, and so does the rollout copy.
-        resident = {"rollout copy": 0, "update": weights}.get(program.name, state)
-        peaks.append(resident + program.arguments + program.beside_arguments)
+    console, peaks, programs = Console(), [], {}
+    for program, beside in step_programs(chosen):
+        programs[program.name] = program
+        peaks.append(beside + program.bytes)
         sizes = (program.arguments, program.outputs, program.temporary, program.aliased, peaks[-1])
-        table.add_row(
-            program.name, f"{program.seconds:.0f}", *(f"{size / 1e9:.2f}" for size in sizes)
-        )
+        figures = [f"{program.seconds:.0f}", *(f"{size / 1e9:.2f}" for size in sizes)]
+        table.add_row(program.name, *figures)
+        console.log(f"{program.name}: compiled in {figures[0]} s, peak {figures[-1]} GB")
     console.print(table)
-    capacity = CAPACITY.get(chosen.topology.split(":")[0])
+    update = programs.pop("update").seconds
     console.print(
-        f"train state {state / 1e9:.2f} GB, rollout copy {weights / 1e9:.2f} GB, both counted in "
-        f"every peak; rollout compiled in {sum(p.seconds for p in programs[:3]):.0f} s, update in "
-        f"{programs[3].seconds:.0f} s"
+        "Weights, optimizer and rollout copy are counted in every peak. Compiled: rollout in "
+        f"{sum(p.seconds for p in programs.values()):.0f} s, update in {update:.0f} s."
     )
+    capacity = CAPACITY.get(chosen.topology.split(":")[0])
     if capacity:
         fits = "fits" if max(peaks) < capacity else "does not fit"
-        console.print(f"peak {max(peaks) / 1e9:.2f} GB {fits} {capacity / 1e9:.0f} GB a chip")
-    gathers = gathers_in_loops(programs[2].text)
-    console.print(
-        f"all-gathers inside the decode loop: {len(gathers)}"
-        + (f", of {', '.join(sorted(set(gathers)))}" if gathers else "")
-    )
+        console.print(f"Peak {max(peaks) / 1e9:.2f} GB {fits} {capacity / 1e9:.0f} GB a chip.")
+    gathers = programs["decode"].gathers
+    console.print(f"All-gathers inside the decode loop: {len(gathers)}")
+    for line in gathers:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

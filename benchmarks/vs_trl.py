@@ -139,7 +139,7 @@ def race(side: int, chosen) -> dict:
         for name, command in commands.items():
             workers[name] = Worker(name, command, chosen.workdir / f"{name}-{side}.log")
             ending.callback(workers[name].end)
-        versions = {name: worker.answer()["versions"] for name, worker in workers.items()}
+        started = {name: worker.answer() for name, worker in workers.items()}
         counted = {name: [] for name in workers}
         for step in range(steps):
             for name, worker in workers.items():
@@ -152,7 +152,7 @@ def race(side: int, chosen) -> dict:
     tokens = {name: answers[-1]["prompt_tokens"] for name, answers in counted.items()}
     if tokens[OURS] != tokens[THEIRS]:
         sys.exit(f"{side} px: the prompts have {tokens} tokens; they should be the same")
-    return {"side": side, "versions": versions, "answers": counted}
+    return {"side": side, "started": started, "answers": counted}
 
 
 def watched_step(worker: Worker, waiting: Worker) -> dict:
@@ -216,7 +216,16 @@ def table(run: dict) -> str:
             f"| {peaks[0] / peaks[1]:.2f} | |",
             "",
             f"{len(ours)} counted steps each. {disturbance(theirs, ours)}",
+            *(libraries(name, answer) for name, answer in run["started"].items()),
         ]
+    )
+
+
+def libraries(name: str, started: dict) -> str:
+    """What a side runs on, and how fast a large matrix product is there."""
+    versions = ", ".join(" ".join(pair) for pair in started["versions"].items())
+    return (
+        f"{name}: {versions}; 2048 x 2048 x 2048 product {started['product'] / 1e9:,.0f} GFLOP/s."
     )
 
 
@@ -272,16 +281,17 @@ def main() -> None:
             chosen.workdir = Path(ending.enter_context(tempfile.TemporaryDirectory()))
         chosen.workdir.mkdir(parents=True, exist_ok=True)
         parameters = prepare(chosen.workdir, chosen.sizes)
-        runs = [race(side, chosen) for side in chosen.sizes]
-    versions = [f"{k} {v}" for one in runs[0]["versions"].values() for k, v in one.items()]
-    print(
-        f"\n{parameters / 1e6:.2f} million parameters, {PROMPTS} prompts x {GROUP} completions x "
-        f"{TOKENS} tokens, float32; {machine()}; {', '.join(versions)}\n"
-    )
-    print("\n\n".join(table(run) for run in runs))
-    if chosen.json:
         facts = {"parameters": parameters, "machine": machine(), "environment": ENVIRONMENT}
-        chosen.json.write_text(json.dumps(facts | {"runs": runs}, indent=1))
+        print(
+            f"{parameters / 1e6:.2f} million parameters, {PROMPTS} prompts x {GROUP} completions "
+            f"x {TOKENS} tokens, float32; {machine()}"
+        )
+        runs = []
+        for side in chosen.sizes:
+            runs.append(race(side, chosen))
+            print(f"\n{table(runs[-1])}\n", flush=True)
+            if chosen.json:
+                chosen.json.write_text(json.dumps(facts | {"runs": runs}, indent=1))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import vs_trl_shared
 from small_policy import batches, make_learner
-from vs_trl_shared import IMAGES, MODEL, PHASES, Driver
+from vs_trl_shared import IMAGES, MODEL, PHASES, Driver, product_rate
 
-from skinflow_jax.experiment import open_checkpoint
+from skinflow_jax.policies import open_checkpoint
 from skinflow_jax.training.state import create_state
 
 
@@ -27,7 +28,11 @@ def main() -> None:
     state = create_state(policy.model, optimizer)
     stream = batches(policy, np.load(workdir / IMAGES.format(side=side)))
     prompt_tokens = int(next(stream).inputs.token_mask[0].sum())
-    driver.answer(versions={name: version(name) for name in ("jax", "flax", "optax")})
+    multiply, square = jax.jit(lambda x: x @ x), jnp.ones((2048, 2048), jnp.float32)
+    driver.answer(
+        versions={name: version(name) for name in ("jax", "flax", "optax")},
+        product=product_rate(lambda: multiply(square).block_until_ready()),
+    )
     for step in range(steps):
         driver.wait()
         began = time.perf_counter()

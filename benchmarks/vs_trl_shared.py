@@ -7,7 +7,8 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 PROMPTS, GROUP, TOKENS = 2, 8, 128
 """Prompts a step, completions a prompt, tokens a completion (all of them, no more and no fewer)."""
@@ -24,6 +25,16 @@ PHASES = ("vision_prefill", "decode", "reward", "update")
 def length_digit(completions: Sequence[str], examples) -> list[float]:
     """A reward that costs nothing and is never the same for all: the length's last digit."""
     return [float(len(text) % 10) for text in completions]
+
+
+def product_rate(multiply: Callable[[], object], size: int = 2048) -> float:
+    """FLOP/s of a product of two square matrices of that size, the best of ten."""
+    seconds = []
+    for _ in range(10):
+        began = time.perf_counter()
+        multiply()
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
 
 
 class Driver:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset
 from PIL import Image
 from transformers import PrinterCallback, TrainerCallback
@@ -30,6 +31,7 @@ from vs_trl_shared import (
     WEIGHT_DECAY,
     Driver,
     length_digit,
+    product_rate,
 )
 
 # The fastest found. Seconds of one core a step, by process time of one thread, since these do not
@@ -101,7 +103,11 @@ class Conversation(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         """Wait for the first step."""
         names = ("trl", "transformers", "torch", "torchvision")
-        self.driver.answer(versions={name: version(name) for name in names})
+        square = torch.ones((2048, 2048))
+        self.driver.answer(
+            versions={name: version(name) for name in names},
+            product=product_rate(lambda: square @ square),
+        )
         self._next()
 
     def on_log(self, args, state, control, logs=None, **kwargs):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from skinflow_jax.cases import labels_of, open_source, prepare_records
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.config import (
     DataConfig,
@@ -29,15 +30,8 @@ from skinflow_jax.evaluation.summary import (
     stages_report_markdown,
 )
 from skinflow_jax.evaluation.transformers_check import max_logit_difference
-from skinflow_jax.experiment import (
-    Policy,
-    evaluate_policy,
-    labels_of,
-    open_source,
-    prepare_records,
-    tokenizer_corpus,
-    train,
-)
+from skinflow_jax.experiment import evaluate_policy, train
+from skinflow_jax.policies import Policy, tokenizer_corpus
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.tokenizer import verify_export

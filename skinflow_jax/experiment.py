@@ -1,56 +1,42 @@
-"""From a config to a run: records, tokenizer, model, learner and the loop, put together."""
+"""Runs: a config's records, policy, learner and loop put together, and the judging of a policy."""
 
-import contextlib
-import dataclasses
 import functools
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from rich.console import Console
 
+from skinflow_jax.cases import buckets, heldout_cases, prepare_records
 from skinflow_jax.checkpoints.failure import keep_failure
-from skinflow_jax.checkpoints.hf_export import save_pretrained
-from skinflow_jax.checkpoints.hf_import import load_pretrained
-from skinflow_jax.checkpoints.pixel_budget import (
-    PixelBudget,
-    read_pixel_budget,
-    write_pixel_budget,
-)
-from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
-from skinflow_jax.config import DataConfig, RunConfig, to_dict
-from skinflow_jax.data.chat import TASKS, corpus, messages
+from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
+from skinflow_jax.checkpoints.run_state import RunCheckpoints
+from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.pipeline import (
-    Buckets,
     bucket_shapes,
     evaluation_batches,
     make_pipeline,
     prompt_inputs,
 )
-from skinflow_jax.data.records import RecordSet, build_records
-from skinflow_jax.data.sources import Case, Source, make_source
+from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
-from skinflow_jax.models.config import model_config
-from skinflow_jax.models.dve_conversion import describe_dve, with_dve
-from skinflow_jax.models.layers import parameter_count
-from skinflow_jax.models.lora import with_lora
+from skinflow_jax.models.dve_conversion import describe_dve
 from skinflow_jax.models.trainable import trained_part
-from skinflow_jax.models.vlm import Vlm, init_model
-from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
-from skinflow_jax.rl.learner import GrpoLearner
-from skinflow_jax.tokenizer import (
-    Tokenizer,
-    load_tokenizer,
-    render_default_chat,
-    train_sentencepiece,
-    verify_export,
+from skinflow_jax.policies import (
+    CHECKPOINTS,
+    TOKENIZER,
+    Policy,
+    check_checkpoint,
+    is_run,
+    open_checkpoint,
+    starting_policy,
 )
+from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import run_loop
 from skinflow_jax.training.memory_table import (
@@ -60,147 +46,10 @@ from skinflow_jax.training.memory_table import (
     start_table,
 )
 from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
-from skinflow_jax.training.progress import track, track_counts
+from skinflow_jax.training.progress import track
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import TrainState, abstract_state, create_state
 from skinflow_jax.training.supervised import SupervisedLearner
-
-TOKENIZER = "tokenizer"
-CHECKPOINTS = "checkpoints"
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A model, the tokenizer whose ids it speaks, the size of the images it knows (if stated)."""
-
-    model: Vlm
-    tokenizer: Tokenizer
-    pixels: PixelBudget | None = None
-
-
-def open_source(data: DataConfig, split: str, count: int | None) -> Source:
-    """The split of the configured source."""
-    return make_source(
-        data.source,
-        split=split,
-        seed=data.seed,
-        data_root=data.data_root,
-        count=count,
-        **data.options,
-    )
-
-
-def prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
-    """Records of a split under `folder`, built if they are not there; says what was skipped.
-
-    The count is part of their name: another one is no reason to throw records away.
-    """
-    source = open_source(data, split, count)
-    if count is not None and len(source) < count:
-        print(f"{data.source} {split}: {len(source):,} cases, fewer than the {count:,} asked for")
-    target = folder / "-".join([data.source, split, *([] if count is None else [str(count)])])
-    with track_counts(f"{split} images") as progress:
-        manifest = build_records(
-            source,
-            target,
-            min_pixels=data.min_pixels,
-            max_pixels=data.max_pixels,
-            fingerprint={
-                "split": split,
-                "seed": data.seed,
-                "data_root": data.data_root,
-                **data.options,
-            },
-            progress=progress,
-        )
-    if manifest.skipped:
-        print(manifest.summary())
-    return RecordSet(target)
-
-
-def train_tokenizer(data: DataConfig, source: Source, folder: Path, vocab_size: int) -> Tokenizer:
-    """A SentencePiece tokenizer of the source's own corpus, for models without a published one."""
-    return train_sentencepiece(tokenizer_corpus(source, data.seed), folder, vocab_size=vocab_size)
-
-
-def tokenizer_corpus(source: Source, seed: int) -> list[str]:
-    """Texts to train on. The prompts stand once per case, as often as training will see them."""
-    cases = readable_cases(source)
-    texts = list(corpus(cases, source.diagnoses, seed, render_default_chat))
-    return texts + prompt_texts() * len(cases)
-
-
-def prompt_texts() -> list[str]:
-    """The prompt of each task as a text with one image."""
-    return [render_default_chat(messages(task)) for task in TASKS]
-
-
-def readable_cases(source: Source) -> list[Case]:
-    """The cases without the bad rows, which the builder of the records counts and lists."""
-    cases = []
-    for index in range(len(source)):
-        with contextlib.suppress(InputError):
-            cases.append(source.case(index))
-    return cases
-
-
-def open_checkpoint(folder: Path, mesh=None) -> Policy:
-    """The policy in a run's workdir or a Hugging Face folder.
-
-    Raises InputError when it is neither.
-    """
-    check_checkpoint(folder)
-    pixels = read_pixel_budget(folder)
-    if is_run(folder):
-        model, tokenizer = load_model(folder / CHECKPOINTS, mesh=mesh), folder / TOKENIZER
-    else:
-        model, tokenizer = load_pretrained(folder, mesh=mesh), folder
-    return Policy(model, load_tokenizer(tokenizer), pixels)
-
-
-def is_run(folder: Path) -> bool:
-    """Whether the folder is the workdir of a run, and so no Hugging Face folder."""
-    return (folder / CHECKPOINTS).is_dir()
-
-
-def check_checkpoint(folder: Path) -> None:
-    """Raise InputError, before anything slow, where there can be no model."""
-    wanted = "give the workdir of an earlier run or a Hugging Face model folder"
-    if not folder.is_dir():
-        state = "is not a folder" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {state}: {wanted}")
-    if not is_run(folder) and not (folder / "config.json").is_file():
-        raise InputError(f"{folder} holds neither {CHECKPOINTS}/ nor config.json: {wanted}")
-
-
-def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
-    """Random weights of the configured size over a tokenizer trained on the source's corpus."""
-    sizes = model_config(config.model.size)
-    source = open_source(config.data, config.data.split, config.data.count)
-    tokenizer = train_tokenizer(config.data, source, tokenizer_folder, sizes.text.vocab_size)
-    return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
-
-
-def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Policy:
-    """What a run starts from: a checkpoint or random weights, grown and adapted if asked for."""
-    if config.model.init_from is None:
-        policy = fresh_policy(config, tokenizer_folder)
-    else:
-        policy = open_checkpoint(Path(config.model.init_from), mesh)
-    model, grow = policy.model, {"seed": config.seed, "mesh": mesh}
-    if config.model.extra_width:
-        model = with_extra_width(model, config.model.extra_width, **grow)
-    if config.model.dve is not None:
-        model = with_dve(model, config.model.dve, **grow)
-    if config.model.lora is not None:
-        model = with_lora(model, config.model.lora, **grow)
-    model.config = dataclasses.replace(model.config, trainable=config.model.trainable)
-    return dataclasses.replace(policy, model=model)
-
-
-def buckets(data: DataConfig) -> Buckets:
-    """The static shapes of the config."""
-    return Buckets(data.prompt_lengths, data.windows, data.completion_length)
 
 
 def train(
@@ -285,7 +134,7 @@ def train(
         with RunWriter(workdir, resume_step=start, enabled=jax.process_index() == 0) as writer:
             writer.config(to_dict(config))
             if config.algorithm == "grpo":
-                compile_ahead(learner, state, config, records, tokenizer)
+                compile_batch_sizes(learner, state, config, records, tokenizer)
             state = run_loop(
                 learner,
                 state,
@@ -335,7 +184,7 @@ def check_mesh(config: RunConfig, mesh) -> None:
         )
 
 
-def compile_ahead(
+def compile_batch_sizes(
     learner: GrpoLearner, state: TrainState, config: RunConfig, records: RecordSet, tokenizer
 ) -> None:
     """Compile for all sizes of batches, where there are several, before the first step."""
@@ -432,18 +281,6 @@ def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: 
     return evaluate
 
 
-def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, list[str]]:
-    """The records that the config judges on, and the diagnoses of its training cases."""
-    data, wanted = config.data, config.evaluation
-    records = prepare_records(data, wanted.split, wanted.count, records_folder)
-    return records, labels_of(open_source(data, data.split, data.count))
-
-
-def labels_of(source: Source) -> list[str]:
-    """The diagnoses of the readable cases of a source."""
-    return [case.diagnosis for case in readable_cases(source)]
-
-
 def evaluate(
     config: RunConfig, checkpoint: Path, out: Path | None = None, records: Path | None = None
 ) -> Summary:
@@ -472,27 +309,3 @@ def evaluate(
 def _latest_step(workdir: Path) -> int:
     steps = [int(entry.name) for entry in (workdir / CHECKPOINTS).iterdir() if entry.name.isdigit()]
     return max(steps, default=0)
-
-
-def import_hf(folder: Path, workdir: Path) -> None:
-    """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
-    if is_run(workdir):
-        raise InputError(f"{workdir} holds a run already: choose another workdir")
-    policy = open_checkpoint(folder)
-    policy.tokenizer.save_pretrained(workdir / TOKENIZER)
-    if policy.pixels is not None:
-        write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
-    state = TrainState(jnp.int32(0), policy.model, ())
-    with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
-        checkpoints.save(0, state, None, facts={"imported_from": str(folder)})
-    count = parameter_count(policy.model)
-    print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
-
-
-def export_hf(checkpoint: Path, out: Path) -> None:
-    """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there."""
-    policy = open_checkpoint(checkpoint)
-    budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
-    save_pretrained(policy.model, out, tokenizer=policy.tokenizer, **budget)
-    verify_export(policy.tokenizer, out, prompt_texts())
-    print(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from random_model import SHALLOW
 
-import skinflow_jax.experiment as experiment
+from skinflow_jax import cases, experiment, policies
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.cli import main
 from skinflow_jax.config import load_config
@@ -51,7 +51,7 @@ def hf_folder(tmp_path_factory):
     """A tiny untrained model as a Hugging Face folder, its images at most 112 x 112 pixels."""
     folder = tmp_path_factory.mktemp("hf")
     config = load_config(CONFIGS / "debug_sft.py", {"data.count": "24"})
-    policy = experiment.fresh_policy(config, folder / "tokenizer")
+    policy = policies.fresh_policy(config, folder / "tokenizer")
     save_pretrained(
         policy.model,
         folder / "model",
@@ -301,7 +301,7 @@ def test_a_full_disk_is_one_line(tmp_path, fails, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
 
-    monkeypatch.setattr(experiment, "build_records", full)
+    monkeypatch.setattr(cases, "build_records", full)
     problem = fails("data", "build", SFT, f"--out={tmp_path}", code=1)
     assert problem == f"{tmp_path}/x: No space left on device"
 
@@ -371,7 +371,7 @@ def damage(root: Path, names: list[str]) -> None:
 
 def first_cases(root: Path, count: int) -> list[str]:
     data = load_config(CONFIGS / "debug_sft.py").data
-    source = experiment.make_source(
+    source = cases.make_source(
         "pad_ufes_20", split=data.split, seed=data.seed, data_root=root, count=count
     )
     return [source.case(i).case_id for i in range(count)]

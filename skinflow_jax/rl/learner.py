@@ -21,6 +21,7 @@ from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.trainable import joined
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch, place_module
+from skinflow_jax.parallel.programs import compile_ahead
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.reward_files import load_rewards
 from skinflow_jax.rl.rewards import overlong_penalty, score
@@ -94,19 +95,22 @@ class GrpoLearner:
     def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> None:
         """Compile every program of a step for prompts of these shapes, so that no step has to."""
         config = self._config
+
+        def log_probs(*arguments):
+            return compile_ahead(self._log_probs, *arguments)[1]
+
         weights = rollout_weights(state.model, self._compute)
         key = jax.random.fold_in(self._key, 0)
         for shape in shapes:
             inputs = place_batch(shape, self._mesh)
             prompts = len(shape.input_ids)
             rows = place_batch(np.arange(prompts), self._mesh)
-            prefix = _outputs(prefill_prompts, weights, inputs, self._compute)
-            rollout = _outputs(self._decode, weights, prefix, key, rows, config.sampling)
+            _, prefix = compile_ahead(prefill_prompts, weights, inputs, self._compute)
+            _, rollout = compile_ahead(self._decode, weights, prefix, key, rows, config.sampling)
             rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
             advantages, _ = self._score(place_batch(rewards, self._mesh))
-            log_probs = functools.partial(_outputs, self._log_probs)
             fixed = self._fixed(state, inputs, rollout, log_probs)
-            _outputs(self._update, state, PolicyBatch(inputs, rollout, advantages, *fixed))
+            compile_ahead(self._update, state, PolicyBatch(inputs, rollout, advantages, *fixed))
 
     def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
         """Sample, score and update on the prompts of the next batch."""
@@ -197,22 +201,6 @@ class GrpoLearner:
         found = {"tokens_per_second": tokens / seconds, "tflops_per_device": rate / 1e12}
         peak = peak_flops(jax.devices()[0].device_kind)
         return found if peak is None else found | {"mfu": rate / peak}
-
-
-def _outputs(function, *arguments):
-    """Compile a jitted function, whatever a partial holds, for arguments as they are given.
-
-    Returns what it would give as shapes. The later call with such arrays finds it compiled.
-    """
-    held = {}
-    if isinstance(function, functools.partial):
-        function, held = function.func, function.keywords
-    lowered = function.lower(*arguments, **held)
-    return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        lowered.out_info,
-        lowered.compile().output_shardings,
-    )
 
 
 class PhaseClock:

@@ -2,13 +2,14 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from skinflow_jax.parallel.programs import lines_within_loops
 
 pytestmark = pytest.mark.slow
 
@@ -149,30 +150,3 @@ def test_decoding_gathers_no_parameters(results):
     text = (results / "data_2_fsdp_4.hlo").read_text()
     assert " all-gather(" in text
     assert not [line for line in lines_within_loops(text) if " all-gather(" in line]
-
-
-def lines_within_loops(hlo):
-    """Lines of the computations that while loops run, called ones included."""
-    computations, name = {}, None
-    for line in hlo.splitlines():
-        if line.endswith("{") and not line.startswith(" "):
-            name = line.removeprefix("ENTRY ").split(" ")[0].lstrip("%")
-            computations[name] = []
-        elif name:
-            computations[name].append(line)
-    pending = [
-        word.lstrip("%")
-        for lines in computations.values()
-        for line in lines
-        if " while(" in line
-        for word in re.findall(r"body=(%?[\w.\-]+)", line)
-    ]
-    seen = set()
-    while pending:
-        name = pending.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        for line in computations[name]:
-            yield line
-            pending += [w for w in re.findall(r"%([\w.\-]+)", line) if w in computations]

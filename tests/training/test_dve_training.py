@@ -12,9 +12,10 @@ from random_model import SHALLOW, random_inputs, spread_model
 from skinflow_jax import experiment
 from skinflow_jax.config import DataConfig, ModelChoice, RunConfig
 from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.models.config import SIZES, DveConfig
+from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
+from skinflow_jax.policies import starting_policy
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
@@ -33,19 +34,6 @@ CONFIG = RunConfig(
     optimizer=OptimizerConfig(learning_rate=1e-2),
     loop=LoopConfig(steps=2, log_every=1, rollouts_every=2),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", SHALLOW)
-        yield
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return experiment.train(CONFIG, folder), folder
 
 
 def from_run(folder, dve):
@@ -70,12 +58,12 @@ def test_the_run_says_what_is_dynamic_and_writes_down_every_gate(run, tmp_path, 
 def test_the_next_stage_keeps_the_encoder_and_refuses_another(run, tmp_path):
     policy, folder = run
     for dve in (None, DVE):
-        started = experiment.starting_policy(from_run(folder, dve), tmp_path / "tokenizer")
+        started = starting_policy(from_run(folder, dve), tmp_path / "tokenizer")
         assert started.model.config == policy.model.config
         for a, b in zip(jax.tree.leaves(started.model), jax.tree.leaves(policy.model), strict=True):
             np.testing.assert_array_equal(a, b)
     with pytest.raises(ConfigError, match=r"model.dve=.*groups=4.*already.*groups=8"):
-        experiment.starting_policy(from_run(folder, DveConfig(groups=4)), tmp_path / "tokenizer")
+        starting_policy(from_run(folder, DveConfig(groups=4)), tmp_path / "tokenizer")
 
 
 @pytest.mark.slow

@@ -12,13 +12,14 @@ from skinflow_jax.checkpoints.failure import read_evidence
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import SIZES
 from skinflow_jax.models.inputs import empty_inputs
 from skinflow_jax.models.vlm import abstract_model
+from skinflow_jax.policies import TOKENIZER
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.rewards import REWARDS
 from skinflow_jax.rl.sampler import Rollout
 from skinflow_jax.rl.update import PolicyBatch, policy_update
+from skinflow_jax.tokenizer import load_tokenizer
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 from skinflow_jax.training.state import abstract_state
@@ -44,11 +45,10 @@ CONFIG = RunConfig(
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory):
+def failed(shallow, tmp_path_factory):
     """(workdir, the error)"""
     workdir = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", SHALLOW)
         patch.setitem(REWARDS, "caption", lambda texts, _: [len(t) % 7 / 7 for t in texts])
         with pytest.raises(InputError) as error:
             experiment.train(CONFIG, workdir)
@@ -66,7 +66,7 @@ def test_the_error_names_step_figure_and_folder(failed):
 def test_the_step_breaks_again_from_the_saved_state_and_batch(failed):
     workdir, _ = failed
     optimizer = make_optimizer(CONFIG.optimizer, CONFIG.loop.steps)
-    tokenizer = experiment.load_tokenizer(workdir / experiment.TOKENIZER)
+    tokenizer = load_tokenizer(workdir / TOKENIZER)
     sizes = SHALLOW.with_tokenizer(tokenizer)
     layout = abstract_state(abstract_model(sizes), optimizer)
     states = []

@@ -1,24 +1,25 @@
 """Runs with adapters: both algorithms, resumed, continued by the next stage, exported."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
 import pytest
-from random_model import SHALLOW
 
 from skinflow_jax import experiment
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.run_state import named_leaves
 from skinflow_jax.config import DataConfig, ModelChoice, RunConfig
-from skinflow_jax.models.config import SIZES, DveConfig, LoraConfig
+from skinflow_jax.models.config import DveConfig, LoraConfig
 from skinflow_jax.models.lora import merged
+from skinflow_jax.policies import export_hf
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow")]
 
 LORA = LoraConfig(rank=2)
 CONFIG = RunConfig(
@@ -35,19 +36,6 @@ CONFIG = RunConfig(
     loop=LoopConfig(steps=4, checkpoint_every=2),
     rl=GrpoConfig(group_size=2, max_tokens=4, compactions=0, loss=PolicyLossConfig(kl_coef=0.1)),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", SHALLOW)
-        yield
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return experiment.train(CONFIG, folder), folder
 
 
 def assert_same(found, expected):
@@ -103,14 +91,14 @@ def test_the_next_stage_trains_the_adapters_on_and_its_kl_starts_at_zero(run, tm
     trained = {n for n in before if "lora_" in n or n.startswith("vision/dynamic/mlp")}
     assert moved and moved <= trained
     lines = (tmp_path / "next" / "metrics.jsonl").read_text().splitlines()
-    kl = [experiment.json.loads(line)["kl"] for line in lines]
+    kl = [json.loads(line)["kl"] for line in lines]
     assert kl[0] == pytest.approx(0, abs=1e-6)
     assert kl[1] > 1e-6
 
 
 def test_the_run_is_exported_as_a_plain_model(run, tmp_path):
     policy, folder = run
-    experiment.export_hf(folder, tmp_path / "out")
+    export_hf(folder, tmp_path / "out")
     found, expected = load_pretrained(tmp_path / "out"), merged(policy.model)
     parameters = named_leaves(found)
     assert set(parameters) == set(named_leaves(expected))

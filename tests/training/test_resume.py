@@ -8,12 +8,10 @@ import re
 import jax
 import numpy as np
 import pytest
-from random_model import SHALLOW
 
 from skinflow_jax import experiment
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import SIZES
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.rl.losses import PolicyLossConfig
@@ -92,9 +90,8 @@ class Lab:
 
 
 @pytest.fixture(scope="module", params=["sft", "grpo"])
-def lab(request, tmp_path_factory):
+def lab(request, shallow, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", SHALLOW)
         # The same object for the same config, so that every run shares the compiled step.
         patch.setattr(experiment, "make_optimizer", functools.cache(experiment.make_optimizer))
         # A random model earns nothing by the clinical rewards, and equal rewards teach nothing.

@@ -1,10 +1,11 @@
-"""What stands between a config and a run."""
+"""What a tokenizer is trained on, bad rows left out."""
 
 from dataclasses import dataclass
 
+from skinflow_jax.cases import labels_of
 from skinflow_jax.data.sources import Case
 from skinflow_jax.errors import InputError
-from skinflow_jax.experiment import labels_of, prompt_texts, tokenizer_corpus
+from skinflow_jax.policies import prompt_texts, tokenizer_corpus
 
 
 @dataclass

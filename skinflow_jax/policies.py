@@ -1,0 +1,142 @@
+"""Policies: opened, started afresh or from another, imported and exported."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+
+from skinflow_jax.cases import open_source, readable_cases
+from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.checkpoints.hf_import import load_pretrained
+from skinflow_jax.checkpoints.pixel_budget import (
+    PixelBudget,
+    read_pixel_budget,
+    write_pixel_budget,
+)
+from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.config import DataConfig, RunConfig
+from skinflow_jax.data.chat import TASKS, corpus, messages
+from skinflow_jax.data.sources import Source
+from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import model_config
+from skinflow_jax.models.dve_conversion import with_dve
+from skinflow_jax.models.layers import parameter_count
+from skinflow_jax.models.lora import with_lora
+from skinflow_jax.models.vlm import Vlm, init_model
+from skinflow_jax.models.widening import with_extra_width
+from skinflow_jax.tokenizer import (
+    Tokenizer,
+    load_tokenizer,
+    render_default_chat,
+    train_sentencepiece,
+    verify_export,
+)
+from skinflow_jax.training.state import TrainState
+
+TOKENIZER = "tokenizer"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model, the tokenizer whose ids it speaks, the size of the images it knows (if stated)."""
+
+    model: Vlm
+    tokenizer: Tokenizer
+    pixels: PixelBudget | None = None
+
+
+def open_checkpoint(folder: Path, mesh=None) -> Policy:
+    """The policy in a run's workdir or a Hugging Face folder.
+
+    Raises InputError when it is neither.
+    """
+    check_checkpoint(folder)
+    pixels = read_pixel_budget(folder)
+    if is_run(folder):
+        model, tokenizer = load_model(folder / CHECKPOINTS, mesh=mesh), folder / TOKENIZER
+    else:
+        model, tokenizer = load_pretrained(folder, mesh=mesh), folder
+    return Policy(model, load_tokenizer(tokenizer), pixels)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder is the workdir of a run, and so no Hugging Face folder."""
+    return (folder / CHECKPOINTS).is_dir()
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Raise InputError, before anything slow, where there can be no model."""
+    wanted = "give the workdir of an earlier run or a Hugging Face model folder"
+    if not folder.is_dir():
+        state = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {state}: {wanted}")
+    if not is_run(folder) and not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds neither {CHECKPOINTS}/ nor config.json: {wanted}")
+
+
+def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Policy:
+    """What a run starts from: a checkpoint or random weights, grown and adapted if asked for."""
+    if config.model.init_from is None:
+        policy = fresh_policy(config, tokenizer_folder)
+    else:
+        policy = open_checkpoint(Path(config.model.init_from), mesh)
+    model, grow = policy.model, {"seed": config.seed, "mesh": mesh}
+    if config.model.extra_width:
+        model = with_extra_width(model, config.model.extra_width, **grow)
+    if config.model.dve is not None:
+        model = with_dve(model, config.model.dve, **grow)
+    if config.model.lora is not None:
+        model = with_lora(model, config.model.lora, **grow)
+    model.config = dataclasses.replace(model.config, trainable=config.model.trainable)
+    return dataclasses.replace(policy, model=model)
+
+
+def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
+    """Random weights of the configured size over a tokenizer trained on the source's corpus."""
+    sizes = model_config(config.model.size)
+    source = open_source(config.data, config.data.split, config.data.count)
+    tokenizer = train_tokenizer(config.data, source, tokenizer_folder, sizes.text.vocab_size)
+    return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
+
+
+def train_tokenizer(data: DataConfig, source: Source, folder: Path, vocab_size: int) -> Tokenizer:
+    """A SentencePiece tokenizer of the source's own corpus, for models without a published one."""
+    return train_sentencepiece(tokenizer_corpus(source, data.seed), folder, vocab_size=vocab_size)
+
+
+def tokenizer_corpus(source: Source, seed: int) -> list[str]:
+    """Texts to train on. The prompts stand once per case, as often as training will see them."""
+    cases = readable_cases(source)
+    texts = list(corpus(cases, source.diagnoses, seed, render_default_chat))
+    return texts + prompt_texts() * len(cases)
+
+
+def prompt_texts() -> list[str]:
+    """The prompt of each task as a text with one image."""
+    return [render_default_chat(messages(task)) for task in TASKS]
+
+
+def import_hf(folder: Path, workdir: Path) -> None:
+    """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
+    if is_run(workdir):
+        raise InputError(f"{workdir} holds a run already: choose another workdir")
+    policy = open_checkpoint(folder)
+    policy.tokenizer.save_pretrained(workdir / TOKENIZER)
+    if policy.pixels is not None:
+        write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
+    state = TrainState(jnp.int32(0), policy.model, ())
+    with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
+        checkpoints.save(0, state, None, facts={"imported_from": str(folder)})
+    count = parameter_count(policy.model)
+    print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
+
+
+def export_hf(checkpoint: Path, out: Path) -> None:
+    """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there."""
+    policy = open_checkpoint(checkpoint)
+    budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
+    save_pretrained(policy.model, out, tokenizer=policy.tokenizer, **budget)
+    verify_export(policy.tokenizer, out, prompt_texts())
+    print(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration")

@@ -1,0 +1,22 @@
+"""Runs of a small model that tests of one module share."""
+
+import pytest
+from random_model import SHALLOW
+
+from skinflow_jax import experiment
+from skinflow_jax.models.config import SIZES
+
+
+@pytest.fixture(scope="module")
+def shallow():
+    """`tiny` is a model that compiles quickly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", SHALLOW)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(request, shallow, tmp_path_factory):
+    """(policy, workdir) of the module's CONFIG."""
+    folder = tmp_path_factory.mktemp("run")
+    return experiment.train(request.module.CONFIG, folder), folder
