@@ -10,6 +10,7 @@ that the one before it gives. Bytes are the compiler's own, per chip.
 
 import argparse
 import dataclasses
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def measured(name: str, function, *arguments, **static) -> tuple[Program, Any]:
 def bytes_per_chip(tree) -> int:
     """Of arrays by their shardings."""
     return sum(
-        leaf.dtype.itemsize * int(jnp.prod(jnp.array(leaf.sharding.shard_shape(leaf.shape))))
+        leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape))
         for leaf in jax.tree.leaves(tree)
     )
 

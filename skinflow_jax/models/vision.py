@@ -164,20 +164,35 @@ class VisionTower(nnx.Module):
         return found
 
     def _blocks(self, patches, mask, positions, dtype, remat):
+        """(states, gates of each run). One period is compiled, however often it comes again."""
         patches = jnp.where(mask[..., None], patches, 0).astype(dtype)
         x = constrain(self.patch_embedding(patches), "batch", None, None)
         angles = vision_angles(positions, self.config)
-        gates = []
-        for run in runs(self.config):
+        everything = runs(self.config)
+        periods = period_count(everything)
+        period = everything[: len(everything) // periods]
+
+        def run_blocks(run, x, blocks):
             group = x.shape[1] if run.full_attention else self.config.window_patches
 
-            def step(state, block, group=group):
+            def step(state, block):
                 return block(state, angles, mask, group)
 
-            blocks = layer(getattr(self, run.stack), slice(run.start, run.stop))
-            x, found = jax.lax.scan(rematerialised(step, remat), x, blocks)
-            gates.append((run, found))
-        return x, gates
+            blocks = layer(blocks, slice(run.start, run.stop))
+            return jax.lax.scan(rematerialised(step, remat), x, blocks)
+
+        def run_period(x, stacks):
+            gates = []
+            for run in period:
+                x, found = run_blocks(run, x, stacks[run.stack])
+                gates.append(found)
+            return x, gates
+
+        stacks = {name: getattr(self, name) for name in STACKS if getattr(self, name) is not None}
+        stacks = jax.tree.map(lambda a: a.reshape(periods, -1, *a.shape[1:]), stacks)
+        x, gates = jax.lax.scan(run_period, x, stacks)
+        found = [layer(gates[i % len(period)], i // len(period)) for i in range(len(everything))]
+        return x, list(zip(everything, found, strict=True))
 
 
 def abstract_tower(config: VisionConfig) -> VisionTower:
@@ -211,6 +226,13 @@ def runs(config: VisionConfig) -> list[Run]:
         else:
             found.append(Run(stack, full, place, place + 1, index))
     return found
+
+
+def period_count(everything: list[Run]) -> int:
+    """Into how many equal parts, as many as there can be, a tower's runs fall (published: 4)."""
+    kinds = [(run.stack, run.full_attention, run.stop - run.start) for run in everything]
+    counts = (len(kinds) // length for length in range(1, len(kinds) + 1))
+    return next(n for n in counts if kinds == kinds[: len(kinds) // n] * n)
 
 
 def stack_of(config: VisionConfig, index: int) -> str:

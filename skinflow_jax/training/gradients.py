@@ -4,6 +4,7 @@ A loss is a ratio of sums; dividing once, over the whole optimizer step, makes t
 however the batch is cut into micro-batches or spread over devices.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from skinflow_jax.models.trainable import joined, trained_part
+from skinflow_jax.parallel import constrain_module
 
 Sums = dict[str, jax.Array]
 
@@ -41,17 +43,15 @@ def accumulated_gradients(
     if micro_batches == 1:
         return gradient(trained, batch)
 
-    parts = strided_parts(batch, micro_batches)
-    first = jax.tree.map(lambda x: x[0], parts)
-    rest = jax.tree.map(lambda x: x[1:], parts)
-
-    def step(carried, part):
-        total, merged = carried
+    def step(total, part):
         gradients, aux = gradient(trained, part)
-        return (jax.tree.map(jnp.add, total, gradients), merge(merged, aux)), None
+        return jax.tree.map(jnp.add, total, gradients), aux
 
-    (total, merged), _ = jax.lax.scan(step, gradient(trained, first), rest)
-    return total, merged
+    # From zero, so that the gradient is compiled once and not a second time for the first part.
+    nothing = constrain_module(jax.tree.map(jnp.zeros_like, trained))
+    total, aux = jax.lax.scan(step, nothing, strided_parts(batch, micro_batches))
+    by_part = [jax.tree.map(lambda x, i=i: x[i], aux) for i in range(micro_batches)]
+    return total, functools.reduce(merge, by_part)
 
 
 def strided_parts(batch: Any, parts: int) -> Any:
