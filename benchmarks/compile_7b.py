@@ -42,7 +42,7 @@ CAPACITY = {"v6e": 32e9, "v5p": 95e9}
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled program: seconds to compile, bytes a chip, loops' all-gathers."""
+    """A compiled program: seconds to compile, bytes a chip, the all-gathers within its loops."""
 
     name: str
     seconds: float
@@ -64,7 +64,7 @@ def measured(name: str, function, *arguments, **static) -> tuple[Program, Any]:
     program, outputs = compile_ahead(function, *arguments, **static)
     seconds, memory = time.perf_counter() - began, program.memory_analysis()
     lines = lines_within_loops(program.as_text())
-    gathers = [line.strip() for line in lines if re.search(r" all-gather(-start)?\(", line)]
+    gathers = [described(line) for line in lines if re.search(r" all-gather(-start)?\(", line)]
     return Program(
         name,
         seconds,
@@ -74,6 +74,13 @@ def measured(name: str, function, *arguments, **static) -> tuple[Program, Any]:
         memory.alias_size_in_bytes,
         gathers,
     ), outputs
+
+
+def described(line: str) -> str:
+    """What an instruction gives, and the operation that it came from."""
+    result = line.partition(" = ")[2].partition("{")[0]
+    operation = re.search(r'op_name="([^"]*)"', line)
+    return f"{result} of {operation[1] if operation else line}"
 
 
 def bytes_per_chip(tree) -> int:
@@ -181,9 +188,10 @@ def main() -> None:
         fits = "fits" if max(peaks) < capacity else "does not fit"
         console.print(f"Peak {max(peaks) / 1e9:.2f} GB {fits} {capacity / 1e9:.0f} GB a chip.")
     gathers = programs["decode"].gathers
-    console.print(f"All-gathers inside the decode loop: {len(gathers)}")
-    for line in gathers:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    console.print(
+        f"All-gathers inside the decode loop: {', '.join(gathers) or 'none'}",
+        markup=False,
+    )
 
 
 if __name__ == "__main__":

@@ -22,18 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from small_policy import batches, make_learner, noise_images, random_policy
+from small_policy import COMPUTE, batches, make_learner, noise_images, random_policy
 from vs_trl_shared import GROUP, PROMPTS, TOKENS
 
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.flops import decoder_flops, logits_flops, vision_flops
 from skinflow_jax.models.layers import parameter_count
-from skinflow_jax.models.vlm import ComputeConfig, abstract_model
+from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.rl.sampler import decode, prefill_prompts
 from skinflow_jax.rl.update import PolicyBatch, policy_sums, policy_update
 from skinflow_jax.training.state import create_state
-
-COMPUTE = ComputeConfig()
 
 
 def update_flops(config: VlmConfig, patches: int, prompt_tokens: int) -> dict[str, float]:

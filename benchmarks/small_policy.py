@@ -21,6 +21,8 @@ from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 
 TASK = "diagnosis"
+# On two cores as fast as to keep everything (within a tenth, at 896 px slower), in half the memory.
+COMPUTE = ComputeConfig(remat="dots")
 # Steps after which images come again.
 DISTINCT_IMAGES = 8
 
@@ -79,7 +81,7 @@ def make_learner(policy: Policy, rewards: Sequence[str]):
         rewards=tuple(rewards),
         loss=PolicyLossConfig(loss_type=LOSS),
     )
-    learner = GrpoLearner(optimizer, policy.tokenizer, config, seed=0, compute=ComputeConfig())
+    learner = GrpoLearner(optimizer, policy.tokenizer, config, seed=0, compute=COMPUTE)
     return learner, optimizer, config
 
 

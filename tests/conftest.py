@@ -8,6 +8,16 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+# Compiling takes most of the time: let LLVM try less hard, in the commands that tests run too. The
+# operations are the same.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+    ]
+)
+
 # The shapes in signatures are checked while the tests run, nowhere else; only in modules that are
 # always given JAX arrays, because that is what the annotations name.
 install_import_hook(

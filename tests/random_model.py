@@ -35,6 +35,18 @@ def spread_model(config: VlmConfig = TINY, seed: int = 0) -> Vlm:
     return jax.tree.map_with_path(fill, abstract_model(config))
 
 
+def listening(model: Vlm, seed: int = 0) -> Vlm:
+    """`model` with adapters that change what it computes: fresh ones do not."""
+    rng = np.random.default_rng(seed)
+
+    def fill(path, x):
+        if "lora_b" not in jax.tree_util.keystr(path):
+            return x
+        return jnp.asarray(rng.normal(size=x.shape) * 0.1, x.dtype)
+
+    return jax.tree_util.tree_map_with_path(fill, model)
+
+
 def random_prompt(grids, config: VlmConfig, rng) -> tuple[np.ndarray, list]:
     """Ids and images `[(patches, grid)]` of a prompt: text, then each image followed by text."""
     ids, images = list(rng.integers(10, 1000, 5)), []

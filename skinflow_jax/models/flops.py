@@ -63,7 +63,7 @@ def step_flops(
 ) -> float:
     """A GRPO step: one rollout, `references` forward passes and `iterations` of learning.
 
-    A backward pass counts twice its forward pass; what is recomputed does not count.
+    What is recomputed does not count; of a backward pass counts what `learning_passes` says.
 
     Args:
       config: sizes.
@@ -74,10 +74,23 @@ def step_flops(
     """
     patch_mask, token_mask = prompts
     lengths, prompt = completion_mask.sum(axis=-1), token_mask.sum(axis=-1)
-    forward = (
-        vision_flops(config.vision, patch_mask.sum(axis=-1).ravel())
-        + decoder_flops(config.text, prompt, np.zeros_like(prompt))
+    vision = vision_flops(config.vision, patch_mask.sum(axis=-1).ravel())
+    language = (
+        decoder_flops(config.text, prompt, np.zeros_like(prompt))
         + decoder_flops(config.text, lengths, prompt[:, None])
         + logits_flops(config.text, lengths.sum())
     )
-    return forward * (1 + references + 3 * iterations)
+    of_vision, of_language = learning_passes(config)
+    learning = of_vision * vision + of_language * language
+    return (1 + references) * (vision + language) + iterations * learning
+
+
+def learning_passes(config: VlmConfig) -> tuple[int, int]:
+    """What learning costs of (vision, language), in forward passes of each.
+
+    One forwards, one more where a gradient passes through, one more where all weights get theirs.
+    Those of adapters and of dynamic maps alone are left out.
+    """
+    if config.lora is not None:
+        return (2 if config.lora.vision or config.vision.dve else 1), 2
+    return {"all": (3, 3), "language": (1, 3), "vision": (3, 2)}[config.trainable]

@@ -3,10 +3,9 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_model import SHALLOW, spread_model
+from random_model import SHALLOW, listening, spread_model
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
@@ -21,18 +20,6 @@ LORA = LoraConfig(rank=3, vision=True)
 OPTIMIZER = make_optimizer(OptimizerConfig(), 10)
 
 
-def listening(base):
-    model = with_lora(base, LORA)
-    rng = np.random.default_rng(2)
-
-    def fill(path, x):
-        if "lora_b" not in jax.tree_util.keystr(path):
-            return x
-        return jnp.asarray(rng.normal(size=x.shape) * 0.05, x.dtype)
-
-    return jax.tree_util.tree_map_with_path(fill, model)
-
-
 def assert_same(found, expected):
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -41,7 +28,7 @@ def assert_same(found, expected):
 
 @pytest.fixture(scope="module")
 def model():
-    return listening(spread_model(SHALLOW))
+    return listening(with_lora(spread_model(SHALLOW), LORA))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +58,7 @@ def test_transformers_computes_what_the_adapted_model_does(
     from skinflow_jax.models.forward import forward_logits
 
     _, base = make_pair(SHALLOW)
-    model, batch = listening(base), batch_of([[(6, 10)], []])
+    model, batch = listening(with_lora(base, LORA)), batch_of([[(6, 10)], []])
     save_pretrained(model, tmp_path / "out")
     reference = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path / "out").eval()
     expected, found = logits_of_reference(reference, batch), forward_logits(model, **batch.arrays())

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_model import SHALLOW, random_inputs, spread_model
+from random_model import SHALLOW, listening, random_inputs, spread_model
 
 from skinflow_jax.checkpoints.run_state import named_leaves
 from skinflow_jax.errors import ConfigError
@@ -31,18 +31,6 @@ def logits(model):
 
 def adapters(model):
     return {name: x for name, x in named_leaves(model).items() if "lora_" in name}
-
-
-def listening(model, seed=0):
-    """`model` with adapters that change what it computes."""
-    rng = np.random.default_rng(seed)
-
-    def fill(path, x):
-        if "lora_b" not in jax.tree_util.keystr(path):
-            return x
-        return jnp.asarray(rng.normal(size=x.shape) * 0.1, x.dtype)
-
-    return jax.tree_util.tree_map_with_path(fill, model)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,15 @@
 """The vision tower sees each image by itself."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
-from random_model import SHALLOW, random_inputs, spread_model
+from random_model import SHALLOW, TINY, random_inputs, spread_model
+
+from skinflow_jax.models.config import DveConfig, model_config
+from skinflow_jax.models.dve_conversion import with_dve
+from skinflow_jax.models.vision import period_count, runs
 
 ROWS = [[(6, 10), (4, 4)], [(4, 4), (10, 2)], [(8, 8), (2, 6)]]
 
@@ -49,3 +55,38 @@ def test_the_place_of_an_image_in_the_batch_does_not_matter(model):
     expected = np.asarray(features_of(model, *images))[order]
     found = np.asarray(features_of(model, *[x[order] for x in images]))
     np.testing.assert_array_equal(found, expected)
+
+
+PUBLISHED = model_config("qwen2_5_vl_7b").vision
+
+
+@pytest.mark.parametrize(
+    ("changes", "periods"),
+    [
+        ({}, 4),
+        ({"dve": DveConfig(groups=640)}, 4),
+        ({"dve": DveConfig(groups=640, blocks=(7, 23))}, 2),
+        ({"dve": DveConfig(groups=640, blocks=(31,))}, 1),
+        ({"full_attention_blocks": (0, 31)}, 1),
+        ({"full_attention_blocks": tuple(range(32))}, 1),
+    ],
+)
+def test_a_tower_is_compiled_once_for_blocks_that_come_again(changes, periods):
+    everything = runs(dataclasses.replace(PUBLISHED, **changes))
+    assert period_count(everything) == periods
+    lengths = [run.stop - run.start for run in everything]
+    assert [run.block for run in everything] == [0, *np.cumsum(lengths)[:-1]]
+    assert sum(lengths) == PUBLISHED.depth
+
+
+def test_gates_are_those_of_their_own_block_in_every_period():
+    model = with_dve(spread_model(TINY), DveConfig(groups=4))
+    assert period_count(runs(model.config.vision)) == 2
+    kernel = model.vision.dynamic.mlp.up.group_gate.kernel
+    kernel.set_value(kernel[...].at[1].set(1.0))  # of the second dynamic block alone
+    images = images_of(random_inputs(ROWS[:1], TINY, windows=4))
+    gates = jax.jit(lambda model: model.vision.gates(*images))(model)
+    assert sorted(gates) == list(TINY.vision.full_attention_blocks)
+    still, moved = (gates[block]["up"]["group"] for block in sorted(gates))
+    np.testing.assert_array_equal(still, np.ones_like(still))
+    assert (np.asarray(moved) != 1).all()

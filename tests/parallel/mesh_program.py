@@ -17,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from random_model import SHALLOW, random_inputs, spread_model
+from random_model import SHALLOW, listening, random_inputs, spread_model
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
-from skinflow_jax.models.config import DveConfig
+from skinflow_jax.models.config import DveConfig, LoraConfig
+from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.parallel import MeshConfig, make_mesh, place_batch, place_module, use_mesh
 from skinflow_jax.rl.config import GrpoConfig
@@ -36,11 +37,11 @@ from skinflow_jax.training.supervised import supervised_update
 
 # Name: mesh (None for one device), micro-batches, algorithms. Each update takes long to compile.
 RUNS = {
-    "one": (None, 1, ("grpo", "dapo", "sft")),
+    "one": (None, 1, ("grpo", "dapo", "sft", "lora")),
     "one_micro_4": (None, 4, ("dapo",)),
     "data_8": (MeshConfig(data=8), 1, ("grpo", "sft")),
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
-    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "sft")),
+    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "lora")),
 }
 # One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
 # splits them; many end tokens, so that lengths are uneven.
@@ -50,6 +51,7 @@ CONFIG = dataclasses.replace(
     text=dataclasses.replace(SHALLOW.text, num_heads=8, num_kv_heads=4, mrope_section=(2, 3, 3)),
     eos_token_ids=tuple(range(0, 1024, 8)),
 )
+LORA = LoraConfig(rank=2, vision=True)
 GRIDS = [(4, 4), (6, 10), (2, 6), (8, 8), (10, 2), (4, 8), (6, 6), (12, 4)]
 GROUP, LENGTH, TEMPERATURE = 2, 6, 0.9
 # A momentum of zero leaves the gradient itself in the optimizer's state.
@@ -96,8 +98,10 @@ def updates(mesh, micro_batches, model, reference, rollout, algorithms):
     static = {"optimizer": SGD, "compute": DEFAULT_COMPUTE, "micro_batches": micro_batches}
     reference = place_module(reference, mesh)
     for name in algorithms:
-        state = create_state(copy(model), SGD, mesh)
-        if name == "sft":
+        # All algorithms but this train the whole model.
+        start = listening(with_lora(model, LORA)) if name == "lora" else model
+        state = create_state(copy(start), SGD, mesh)
+        if name in ("sft", "lora"):
             yield name, *supervised_update(state, place_batch(supervised, mesh), **static)
         else:
             config = grpo_config(name)

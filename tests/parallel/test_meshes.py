@@ -15,11 +15,7 @@ pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = Path(__file__).with_name("mesh_program.py")
-# Compiling takes nearly all the time: let the compiler try less hard.
-FLAGS = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
-    "--xla_llvm_disable_expensive_passes=true"
-)
+FLAG = "--xla_force_host_platform_device_count=8"
 MESHES = ("data_8", "data_2_fsdp_4", "fsdp_2_tensor_4")
 UPDATES = (
     ("one_micro_4", "dapo"),
@@ -28,7 +24,7 @@ UPDATES = (
     ("data_2_fsdp_4", "dapo"),
     ("data_2_fsdp_4", "sft"),
     ("fsdp_2_tensor_4", "grpo"),
-    ("fsdp_2_tensor_4", "sft"),
+    ("fsdp_2_tensor_4", "lora"),
 )
 WIDTHS = {
     "data_8": {"data": 8, "fsdp": 1, "tensor": 1},
@@ -42,7 +38,12 @@ def results(tmp_path_factory):
     out = tmp_path_factory.mktemp("meshes")
     run = subprocess.run(
         [sys.executable, str(PROGRAM), str(out)],
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": FLAGS, "PYTHONPATH": str(TESTS)},
+        env=os.environ
+        | {
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {FLAG}",
+            "PYTHONPATH": str(TESTS),
+        },
         capture_output=True,
         text=True,
     )
@@ -108,8 +109,8 @@ def test_losses_and_gradients_do_not_depend_on_mesh_and_micro_batches(arrays, ru
 def test_parameters_after_a_step_of_sgd_are_those_of_one_device(arrays, run, algorithm):
     found, expected = (arrays(r, f"{algorithm}/parameters") for r in (run, "one"))
     assert not far(found, expected)
-    before = arrays("one", "before")
-    assert min(distances({k: before[k] for k in expected}, expected).values()) > 0
+    gradients = arrays("one", f"{algorithm}/gradients")
+    assert min(map(np.linalg.norm, gradients.values())) > 0, "not every parameter has moved"
 
 
 @pytest.mark.parametrize("mesh", MESHES)
