@@ -8,8 +8,6 @@ matrix product and passes over a large array, are taken between the repeats, in 
 """
 
 import argparse
-import dataclasses
-import functools
 import os
 import statistics
 import tempfile
@@ -28,14 +26,16 @@ from vs_trl_shared import GROUP, PROMPTS, TOKENS
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.flops import decoder_flops, logits_flops, vision_flops
 from skinflow_jax.models.layers import parameter_count
-from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.rl.sampler import decode, prefill_prompts
-from skinflow_jax.rl.update import PolicyBatch, policy_sums, policy_update
+from skinflow_jax.rl.update import PolicyBatch, policy_update
 from skinflow_jax.training.state import create_state
 
 
 def update_flops(config: VlmConfig, patches: int, prompt_tokens: int) -> dict[str, float]:
-    """Of one update by part: forward and, at twice that, backward; padding does not count."""
+    """Of one update by part: forward and, at twice that, backward; padding does not count.
+
+    tests/models/test_flops.py holds the count against the compiler's.
+    """
     prompt, none = np.full(PROMPTS, prompt_tokens), np.zeros(PROMPTS)
     rows, before = np.full(PROMPTS * GROUP, TOKENS), np.full(PROMPTS * GROUP, prompt_tokens)
     forward = {
@@ -60,24 +60,6 @@ def decode_bytes(model, prefix) -> dict[str, float]:
         "keys and values of prompts": prefix.keys.nbytes + prefix.values.nbytes,
         "keys and values of completions": 4 * own,
     }
-
-
-def compiler_agreement(config: VlmConfig, batch: PolicyBatch, grpo) -> tuple[float, float]:
-    """(compiler's count, ours) of an update of a model with one layer of each kind.
-
-    The compiler counts the body of a scan once, however many layers go through it, so the whole
-    model cannot be asked. It counts masked products and element-wise work too, which we do not.
-    """
-    shallow = dataclasses.replace(
-        config,
-        vision=dataclasses.replace(config.vision, depth=2, full_attention_blocks=(1,)),
-        text=dataclasses.replace(config.text, num_layers=1),
-    )
-    sums = functools.partial(policy_sums, temperature=1.0, loss=grpo.loss, compute=COMPUTE)
-    gradient = jax.jit(jax.grad(sums, has_aux=True))
-    counted = gradient.lower(abstract_model(shallow), batch).compile().cost_analysis()["flops"]
-    patches, tokens = (m[0].sum() for m in (batch.inputs.patch_mask, batch.inputs.token_mask))
-    return counted, sum(update_flops(shallow, int(patches), int(tokens)).values())
 
 
 class Yardsticks:
@@ -149,12 +131,6 @@ def main() -> None:
     patches, tokens = int(inputs.patch_mask[0].sum()), int(inputs.token_mask[0].sum())
     flops, streamed = update_flops(config, patches, tokens), decode_bytes(state.model, prefix)
     report(median, flops, streamed, chosen.side)
-    counted, analytic = compiler_agreement(config, batch, grpo)
-    Console().print(
-        f"The count against the compiler's, one layer of each kind: {analytic / 1e9:.1f} and "
-        f"{counted / 1e9:.1f} GFLOP ({analytic / counted:.0%}; masked products and element-wise "
-        "work are the compiler's alone)."
-    )
 
 
 def report(median: dict, flops: dict, streamed: dict, side: int) -> None:

@@ -16,7 +16,7 @@ from skinflow_jax.models.lora import merged, with_lora
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 from skinflow_jax.training.state import abstract_state, create_state
 
-LORA = LoraConfig(rank=3, vision=True)
+LORA = LoraConfig(rank=3, alpha=16.0, vision=True)
 OPTIMIZER = make_optimizer(OptimizerConfig(), 10)
 
 

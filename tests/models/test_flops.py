@@ -50,8 +50,9 @@ def test_learning_costs_what_the_compiler_counts(changes, passes):
     mask = np.ones((2, GROUP, LENGTH), bool)
     once, twice = (step_flops(config, masks, mask, iterations=n) for n in (1, 2))
     counted = compiled_flops(abstract_model(config))["flops"]
-    # The compiler counts masked and recomputed scores and element-wise work as well.
-    assert 0.85 * counted < twice - once < counted
+    # The compiler counts masked and recomputed scores and element-wise work as well; it knows that
+    # nothing needs the gradient of a pixel.
+    assert twice - once == pytest.approx(counted, rel=0.1)
 
 
 def test_a_chip_of_a_known_kind_has_a_peak():

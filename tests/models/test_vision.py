@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_model import SHALLOW, TINY, random_inputs, spread_model
@@ -84,7 +85,7 @@ def test_gates_are_those_of_their_own_block_in_every_period():
     assert period_count(runs(model.config.vision)) == 2
     kernel = model.vision.dynamic.mlp.up.group_gate.kernel
     kernel.set_value(kernel[...].at[1].set(1.0))  # of the second dynamic block alone
-    images = images_of(random_inputs(ROWS[:1], TINY, windows=4))
+    images = [jnp.asarray(x) for x in images_of(random_inputs(ROWS[:1], TINY, windows=4))]
     gates = jax.jit(lambda model: model.vision.gates(*images))(model)
     assert sorted(gates) == list(TINY.vision.full_attention_blocks)
     still, moved = (gates[block]["up"]["group"] for block in sorted(gates))

@@ -51,7 +51,7 @@ CONFIG = dataclasses.replace(
     text=dataclasses.replace(SHALLOW.text, num_heads=8, num_kv_heads=4, mrope_section=(2, 3, 3)),
     eos_token_ids=tuple(range(0, 1024, 8)),
 )
-LORA = LoraConfig(rank=2, vision=True)
+LORA = LoraConfig(rank=2, alpha=2.0, vision=True)
 GRIDS = [(4, 4), (6, 10), (2, 6), (8, 8), (10, 2), (4, 8), (6, 6), (12, 4)]
 GROUP, LENGTH, TEMPERATURE = 2, 6, 0.9
 # A momentum of zero leaves the gradient itself in the optimizer's state.
