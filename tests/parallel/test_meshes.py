@@ -70,17 +70,17 @@ def layouts(results):
     return json.loads((results / "layouts.json").read_text())
 
 
-def distances(found, expected):
-    """By name, the norm of the difference over the norm of what is expected."""
-    assert found.keys() == expected.keys()
-    return {
-        name: np.linalg.norm(found[name] - expected[name]) / np.linalg.norm(expected[name])
-        for name in expected
-    }
-
-
 def far(found, expected, limit=1e-5):
-    return {name: d for name, d in distances(found, expected).items() if not d <= limit}
+    """By name, the norm of a difference over the norm of what is expected, where that is much.
+
+    A hundredth of float32's precision of all arrays together does not count: the gradient of a
+    norm within a dynamic map is a 20,000th of the whole and sums up what nearly cancels.
+    """
+    assert found.keys() == expected.keys()
+    norms = {name: np.linalg.norm(x) for name, x in expected.items()}
+    noise = 1e-9 * np.linalg.norm(list(norms.values()))
+    apart = {name: np.linalg.norm(found[name] - x) for name, x in expected.items()}
+    return {n: d / norms[n] for n, d in apart.items() if not d <= limit * norms[n] + noise}
 
 
 @pytest.mark.parametrize("mesh", MESHES)
