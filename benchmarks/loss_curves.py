@@ -116,24 +116,27 @@ def draw(seeds: list[int], workdir: Path, picture: Path) -> None:
 
 
 def table(seeds: list[int], workdir: Path) -> str:
-    """Markdown: rewards at both ends of the run and held-out Top-1, each seed for itself."""
+    """Markdown: rewards at both ends of the run and held-out accuracy, each seed for itself."""
 
-    def top_1(folder):
-        found = json.loads((folder / "result.json").read_text())["Top-1"]
+    def accuracy(folder, metric):
+        found = json.loads((folder / "result.json").read_text())[metric]
         return f"{100 * found['value']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
-    ends = " | ".join(f"seed {s}: first, last 20 steps" for s in seeds)
-    lines = [
-        f"| loss | {ends} | " + " | ".join(f"seed {s}: held-out Top-1 %" for s in seeds) + " |",
-        "| --- |" + " ---: |" * (2 * len(seeds)),
-    ]
-    before = [top_1(workdir / str(seed) / "warmup") for seed in seeds]
-    lines.append("| warm-up |" + " - |" * len(seeds) + " " + " | ".join(before) + " |")
+    def row(name, folders, rewards):
+        cells = [accuracy(f, metric) for metric in ("Top-1", "Top-3") for f in folders]
+        return f"| {' | '.join([name, *rewards, *cells])} |"
+
+    titles = ["reward, first and last 20 steps", "held-out Top-1 %", "held-out Top-3 %"]
+    columns = [f"seed {seed}: {title}" for title in titles for seed in seeds]
+    lines = [f"| loss | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
+    lines.append(
+        row("warm-up", [workdir / str(seed) / "warmup" for seed in seeds], "-" * len(seeds))
+    )
     for name in LOSSES:
         folders = [workdir / str(seed) / name for seed in seeds]
-        rewards = [curve(f, "rewards/diagnosis_reciprocal/mean") for f in folders]
+        rewards = [curve(folder, "rewards/diagnosis_reciprocal/mean") for folder in folders]
         moved = [f"{np.mean(r[:20]):.3f}, {np.mean(r[-20:]):.3f}" for r in rewards]
-        lines.append(f"| {name} | {' | '.join([*moved, *map(top_1, folders)])} |")
+        lines.append(row(name, folders, moved))
     return "\n".join(lines)
 
 

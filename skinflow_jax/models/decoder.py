@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from skinflow_jax.models.attention import KeyValue, attend
+from skinflow_jax.models.attention import MIXED, KeyValue, attend
 from skinflow_jax.models.config import TextConfig
 from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU, layer, product, stack_layers
 from skinflow_jax.models.prefix import Prefix
@@ -210,7 +210,10 @@ class Decoder(nnx.Module):
 
 REMAT_POLICIES = {
     "none": None,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "dots": jax.checkpoint_policies.save_from_both_policies(
+        jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        jax.checkpoint_policies.save_only_these_names(MIXED),
+    ),
     "full": jax.checkpoint_policies.nothing_saveable,
 }
 
