@@ -65,7 +65,11 @@ def with_tower(model: Vlm, vision: VisionConfig, make, *, seed: int, mesh=None) 
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the forward pass computes: activation type and what the backward pass recomputes."""
+    """How the forward pass computes: activation type and what the backward pass recomputes.
+
+    `remat`, by layer: `none` keeps everything, `dots` what products and attention give (on two CPU
+    cores as fast, in half the memory), `full` the layer's input alone.
+    """
 
     dtype: str = "float32"
     remat: str = "none"
