@@ -123,7 +123,9 @@ def step_programs(chosen) -> Iterator[tuple[Program, int]]:
     )
     rows = jax.ShapeDtypeStruct((chosen.prompts,), jnp.int32, sharding=by_batch)
     key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)
-    advantages = jax.ShapeDtypeStruct((chosen.prompts, 8), jnp.float32, sharding=by_batch)
+    advantages = jax.ShapeDtypeStruct(
+        (chosen.prompts, settings.group_size), jnp.float32, sharding=by_batch
+    )
     with use_mesh(mesh):
         state = abstract_state(abstract_model(sizes), optimizer, mesh)
         program, weights = measured("rollout copy", rollout_weights, state.model, compute)

@@ -41,7 +41,7 @@ RUNS = {
     "one_micro_4": (None, 4, ("dapo",)),
     "data_8": (MeshConfig(data=8), 1, ("grpo", "sft")),
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
-    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "lora")),
+    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "sft", "lora")),
 }
 # One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
 # splits them; many end tokens, so that lengths are uneven.

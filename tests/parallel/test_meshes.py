@@ -24,6 +24,7 @@ UPDATES = (
     ("data_2_fsdp_4", "dapo"),
     ("data_2_fsdp_4", "sft"),
     ("fsdp_2_tensor_4", "grpo"),
+    ("fsdp_2_tensor_4", "sft"),
     ("fsdp_2_tensor_4", "lora"),
 )
 WIDTHS = {
