@@ -76,24 +76,34 @@ class DecoderLayer(nnx.Module):
 
         `cache` = (keys, values, t) puts the call's keys and values at own position t of a cache
         and attends to the whole cache. `project` stands in for the layer's own. Returns the new
-        state and the own keys and values.
+        state and the own keys and values, or the updated cache.
         """
         q, k, v = (project or self.project)(self.attention_norm(x))
         q = rotate(jnp.transpose(q, (0, 3, 1, 4, 2, 5)), visible.angles)
         k = rotate(jnp.transpose(k, (0, 3, 1, 2, 4)), visible.angles[:, :, :, 0])
         v = jnp.transpose(v, (0, 3, 1, 2, 4))
+        own = kept = (k, v)
         if cache is not None:
-            keys, values, t = cache
-            k = jax.lax.dynamic_update_slice_in_dim(keys, k.astype(keys.dtype), t, axis=3)
-            v = jax.lax.dynamic_update_slice_in_dim(values, v.astype(values.dtype), t, axis=3)
-        mixed = attend(q, (k, v), visible.own_mask, prefix, visible.prefix_mask)
+            kept = _written(*cache, own)
+            own = (kept[0].swapaxes(-1, -2), kept[1])
+        mixed = attend(q, own, visible.own_mask, prefix, visible.prefix_mask)
         x = x + self.o(jnp.transpose(mixed, (0, 2, 4, 1, 3, 5)))
         x = constrain(x + self.mlp(self.mlp_norm(x)), "batch", None, None, None)
-        return x, (k, v)
+        return x, kept
 
     def project(self, x: Float[Array, "P G L D"]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries `[P, G, L, K, R, h]`, keys and values `[P, G, L, K, h]`."""
         return self.q(x), self.k(x), self.v(x)
+
+
+def _written(keys, values, t, new: KeyValue) -> KeyValue:
+    """The cache with `new` at own position t.
+
+    Its keys are `[..., h, M]`, so that a step's products read them in their natural order.
+    """
+    k, v = (x.astype(keys.dtype) for x in new)
+    write = jax.lax.dynamic_update_slice_in_dim
+    return write(keys, k.swapaxes(-1, -2), t, axis=-1), write(values, v, t, axis=-2)
 
 
 class DecodingLayer:
@@ -185,11 +195,14 @@ class Decoder(nnx.Module):
         return [DecodingLayer(layer(self.layers, i)) for i in range(self.config.num_layers)]
 
     def empty_cache(self, rows: tuple[int, int], length: int, dtype) -> list[KeyValue]:
-        """One pair of zeroed `[P, K, G, length, h]` arrays per layer, for `rows` = (P, G)."""
+        """Per layer zeroed keys `[P, K, G, h, length]` and values `[P, K, G, length, h]`.
+
+        `rows` = (P, G).
+        """
         prompts, group = rows
         shape = (prompts, self.config.num_kv_heads, group, length, self.config.head_dim)
         zeros = constrain(jnp.zeros(shape, dtype), "batch", "heads", None, None, None)
-        return [(zeros, zeros) for _ in range(self.config.num_layers)]
+        return [(zeros.swapaxes(-1, -2), zeros) for _ in range(self.config.num_layers)]
 
     def decode(
         self,
