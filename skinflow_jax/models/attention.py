@@ -6,6 +6,7 @@ products are batched matrix products in natural order, and the shared part is on
 all G*R*L queries of a prompt with its N keys: the prefix is never repeated.
 """
 
+import functools
 import math
 
 import jax
@@ -46,25 +47,35 @@ def attend(
       prefix: keys and values `[P, K, N, h]`, or None.
       prefix_mask: True at real prefix tokens.
     """
-    length, keys = q.shape[4], own[0].shape[3]
-    keys += 0 if prefix is None else prefix[0].shape[2]
+    parts = ((*own, _bias(own_mask)),)
+    if prefix is not None:
+        parts += ((*prefix, _bias(prefix_mask[:, None, None, None, None])),)
+    length, keys = q.shape[4], sum(keys.shape[-2] for keys, *_ in parts)
     scores_a_query = math.prod(q.shape[:4]) // batch_shards() * keys
     pieces = min(length, math.ceil(length * scores_a_query / SCORES_BUDGET))
     if pieces == 1:
-        return _attend(q, own, own_mask, prefix, prefix_mask)
+        return _attend(q, parts)
     chunk = math.ceil(length / pieces)
-    by_query = own_mask.ndim > 1 and own_mask.shape[-2] == length
-    parts = _split(q, chunk), _split(own_mask, chunk) if by_query else None
+    # Only a call's own keys may be hidden from some of its queries.
+    keys, values, bias = parts[0]
+    by_query = bias.ndim > 1 and bias.shape[-2] == length
 
-    def of_part(part):
-        queries, mask = part
-        return _attend(queries, own, mask if by_query else own_mask, prefix, prefix_mask)
+    def of_piece(piece):
+        q, bias_here = piece
+        return _attend(q, ((keys, values, bias_here if by_query else bias), *parts[1:]))
 
-    mixed = jnp.moveaxis(jax.lax.map(of_part, parts), 0, 4)
+    pieces = _split(q, chunk), _split(bias, chunk) if by_query else None
+    mixed = jnp.moveaxis(jax.lax.map(of_piece, pieces), 0, 4)
     return mixed.reshape(*q.shape[:4], -1, q.shape[-1])[..., :length, :]
 
 
-def _split(x: Float[Array, "... L n"] | Bool[Array, "... L n"], chunk: int):
+def _bias(mask):
+    # Added, not chosen by: where nothing is seen a weight is 0 exactly, and a library's product
+    # can take an addition along.
+    return jnp.where(mask, 0.0, MASKED).astype(jnp.float32)
+
+
+def _split(x: Float[Array, "... L n"], chunk: int):
     """`[chunks, ..., chunk, n]`, zeros where the last chunk goes on."""
     pad = -x.shape[-2] % chunk
     x = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, pad), (0, 0)])
@@ -72,34 +83,22 @@ def _split(x: Float[Array, "... L n"] | Bool[Array, "... L n"], chunk: int):
 
 
 @jax.custom_vjp
-def _attend(q, own, own_mask, prefix, prefix_mask):
-    weights = _weights(q, own, own_mask, prefix, prefix_mask).astype(q.dtype)
-    if prefix is None:
-        return jnp.einsum("pkgrlm,pkgmh->pkgrlh", weights, own[1])
-    on_prefix, on_own = jnp.split(weights, [prefix[0].shape[2]], axis=-1)
-    return jnp.einsum("pkgrln,pknh->pkgrlh", on_prefix, prefix[1]) + jnp.einsum(
-        "pkgrlm,pkgmh->pkgrlh", on_own, own[1]
+def _attend(q, parts):
+    """Mixed values `[P, K, G, R, L, h]` of `parts`, each (keys, values, bias)."""
+    return _forward(q, parts)[0]
+
+
+def _forward(q, parts):
+    scores = [_scores(q, keys, bias) for keys, _, bias in parts]
+    highest = functools.reduce(jnp.maximum, [jnp.max(s, axis=-1, keepdims=True) for s in scores])
+    weights = [jnp.exp(s - highest) for s in scores]
+    total = sum(jnp.sum(w, axis=-1, keepdims=True) for w in weights)
+    mixed = sum(
+        _mix(w.astype(q.dtype), values) for w, (_, values, _) in zip(weights, parts, strict=True)
     )
-
-
-def _weights(q, own, own_mask, prefix, prefix_mask):
-    """float32 `[P, K, G, R, L, N + M]`."""
-    q = q * q.shape[-1] ** -0.5
-    scores = jnp.where(own_mask, _on_keys("pkgrlh,pkgmh->pkgrlm", q, own[0]), MASKED)
-    if prefix is not None:
-        shared = _on_keys("pkgrlh,pknh->pkgrln", q, prefix[0])
-        shared = jnp.where(prefix_mask[:, None, None, None, None], shared, MASKED)
-        scores = jnp.concatenate([shared, scores], axis=-1)
-    return jax.nn.softmax(scores, axis=-1)
-
-
-def _on_keys(spec, x, keys):
-    return jnp.einsum(spec, x, keys, preferred_element_type=jnp.float32)
-
-
-def _forward(*arguments):
-    mixed = checkpoint_name(_attend(*arguments), MIXED)
-    return mixed, (arguments, mixed)
+    kept = (mixed / total).astype(q.dtype), highest + jnp.log(total)
+    mixed, log_total = checkpoint_name(kept, MIXED)
+    return mixed, (q, parts, mixed, log_total)
 
 
 def _backward(saved, gradient):
@@ -108,37 +107,48 @@ def _backward(saved, gradient):
     Gradients of keys and values come out as `[..., h, m]`, so that the scores stand in their
     natural order: three times as fast on CPU as the product that JAX derives.
     """
-    (q, own, own_mask, prefix, prefix_mask), mixed = saved
-    weights = _weights(q, own, own_mask, prefix, prefix_mask)
-    of_weights = _on_keys("pkgrlh,pkgmh->pkgrlm", gradient, own[1])
-    if prefix is not None:
-        shared = _on_keys("pkgrlh,pknh->pkgrln", gradient, prefix[1])
-        of_weights = jnp.concatenate([shared, of_weights], axis=-1)
-    # The sum over all keys of weights * of_weights.
-    through_sum = jnp.einsum("...h,...h->...", gradient, mixed, preferred_element_type=jnp.float32)
-    of_scores = weights * (of_weights - through_sum[..., None])
-    of_scores *= q.shape[-1] ** -0.5
-    first_own = 0 if prefix is None else prefix[0].shape[2]
-
-    def by(keys, here, mask, queries):
-        """(gradient of the queries, of keys and values) through the columns `here`."""
-
-        def rows(x):
-            return x.reshape(*queries, -1, x.shape[-1])
-
-        columns = rows(weights[..., here].astype(q.dtype))
-        changes = rows(jnp.where(mask, of_scores[..., here], 0).astype(q.dtype))
-        of_q = jnp.einsum("...rm,...mh->...rh", changes, keys)
-        of_keys = jnp.einsum("...rh,...rm->...hm", rows(q), changes)
-        of_values = jnp.einsum("...rh,...rm->...hm", rows(gradient), columns)
-        return of_q.reshape(q.shape), (of_keys.swapaxes(-1, -2), of_values.swapaxes(-1, -2))
-
-    of_q, of_own = by(own[0], slice(first_own, None), own_mask, q.shape[:3])
-    if prefix is None:
-        return of_q, of_own, None, None, None
-    mask = prefix_mask[:, None, None, None, None]
-    more, of_prefix = by(prefix[0], slice(first_own), mask, q.shape[:2])
-    return of_q + more, of_own, None, of_prefix, None
+    q, parts, mixed, log_total = saved
+    scale = q.shape[-1] ** -0.5
+    # What the softmax's denominator passes on: the sum over all keys of weights * of_weights.
+    through_total = jnp.sum(_wide(gradient) * _wide(mixed), axis=-1, keepdims=True)
+    of_q, of_parts = 0, []
+    for keys, values, bias in parts:
+        weights = jnp.exp(_scores(q, keys, bias) - log_total)
+        of_scores = weights * (_on_keys(gradient, values) - through_total)
+        of_scores, weights = of_scores.astype(q.dtype), weights.astype(q.dtype)
+        of_q += _mix(of_scores, keys) * scale
+        of_keys = _over_rows(q * scale, of_scores, keys)
+        of_parts.append((of_keys, _over_rows(gradient, weights, values), None))
+    return of_q.astype(q.dtype), tuple(of_parts)
 
 
 _attend.defvjp(_forward, _backward)
+
+
+def _scores(q, keys, bias):
+    """float32 `[P, K, G, R, L, m]`."""
+    return _on_keys(q * q.shape[-1] ** -0.5, keys) + bias
+
+
+def _on_keys(x, keys):
+    return jnp.einsum(f"pkgrlh,{_axes(keys)}->pkgrlm", x, keys, preferred_element_type=jnp.float32)
+
+
+def _mix(weights, values):
+    """float32 `[P, K, G, R, L, h]`."""
+    spec = f"pkgrlm,{_axes(values)}->pkgrlh"
+    return jnp.einsum(spec, weights, values, preferred_element_type=jnp.float32)
+
+
+def _axes(keys):
+    return "pkgmh" if keys.ndim == 5 else "pkmh"
+
+
+def _over_rows(x, scores, keys):
+    """The sum over all queries of `x` times their scores, in the shape of `keys`."""
+    x, scores = (a.reshape(*keys.shape[:-2], -1, a.shape[-1]) for a in (x, scores))
+    return jnp.einsum("...rh,...rm->...hm", x, scores).swapaxes(-1, -2)
+
+
+def _wide(x):
+    return x.astype(jnp.float32)
