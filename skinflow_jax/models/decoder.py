@@ -75,7 +75,7 @@ class DecoderLayer(nnx.Module):
         """One layer.
 
         `cache` = (keys, values, t) puts the call's keys and values at own position t of a cache
-        and attends to the whole cache. `project` stands in for the layer's own. Returns the new
+        and attends to the whole cache; its keys and those of `prefix` are `turned`. `project` stands in for the layer's own. Returns the new
         state and the own keys and values, or the updated cache.
         """
         q, k, v = (project or self.project)(self.attention_norm(x))
@@ -85,7 +85,7 @@ class DecoderLayer(nnx.Module):
         own = kept = (k, v)
         if cache is not None:
             kept = _written(*cache, own)
-            own = (kept[0].swapaxes(-1, -2), kept[1])
+            own, prefix = turned(*kept), turned(*prefix)
         mixed = attend(q, own, visible.own_mask, prefix, visible.prefix_mask)
         x = x + self.o(jnp.transpose(mixed, (0, 2, 4, 1, 3, 5)))
         x = constrain(x + self.mlp(self.mlp_norm(x)), "batch", None, None, None)
@@ -96,14 +96,19 @@ class DecoderLayer(nnx.Module):
         return self.q(x), self.k(x), self.v(x)
 
 
-def _written(keys, values, t, new: KeyValue) -> KeyValue:
-    """The cache with `new` at own position t.
+def turned(keys, values) -> KeyValue:
+    """Keys `[..., M, h]` as `[..., h, M]`, and back, and the values as they are.
 
-    Its keys are `[..., h, M]`, so that a step's products read them in their natural order.
+    Turned keys lie as the products of a decoding step read them.
     """
-    k, v = (x.astype(keys.dtype) for x in new)
+    return keys.swapaxes(-1, -2), values
+
+
+def _written(keys, values, t, new: KeyValue) -> KeyValue:
+    """The cache with `new` at own position t."""
+    k, v = turned(*(x.astype(keys.dtype) for x in new))
     write = jax.lax.dynamic_update_slice_in_dim
-    return write(keys, k.swapaxes(-1, -2), t, axis=-1), write(values, v, t, axis=-2)
+    return write(keys, k, t, axis=-1), write(values, v, t, axis=-2)
 
 
 class DecodingLayer:
@@ -202,7 +207,7 @@ class Decoder(nnx.Module):
         prompts, group = rows
         shape = (prompts, self.config.num_kv_heads, group, length, self.config.head_dim)
         zeros = constrain(jnp.zeros(shape, dtype), "batch", "heads", None, None, None)
-        return [(zeros.swapaxes(-1, -2), zeros) for _ in range(self.config.num_layers)]
+        return [turned(zeros, zeros) for _ in range(self.config.num_layers)]
 
     def decode(
         self,
@@ -213,7 +218,10 @@ class Decoder(nnx.Module):
         cache: list[KeyValue],
         t: Int[Array, ""],
     ) -> tuple[Float[Array, "P G 1 D"], list[KeyValue]]:
-        """One token a row: own position `t` of the cache is written, its first t + 1 are seen."""
+        """One token a row: own position `t` of the cache is written, its first t + 1 are seen.
+
+        Keys of `prefix` and `cache` are `turned`.
+        """
         updated = []
         for block, shared, (keys, values) in zip(layers, prefix, cache, strict=True):
             x, key_value = block(x, visible, shared, (keys, values, t))

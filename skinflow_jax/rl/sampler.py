@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from skinflow_jax.models.attention import KeyValue
-from skinflow_jax.models.decoder import Visible
+from skinflow_jax.models.decoder import Visible, turned
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.log_probs import chosen_log_probs
 from skinflow_jax.models.prefix import Prefix
@@ -109,7 +109,8 @@ def prefill_prompts(
 class _Rows:
     """The rows in work: P prompts, G rows each, whose next token `hidden` predicts.
 
-    `prompt` and `row` say which of all rows they are. `prefix`: keys and values by layer.
+    `prompt` and `row` say which of all rows they are. `prefix` and `cache`: keys, turned,
+    and values by layer.
     """
 
     prompt: Int[Array, "P"]
@@ -189,7 +190,7 @@ def _all_rows(model: Vlm, prefix: Prefix, group: int, length: int) -> _Rows:
     return _Rows(
         prompt=jnp.arange(shape[0]),
         row=jnp.broadcast_to(jnp.arange(group), shape),
-        prefix=list(zip(prefix.keys, prefix.values, strict=True)),
+        prefix=[turned(*pair) for pair in zip(prefix.keys, prefix.values, strict=True)],
         prefix_mask=prefix.mask,
         next_position=prefix.next_position,
         hidden=jnp.broadcast_to(hidden, (*shape, hidden.shape[-1])),
