@@ -75,8 +75,9 @@ class DecoderLayer(nnx.Module):
         """One layer.
 
         `cache` = (keys, values, t) puts the call's keys and values at own position t of a cache
-        and attends to the whole cache; its keys and those of `prefix` are `turned`. `project` stands in for the layer's own. Returns the new
-        state and the own keys and values, or the updated cache.
+        and attends to the whole cache; its keys and those of `prefix` are `turned`. `project`
+        stands in for the layer's own. Returns the new state and the own keys and values, or the
+        updated cache.
         """
         q, k, v = (project or self.project)(self.attention_norm(x))
         q = rotate(jnp.transpose(q, (0, 3, 1, 4, 2, 5)), visible.angles)

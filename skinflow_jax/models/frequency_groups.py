@@ -43,3 +43,19 @@ def frequency_groups(outputs: int, inputs: int, groups: int) -> np.ndarray:
         found[-upper, column] = found[upper, column]
     found.flags.writeable = False
     return found
+
+
+@functools.lru_cache(maxsize=32)
+def group_members(outputs: int, inputs: int, groups: int) -> np.ndarray:
+    """The coefficients of each group, int32 `[groups, most]`, as places in a flattened spectrum.
+
+    A group with fewer than `most` goes on with `outputs * (inputs // 2 + 1)`, a place past the end.
+    """
+    ids = frequency_groups(outputs, inputs, groups).ravel()
+    sizes = np.bincount(ids, minlength=groups)
+    order = np.argsort(ids, kind="stable")
+    place = np.arange(ids.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    found = np.full((groups, sizes.max()), ids.size, np.int32)
+    found[ids[order], place] = order
+    found.flags.writeable = False
+    return found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.frequency_groups import frequency_groups
+from skinflow_jax.models.frequency_groups import frequency_groups, group_members
 
 
 def whole_plane(found, inputs):
@@ -44,3 +44,12 @@ def test_conjugates_share_a_group_and_distance_never_falls(outputs, inputs, grou
 def test_a_number_of_groups_that_cannot_be_is_refused(groups):
     with pytest.raises(ConfigError, match="must lie between 1 and 40"):
         frequency_groups(8, 8, groups)
+
+
+@pytest.mark.parametrize(("outputs", "inputs", "groups"), [(6, 8, 5), (7, 9, 3), (4, 4, 12)])
+def test_members_list_every_coefficient_once_under_its_group(outputs, inputs, groups):
+    ids = frequency_groups(outputs, inputs, groups).ravel()
+    members = group_members(outputs, inputs, groups)
+    real = members < ids.size
+    assert sorted(members[real]) == list(range(ids.size))
+    assert (ids[members[real]] == np.nonzero(real)[0]).all()
