@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 import torch
-from random_model import TINY, spread_model
+from random_model import SHALLOW, TINY, spread_model
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import skinflow_jax
@@ -130,7 +130,7 @@ def test_a_static_model_is_exported_as_plain_qwen(tmp_path):
 
 
 def test_a_pretrained_folder_becomes_dynamic_as_it_is_loaded(tmp_path, batch):
-    static = spread_model()
+    static = spread_model(SHALLOW)
     skinflow_jax.save_pretrained(static, tmp_path / "out")
     found = skinflow_jax.load_pretrained(tmp_path / "out", dve=DveConfig(groups=64))
     assert found.config.vision.dve.groups == 64
