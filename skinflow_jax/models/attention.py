@@ -50,8 +50,9 @@ def attend(
     parts = ((*own, _bias(own_mask)),)
     if prefix is not None:
         parts += ((*prefix, _bias(prefix_mask[:, None, None, None, None])),)
-    length, keys = q.shape[4], sum(keys.shape[-2] for keys, *_ in parts)
-    scores_a_query = math.prod(q.shape[:4]) // batch_shards() * keys
+    length = q.shape[4]
+    columns = sum(keys.shape[-2] for keys, *_ in parts)
+    scores_a_query = math.prod(q.shape[:4]) // batch_shards() * columns
     pieces = min(length, math.ceil(length * scores_a_query / SCORES_BUDGET))
     if pieces == 1:
         return _attend(q, parts)

@@ -225,15 +225,13 @@ class DynamicSwiGLU(nnx.Module):
     ) -> tuple[Float[Array, "N L D"], dict[str, dict[str, jax.Array]]]:
         """The feed-forward pass, and every dynamic map's gates."""
         gates = {}
-        gate, gates["gate"] = _apply(self.gate, x, mask)
-        up, gates["up"] = _apply(self.up, x, mask)
-        y, gates["down"] = _apply(self.down, jax.nn.silu(gate) * up, mask)
-        return y, {name: of_map for name, of_map in gates.items() if of_map is not None}
 
+        def apply(name, x):
+            linear = getattr(self, name)
+            if not isinstance(linear, FDLinear):
+                return linear(x)
+            gates[name] = linear.gates(x, mask)
+            return linear.apply(x, gates[name])
 
-def _apply(linear, x, mask):
-    """(its output, its gates or None where it is static)."""
-    if not isinstance(linear, FDLinear):
-        return linear(x), None
-    gates = linear.gates(x, mask)
-    return linear.apply(x, gates), gates
+        hidden = jax.nn.silu(apply("gate", x)) * apply("up", x)
+        return apply("down", hidden), gates

@@ -22,7 +22,6 @@ from random_model import SHALLOW, listening, random_inputs, spread_model
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
-from skinflow_jax.models import dft, dve
 from skinflow_jax.models.config import DveConfig, LoraConfig
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
@@ -44,9 +43,6 @@ RUNS = {
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
     "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "sft", "lora")),
 }
-# A mesh transforms by matrix products. One device does here as well, or a sum that nearly cancels
-# would show how far they are from its FFT: tests/models/test_dft.py compares the two.
-dve._irfft2 = dft.irfft2
 # One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
 # splits them; many end tokens, so that lengths are uneven.
 CONFIG = dataclasses.replace(

@@ -75,8 +75,7 @@ def far(found, expected, limit=1e-5):
     """By name, the norm of a difference over the norm of what is expected, where that is much.
 
     A hundredth of float32's precision of all arrays together does not count: the gradient of a
-    norm within a dynamic map is a 20,000th of the whole and sums up what nearly cancels. Without
-    this the worst, of that norm, stood at 0.75 of the limit, too near to hold on every CPU.
+    norm within a dynamic map is a 20,000th of the whole and sums up what nearly cancels.
     """
     assert found.keys() == expected.keys()
     norms = {name: np.linalg.norm(x) for name, x in expected.items()}
