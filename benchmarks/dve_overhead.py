@@ -27,7 +27,7 @@ from skinflow_jax.models.config import DveConfig, VisionConfig, model_config
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.inputs import patch_grid_positions
 from skinflow_jax.models.layers import layer, parameter_count
-from skinflow_jax.models.rope import vision_angles
+from skinflow_jax.models.rope import vision_rotation
 from skinflow_jax.models.vision import abstract_tower
 from skinflow_jax.models.vlm import abstract_model
 
@@ -48,14 +48,14 @@ def block_flops(vision: VisionConfig, side: int, dtype, device=None) -> float:
     tower = abstract_tower(vision)
     blocks = tower.full if vision.dve is None else tower.dynamic
     _, mask, positions = image(vision, side)
-    angles = jax.eval_shape(functools.partial(vision_angles, config=vision), positions)
+    rotation = jax.eval_shape(functools.partial(vision_rotation, config=vision), positions)
     x = jax.ShapeDtypeStruct((1, side * side, vision.hidden_size), dtype)
     block = jax.eval_shape(lambda stack: layer(stack, 0), blocks)
-    arguments = (block, x, angles, mask)
+    arguments = (block, x, rotation, mask)
     shapes = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), arguments
     )
-    program = jax.jit(lambda block, x, angles, mask: block(x, angles, mask, x.shape[1])[0])
+    program = jax.jit(lambda block, x, rotation, mask: block(x, rotation, mask, x.shape[1])[0])
     return program.lower(*shapes).compile().cost_analysis()["flops"]
 
 

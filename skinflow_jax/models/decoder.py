@@ -4,7 +4,6 @@ Activations are `[P, G, L, D]`: P prompts, G rows of a group (1 for the prompt i
 Keys and values are `[P, K, G, M, h]`, those of a shared prefix `[P, K, N, h]`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -14,9 +13,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from skinflow_jax.models.attention import MIXED, KeyValue, attend
 from skinflow_jax.models.config import TextConfig
-from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU, layer, product, stack_layers
+from skinflow_jax.models.layers import (
+    FewRowsProjection,
+    Projection,
+    RMSNorm,
+    SwiGLU,
+    layer,
+    stack_layers,
+)
 from skinflow_jax.models.prefix import Prefix
-from skinflow_jax.models.rope import rotate, text_angles
+from skinflow_jax.models.rope import rotate, text_rotation
 from skinflow_jax.parallel import constrain
 
 
@@ -25,7 +31,7 @@ from skinflow_jax.parallel import constrain
 class Visible:
     """What the queries of one call see, the same in every layer."""
 
-    angles: Float[Array, "P #1 #G #1 L half_head"]
+    rotation: Float[Array, "2 P 1 #G 1 L half_head"]
     own_mask: Bool[Array, "..."]
     prefix_mask: Bool[Array, "P N"] | None = None
 
@@ -70,18 +76,16 @@ class DecoderLayer(nnx.Module):
         visible: Visible,
         prefix: KeyValue | None = None,
         cache: tuple[jax.Array, jax.Array, jax.Array] | None = None,
-        project: Callable | None = None,
     ) -> tuple[Float[Array, "P G L D"], KeyValue]:
         """One layer.
 
         `cache` = (keys, values, t) puts the call's keys and values at own position t of a cache
-        and attends to the whole cache; its keys and those of `prefix` are `turned`. `project`
-        stands in for the layer's own. Returns the new state and the own keys and values, or the
-        updated cache.
+        and attends to the whole cache; its keys and those of `prefix` are `turned`. Returns the
+        new state and the own keys and values, or the updated cache.
         """
-        q, k, v = (project or self.project)(self.attention_norm(x))
-        q = rotate(jnp.transpose(q, (0, 3, 1, 4, 2, 5)), visible.angles)
-        k = rotate(jnp.transpose(k, (0, 3, 1, 2, 4)), visible.angles[:, :, :, 0])
+        q, k, v = self.project(self.attention_norm(x))
+        q = rotate(jnp.transpose(q, (0, 3, 1, 4, 2, 5)), visible.rotation)
+        k = rotate(jnp.transpose(k, (0, 3, 1, 2, 4)), visible.rotation[:, :, :, :, 0])
         v = jnp.transpose(v, (0, 3, 1, 2, 4))
         own = kept = (k, v)
         if cache is not None:
@@ -113,33 +117,31 @@ def _written(keys, values, t, new: KeyValue) -> KeyValue:
 
 
 class DecodingLayer:
-    """A layer as a decoding loop calls it: queries, keys and values are one product.
-
-    With a row or two a prompt, a product takes little longer for half as many columns more; the
-    three for their own made a fifth of a decoding step on CPU.
-    """
+    """A layer as a decoding loop calls it: the same, by products for few rows."""
 
     def __init__(self, block: DecoderLayer):
-        def joined(q, k, v):
-            return jnp.concatenate([q, jnp.expand_dims(k, -2), jnp.expand_dims(v, -2)], axis=-2)
+        mlp = block.mlp
+        kv, per_kv, head = block.q.kernel.shape[1:]
+        hidden, size = mlp.down.kernel.shape
+        self.attention_norm, self.mlp_norm = block.attention_norm, block.mlp_norm
+        self._qkv = FewRowsProjection(
+            (block.q, block.k, block.v), ((kv, per_kv, head), (kv, 1, head), (kv, 1, head)), axis=1
+        )
+        self.o = FewRowsProjection([block.o], [(size,)])
+        self._gate_up = FewRowsProjection([mlp.gate, mlp.up], [(1, hidden)] * 2)
+        self._down = FewRowsProjection([mlp.down], [(size,)])
 
-        maps = (block.q, block.k, block.v)
-        self._block = block
-        self._kernel = joined(*(projection.kernel[...] for projection in maps))
-        self._bias = joined(*(projection.bias[...] for projection in maps))
-        # Adapters have products of their own, which folding would round away in 16 bits.
-        self._adapted = any(projection.lora_a is not None for projection in maps)
+    __call__ = DecoderLayer.__call__
 
-    def __call__(self, x, visible: Visible, prefix: KeyValue | None, cache):
-        """As `DecoderLayer`."""
-        project = None if self._adapted else self._project
-        return self._block(x, visible, prefix, cache, project)
-
-    def _project(self, x):
-        size, *outputs = self._kernel.shape
-        flat = product(x, self._kernel.reshape(size, -1).astype(x.dtype))
-        y = flat.reshape(*x.shape[:-1], *outputs) + self._bias.astype(x.dtype)
+    def project(self, x: Float[Array, "P G 1 D"]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """As `DecoderLayer.project`."""
+        y = self._qkv(x)
         return y[..., :-2, :], y[..., -2, :], y[..., -1, :]
+
+    def mlp(self, x: Float[Array, "P G 1 D"]) -> Float[Array, "P G 1 D"]:
+        """As `SwiGLU`."""
+        y = self._gate_up(x)
+        return self._down(jax.nn.silu(y[..., 0, :]) * y[..., 1, :])
 
 
 class Decoder(nnx.Module):
@@ -174,9 +176,9 @@ class Decoder(nnx.Module):
             preferred_element_type=jnp.float32,
         )
 
-    def angles(self, positions: Int[Array, "P G 3 L"]) -> Float[Array, "P 1 G 1 L half_head"]:
-        """Rope angles in the layout of queries."""
-        return text_angles(positions, self.config)[:, None, :, None]
+    def rotation(self, positions: Int[Array, "P G 3 L"]) -> Float[Array, "2 P 1 G 1 L half_head"]:
+        """The rotary positions in the layout of queries."""
+        return text_rotation(positions, self.config)[:, :, None, :, None]
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
 """The layers both halves of the model are made of. Parameters carry logical axis names."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -117,12 +118,70 @@ class Projection(nnx.Module):
         x = x.reshape(*lead, size)
         flat = product(x, kernel.reshape(size, -1))
         if self.lora_a is not None:
-            rank = self.lora_a.shape[-1]
-            a = self.lora_a[...].astype(x.dtype).reshape(size, rank)
-            b = self.lora_b[...].astype(x.dtype).reshape(rank, -1)
-            flat += product(product(x, a), b) * self.lora_scale
+            flat += self.adapter_product(x)
         y = flat.reshape(*lead, *outputs)
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+
+    def adapter_product(self, x: Float[Array, "*lead M"]) -> Float[Array, "*lead N"]:
+        """What the adapter adds, all axes of input and of output in one; zeros without one."""
+        if self.lora_a is None:
+            return jnp.zeros((*x.shape[:-1], self.kernel.size // x.shape[-1]), x.dtype)
+        rank = self.lora_a.shape[-1]
+        a = self.lora_a[...].astype(x.dtype).reshape(x.shape[-1], rank)
+        b = self.lora_b[...].astype(x.dtype).reshape(rank, -1)
+        return product(product(x, a), b) * self.lora_scale
+
+
+class FewRowsProjection:
+    """Projections of one input as one product in which the kernel comes first, for decoding.
+
+    With a row or two a prompt, XLA's CPU products first copy all of a kernel that comes second,
+    but read one that comes first as it lies; and a product takes little longer for half as many
+    columns more. Together that is a tenth of a decoding step.
+
+    Args:
+      maps: what is applied to the same input.
+      outputs: the shape of outputs of each, of one rank.
+      axis: the output axis along which they are joined; one that no mesh axis splits.
+    """
+
+    def __init__(
+        self, maps: Sequence[Projection], outputs: Sequence[tuple[int, ...]], axis: int = 0
+    ):
+        self._maps, self._outputs, self._axis = maps, outputs, axis
+        self._kernel = self._joined([_turned(projection) for projection in maps])
+        biases = [p.bias[...].reshape(-1) for p in maps if p.bias is not None]
+        self._bias = self._joined(biases) if biases else None
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`[..., *inputs]` to `[..., *joined outputs]`, in the type of `x`."""
+        lead = x.shape[: x.ndim - self._maps[0].contracted]
+        x = x.reshape(*lead, -1)
+        kernel = self._kernel.astype(x.dtype)
+        y = jax.lax.dot_general(kernel, x, (((kernel.ndim - 1,), (x.ndim - 1,)), ((), ())))
+        # Apart, or the product would be made one with what reads it, across its lines.
+        y = jax.lax.optimization_barrier(y)
+        y = jnp.moveaxis(y, range(kernel.ndim - 1, y.ndim), range(len(lead)))
+        if any(projection.lora_a is not None for projection in self._maps):
+            y += self._joined([projection.adapter_product(x) for projection in self._maps], lead)
+        return y if self._bias is None else y + self._bias.astype(x.dtype)
+
+    def _joined(self, arrays, lead: tuple[int, ...] = ()):
+        """`[*lead, N, ...]` of each map as `[*lead, *joined outputs, ...]`."""
+        n = len(lead)
+        parts = [
+            a.reshape(*lead, *outputs, *a.shape[n + 1 :])
+            for a, outputs in zip(arrays, self._outputs, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=n + self._axis)
+
+
+def _turned(projection: Projection) -> Float[Array, "N M"]:
+    kernel = projection.kernel[...]
+    size = math.prod(kernel.shape[: projection.contracted])
+    # Apart from slicing and joining, or XLA's CPU compiler makes one slow loop of the three.
+    kernel = jax.lax.optimization_barrier(kernel).reshape(size, -1)
+    return jax.lax.optimization_barrier(kernel.T)
 
 
 class SwiGLU(nnx.Module):

@@ -19,7 +19,7 @@ from skinflow_jax.models.config import DveConfig, VisionConfig
 from skinflow_jax.models.decoder import rematerialised
 from skinflow_jax.models.dve import DynamicSwiGLU
 from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU, layer, stack_layers
-from skinflow_jax.models.rope import rotate, vision_angles
+from skinflow_jax.models.rope import rotate, vision_rotation
 from skinflow_jax.parallel import constrain
 
 
@@ -53,7 +53,7 @@ class VisionBlock(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "N S D"],
-        angles: Float[Array, "N S half_head"],
+        rotation: Float[Array, "2 N S half_head"],
         mask: Bool[Array, "N S"],
         group: int,
     ) -> tuple[Float[Array, "N S D"], dict[str, Any]]:
@@ -66,8 +66,8 @@ class VisionBlock(nnx.Module):
         qkv = self.qkv(self.attention_norm(x))
         # [N, S, 3, heads, h] -> [3, N, heads, groups, 1, group, h], the layout of `attend`.
         qkv = jnp.transpose(qkv.reshape(images, groups, group, *qkv.shape[2:]), (3, 0, 4, 1, 2, 5))
-        angles = angles.reshape(images, 1, groups, group, -1)
-        q, k = rotate(qkv[:2], angles)
+        rotation = rotation.reshape(2, images, 1, groups, group, -1)
+        q, k = rotate(qkv[:2], rotation)
         key_mask = mask.reshape(images, 1, groups, 1, 1, group)
         mixed = attend(q[:, :, :, None], (k, qkv[2]), key_mask)[:, :, :, 0]
         mixed = jnp.transpose(mixed, (0, 2, 3, 1, 4))
@@ -167,7 +167,7 @@ class VisionTower(nnx.Module):
         """(states, gates of each run). One period is compiled, however often it comes again."""
         patches = jnp.where(mask[..., None], patches, 0).astype(dtype)
         x = constrain(self.patch_embedding(patches), "batch", None, None)
-        angles = vision_angles(positions, self.config)
+        rotation = vision_rotation(positions, self.config)
         everything = runs(self.config)
         periods = period_count(everything)
         period = everything[: len(everything) // periods]
@@ -176,7 +176,7 @@ class VisionTower(nnx.Module):
             group = x.shape[1] if run.full_attention else self.config.window_patches
 
             def step(state, block):
-                return block(state, angles, mask, group)
+                return block(state, rotation, mask, group)
 
             blocks = layer(blocks, slice(run.start, run.stop))
             return jax.lax.scan(rematerialised(step, remat), x, blocks)

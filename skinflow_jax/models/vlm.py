@@ -103,7 +103,7 @@ def prompt_states(
     positions = jnp.where(inputs.token_mask[:, None], inputs.positions, 0)
     causal = jnp.tril(jnp.ones((length, length), bool))
     seen = causal & inputs.token_mask[:, None, None, None, None, :]
-    visible = Visible(model.decoder.angles(positions[:, None]), seen)
+    visible = Visible(model.decoder.rotation(positions[:, None]), seen)
     states, (keys, values) = model.decoder(
         embed_prompt(model, inputs, compute), visible, remat=compute.remat
     )
@@ -143,7 +143,7 @@ def completion_states(
     x = model.decoder.embed(completions[:, :, :-1], jnp.dtype(compute.dtype))
     own = jnp.tril(jnp.ones((length, length), bool))
     visible = Visible(
-        completion_angles(model, prefix.next_position, jnp.arange(length)), own, prefix.mask
+        completion_rotation(model, prefix.next_position, jnp.arange(length)), own, prefix.mask
     )
     states, _ = model.decoder(
         constrain(x, "batch", None, None, None), visible, prefix, remat=compute.remat
@@ -151,9 +151,9 @@ def completion_states(
     return jnp.concatenate([first.astype(states.dtype), states], axis=2)
 
 
-def completion_angles(model: Vlm, next_position: Int[Array, "P"], steps: Int[Array, "T"]):
-    """Rope angles of completion tokens: they count on from the prompt, alike in all three axes."""
+def completion_rotation(model: Vlm, next_position: Int[Array, "P"], steps: Int[Array, "T"]):
+    """Rotary positions of completions: they count on from the prompt, alike in all three axes."""
     positions = next_position[:, None] + steps
-    return model.decoder.angles(
+    return model.decoder.rotation(
         jnp.broadcast_to(positions[:, None, None], (positions.shape[0], 1, 3, positions.shape[1]))
     )

@@ -22,7 +22,7 @@ from skinflow_jax.models.vlm import (
     DEFAULT_COMPUTE,
     ComputeConfig,
     Vlm,
-    completion_angles,
+    completion_rotation,
     prefill,
 )
 from skinflow_jax.parallel import batch_shards, constrain, rollout_copy
@@ -231,11 +231,11 @@ def _decoding_step(
         terminated=done | ending[token],
     )
     seen = jnp.arange(out.tokens.shape[2]) <= t
-    angles = completion_angles(model, work.next_position, t[None])
+    rotation = completion_rotation(model, work.next_position, t[None])
     states, cache = decoder.decode(
         layers,
         decoder.embed(token[:, :, None], work.hidden.dtype),
-        Visible(angles, seen, work.prefix_mask),
+        Visible(rotation, seen, work.prefix_mask),
         work.prefix,
         work.cache,
         t,
