@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 import skinflow_jax
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import DveConfig
+from skinflow_jax.models.dve_conversion import with_dve
 
 pytestmark = pytest.mark.slow
 
@@ -130,10 +131,12 @@ def test_a_static_model_is_exported_as_plain_qwen(tmp_path):
 
 
 def test_a_pretrained_folder_becomes_dynamic_as_it_is_loaded(tmp_path, batch):
-    static = spread_model(SHALLOW)
+    static, dve = spread_model(SHALLOW), DveConfig(groups=64)
     skinflow_jax.save_pretrained(static, tmp_path / "out")
-    found = skinflow_jax.load_pretrained(tmp_path / "out", dve=DveConfig(groups=64))
+    found = skinflow_jax.load_pretrained(tmp_path / "out", dve=dve)
     assert found.config.vision.dve.groups == 64
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(with_dve(static, dve)), strict=True):
+        np.testing.assert_array_equal(a, b)
     real = batch.attention_mask.astype(bool)
     expected = skinflow_jax.forward_logits(static, **batch.arrays())
     difference = np.abs(skinflow_jax.forward_logits(found, **batch.arrays()) - expected)
