@@ -135,11 +135,12 @@ def race(side: int, chosen) -> dict:
         OURS: [sys.executable, str(HERE / "vs_trl_ours.py"), *arguments],
     }
     with contextlib.ExitStack() as ending:
-        workers = {}
+        workers, started = {}, {}
         for name, command in commands.items():
             workers[name] = Worker(name, command, chosen.workdir / f"{name}-{side}.log")
             ending.callback(workers[name].end)
-        started = {name: worker.answer() for name, worker in workers.items()}
+            # One after the other: each times its product of matrices on an idle machine.
+            started[name] = workers[name].answer()
         counted = {name: [] for name in workers}
         for step in range(steps):
             for name, worker in workers.items():
