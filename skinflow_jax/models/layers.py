@@ -159,7 +159,7 @@ class FewRowsProjection:
         x = x.reshape(*lead, -1)
         kernel = self._kernel.astype(x.dtype)
         y = jax.lax.dot_general(kernel, x, (((kernel.ndim - 1,), (x.ndim - 1,)), ((), ())))
-        # Apart, or the product would be made one with what reads it, across its lines.
+        # Apart: XLA's CPU compiler would fuse it with what reads it, which is slower.
         y = jax.lax.optimization_barrier(y)
         y = jnp.moveaxis(y, range(kernel.ndim - 1, y.ndim), range(len(lead)))
         if any(projection.lora_a is not None for projection in self._maps):
