@@ -315,10 +315,19 @@ def _ablation(arguments) -> None:
 def _import_hf(arguments) -> None:
     from skinflow_jax.policies import import_hf
 
+    _stay_off_accelerators()
     import_hf(arguments.model, arguments.workdir)
 
 
 def _export_hf(arguments) -> None:
     from skinflow_jax.policies import export_hf
 
+    _stay_off_accelerators()
     export_hf(arguments.checkpoint, arguments.out)
+
+
+def _stay_off_accelerators() -> None:
+    """For what only moves weights between files: one chip would have to hold all of them."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")

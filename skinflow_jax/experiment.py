@@ -38,11 +38,12 @@ from skinflow_jax.policies import (
 )
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.training.gate_figures import gate_figures
-from skinflow_jax.training.loop import run_loop
+from skinflow_jax.training.loop import Learner, run_loop
 from skinflow_jax.training.memory_table import (
     RolloutShapes,
     memory_rows,
     parameter_rows,
+    program_table,
     start_table,
 )
 from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
@@ -77,12 +78,12 @@ def train(
     if checkpoints_folder.exists() and not resume:
         raise InputError(f"{workdir} holds a run already: add --resume or choose another workdir")
     mesh = make_mesh(config.mesh) if jax.device_count() > 1 or config.mesh != MeshConfig() else None
+    check_mesh(config, mesh)
     data = config.data
     pixels = PixelBudget(data.min_pixels, data.max_pixels)
     records_folder = records_folder or workdir / "records"
     records = prepare_records(data, data.split, data.count, records_folder)
 
-    check_mesh(config, mesh)
     policy = starting_policy(config, workdir / TOKENIZER, mesh)
     model_sizes, tokenizer = policy.model.config, policy.tokenizer
     tokenizer.save_pretrained(workdir / TOKENIZER)
@@ -133,8 +134,10 @@ def train(
         start = step if resume else None
         with RunWriter(workdir, resume_step=start, enabled=jax.process_index() == 0) as writer:
             writer.config(to_dict(config))
-            if config.algorithm == "grpo":
-                compile_batch_sizes(learner, state, config, records, tokenizer)
+            if step < config.loop.steps:
+                temporary = compile_batch_sizes(learner, state, config, records, tokenizer)
+                if jax.process_index() == 0:
+                    Console().print(program_table(temporary))
             state = run_loop(
                 learner,
                 state,
@@ -166,12 +169,12 @@ def rollout_shapes(config: RunConfig) -> RolloutShapes | None:
         completion_length=config.rl.max_tokens,
         micro_batches=config.micro_batches * config.rl.mini_batches,
         dtype=config.model.dtype,
-        reference=config.rl.loss.kl_coef > 0,
+        reference=config.rl.needs_reference,
     )
 
 
 def check_mesh(config: RunConfig, mesh) -> None:
-    """Raise ConfigError unless the prompts of a micro-batch divide over the devices."""
+    """Raise ConfigError unless the prompts of every batch divide over the devices."""
     if mesh is None:
         return
     parts = config.micro_batches * (config.rl.mini_batches if config.algorithm == "grpo" else 1)
@@ -182,12 +185,23 @@ def check_mesh(config: RunConfig, mesh) -> None:
             f"data={mesh.shape['data']} x fsdp={mesh.shape['fsdp']}: make it a multiple of "
             f"{parts * shards}"
         )
+    check_evaluation_mesh(config, mesh)
+
+
+def check_evaluation_mesh(config: RunConfig, mesh) -> None:
+    """Raise ConfigError unless the prompts of an evaluation's batch divide over the devices."""
+    shards = 1 if mesh is None else mesh.shape["data"] * mesh.shape["fsdp"]
+    if config.evaluation.batch_size % shards:
+        raise ConfigError(
+            f"evaluation.batch_size={config.evaluation.batch_size} does not divide over mesh "
+            f"data={mesh.shape['data']} x fsdp={mesh.shape['fsdp']}: make it a multiple of {shards}"
+        )
 
 
 def compile_batch_sizes(
-    learner: GrpoLearner, state: TrainState, config: RunConfig, records: RecordSet, tokenizer
-) -> None:
-    """Compile for all sizes of batches, where there are several, before the first step."""
+    learner: Learner, state: TrainState, config: RunConfig, records: RecordSet, tokenizer
+) -> dict[str, int]:
+    """Compile for all sizes of batches before the first step; temporary bytes by program."""
     shapes = bucket_shapes(
         records,
         tokenizer,
@@ -197,8 +211,7 @@ def compile_batch_sizes(
         buckets=buckets(config.data),
         largest=jax.process_count() > 1,
     )
-    if len(shapes) > 1:
-        learner.warm_up(state, track(shapes, "compiling", unit="batch sizes"))
+    return learner.warm_up(state, track(shapes, "compiling", unit="batch sizes"))
 
 
 def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
@@ -209,9 +222,15 @@ def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
         "mesh": mesh,
     }
     if config.algorithm == "sft":
-        return SupervisedLearner(optimizer, **common)
+        length = config.data.completion_length
+        return SupervisedLearner(optimizer, target_length=length, **common)
+    vocabulary = policy.model.config.text.vocab_size
+    if max(config.rl.stop_ids, default=0) >= vocabulary:
+        raise ConfigError(
+            f"rl.stop_ids={config.rl.stop_ids}: the model's ids end at {vocabulary - 1}"
+        )
     reference = None
-    if config.rl.loss.kl_coef > 0:
+    if config.rl.needs_reference:
         # A copy of what training moves: the rest is the policy's own, at every step.
         reference = jax.tree.map(jnp.copy, trained_part(policy.model))
     collate = functools.partial(
@@ -290,6 +309,9 @@ def evaluate(
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
     """
     check_checkpoint(checkpoint)
+    # One device judges what a pod has trained; several share the work as the config says.
+    mesh = make_mesh(config.mesh) if jax.device_count() > 1 else None
+    check_evaluation_mesh(config, mesh)
     run = is_run(checkpoint)
     if out is None and not run:
         raise ConfigError(
@@ -298,8 +320,9 @@ def evaluate(
     out = out or checkpoint / "eval" / str(_latest_step(checkpoint))
     records = records or (checkpoint if run else out) / "records"
     heldout, labels = heldout_cases(config, records)
-    policy = open_checkpoint(checkpoint)
-    summary = evaluate_policy(policy, config, heldout, labels, out)
+    policy = open_checkpoint(checkpoint, mesh)
+    with use_mesh(mesh):
+        summary = evaluate_policy(policy, config, heldout, labels, out, mesh=mesh)
     Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
     print(baseline_line(summary))
     print(f"written: {out}/ (metrics.json, predictions.jsonl)")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_the_shipped_stages_follow_one_another():
         assert len(budgets) == 1, "a stage would see images of another size than its predecessor"
 
 
+def test_the_commands_of_the_readme_find_what_the_ones_before_them_made():
+    text = (DEBUG.parents[1] / "README.md").read_text()
+    made = {"skinflow-7b"}  # by export-hf
+    commands = re.findall(r"^skinflow (\S+) +(--.*?)(?: +#.*)?$", text, re.MULTILINE)
+    assert [name for name, _ in commands][:4] == ["import-hf", "train", "train", "train"]
+    for _, arguments in commands:
+        options = dict(re.findall(r"--([\w-]+)=(\S+)", arguments))
+        if "config" in options:
+            assert load_config(DEBUG.parents[1] / options["config"]).model.init_from in made
+        assert options.get("checkpoint", "skinflow-7b") in made
+        made.add(options.get("workdir"))
+
+
 def test_the_7b_stages_hold_the_published_settings():
     for stage, learning_rate in (("stage1", 1e-6), ("stage2", 5e-7)):
         run = load_config(DEBUG.with_name(f"skinflow_7b_{stage}.py"))
@@ -52,7 +66,7 @@ def test_the_7b_stages_hold_the_published_settings():
         assert (run.rl.loss.clip_low, run.rl.loss.clip_high) == (0.2, 0.2)
         assert (run.model.dtype, run.model.remat) == ("bfloat16", "full")
         assert run.model.dve == DveConfig(groups=640)
-        assert (run.mesh.fsdp, run.data.prompt_lengths) == (16, (1024,))
+        assert (run.mesh.fsdp, run.mesh.tensor, run.data.prompt_lengths) == (4, 4, (1024,))
 
 
 def test_a_square_of_the_7b_budget_fits_its_windows_and_prompt():

@@ -1,23 +1,28 @@
 """What a run leaves when a loss or gradient is not finite: enough to see the step again."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, named_leaves
 from skinflow_jax.parallel import local_rows
-from skinflow_jax.training.state import TrainState
 
 
-def keep_failure(folder: Path, step: int, state: TrainState, evidence: Any) -> Path:
-    """Save the state before `step` (the one that its update left as it was) and its `evidence`.
+def keep_failure(folder: Path, step: int, state: Any, evidence: Any) -> Path:
+    """Save the train state that a broken optimizer step of `step` left, and its `evidence`.
 
     `folder`/checkpoints is a run's checkpoint folder, `folder`/batch-<process>.npz has the
-    evidence's arrays by name, each process its own rows. Returns `folder`.
+    evidence's arrays by name, each process its own rows. What an earlier failure left there is
+    removed. Returns `folder`.
     """
+    if jax.process_index() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    multihost_utils.sync_global_devices("the failure folder is empty")
     before = dataclasses.replace(state, step=state.step * 0 + step)
     with RunCheckpoints(folder / "checkpoints") as checkpoints:
         checkpoints.save(step, before, None, facts={"failed": True})

@@ -58,10 +58,11 @@ def step_flops(
     prompts: tuple[np.ndarray, np.ndarray],
     completion_mask: np.ndarray,
     *,
+    rollouts: int = 1,
     iterations: int = 1,
     references: int = 0,
 ) -> float:
-    """A GRPO step: one rollout, `references` forward passes and `iterations` of learning.
+    """A GRPO step: a rollout, `references` forward passes and `iterations` of learning.
 
     What is recomputed does not count; of a backward pass counts what `learning_passes` says.
 
@@ -69,6 +70,7 @@ def step_flops(
       config: sizes.
       prompts: patch mask `[P, I, S]` and token mask `[P, L]`.
       completion_mask: `[P, G, T]`.
+      rollouts: how often it was sampled; 0 where that is counted elsewhere.
       iterations: passes of learning over the rollout.
       references: passes for log-probabilities of old or reference policy.
     """
@@ -82,7 +84,7 @@ def step_flops(
     )
     of_vision, of_language = learning_passes(config)
     learning = of_vision * vision + of_language * language
-    return (1 + references) * (vision + language) + iterations * learning
+    return (rollouts + references) * (vision + language) + iterations * learning
 
 
 def learning_passes(config: VlmConfig) -> tuple[int, int]:

@@ -28,7 +28,7 @@ def token_log_probs(
     """
     prompts, group, length, _ = states.shape
     vocabulary = model.config.text.vocab_size
-    chunk = max(1, min(length, logits_budget // (prompts * group * vocabulary)))
+    chunk = tokens_at_a_time(prompts * group, length, vocabulary, logits_budget)
     chunks = math.ceil(length / chunk)
 
     def of_chunk(chunk_states, chunk_tokens):
@@ -46,6 +46,11 @@ def token_log_probs(
         jnp.moveaxis(x, 0, 2).reshape(prompts, group, -1)[:, :, :length] for x in outputs
     )
     return log_probs, entropy
+
+
+def tokens_at_a_time(rows: int, length: int, vocabulary: int, budget: int = LOGITS_BUDGET) -> int:
+    """How many tokens of each row have logits at a time: those within `budget`, at least one."""
+    return max(1, min(length, budget // (rows * vocabulary)))
 
 
 def chosen_log_probs(

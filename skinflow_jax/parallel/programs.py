@@ -32,6 +32,25 @@ def compile_ahead(function, *arguments, **static) -> tuple[jax.stages.Compiled, 
     return program, outputs
 
 
+class Compiler:
+    """Compiles programs ahead and notes what memory each takes.
+
+    Attributes:
+      temporary: by name, the most bytes on a device beyond arguments and results that a program
+        of that name takes by the compiler's count: activations, mostly.
+    """
+
+    def __init__(self):
+        self.temporary: dict[str, int] = {}
+
+    def __call__(self, name: str, function, *arguments) -> Any:
+        """What `function` would give, see `compile_ahead`."""
+        program, outputs = compile_ahead(function, *arguments)
+        size = program.memory_analysis().temp_size_in_bytes
+        self.temporary[name] = max(self.temporary.get(name, 0), size)
+        return outputs
+
+
 def lines_within_loops(text: str) -> Iterator[str]:
     """Lines of the computations that loops of a compiled program run, called ones included."""
     computations: dict[str, list[str]] = {}

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -90,10 +89,13 @@ def module_shardings(module, mesh, rules=TRAIN_RULES):
 def place_batch(batch, mesh: Mesh | None):
     """Put arrays whose leading axis is the batch on the mesh, split over its `batch` axes.
 
-    With several processes each brings its own rows. Raises ConfigError if they do not divide.
+    With several processes each brings its own rows. Raises ConfigError if they do not divide, or
+    if processes would have to share a row.
     """
     if mesh is None:
-        return jax.tree.map(jnp.asarray, batch)
+        # By name: to a program, an array that might go elsewhere is another argument than one of
+        # an earlier program, and it would be compiled for either.
+        return jax.device_put(batch, jax.devices()[0])
     parts = mesh.shape["data"] * mesh.shape["fsdp"]
 
     def place(x):
@@ -104,7 +106,13 @@ def place_batch(batch, mesh: Mesh | None):
                 f"fsdp={mesh.shape['fsdp']}: make batch_size a multiple of {parts}"
             )
         sharding = NamedSharding(mesh, PartitionSpec(TRAIN_RULES["batch"]))
-        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+        placed = jax.make_array_from_process_local_data(sharding, np.asarray(x))
+        if placed.shape[0] != rows:
+            raise ConfigError(
+                f"mesh.tensor={mesh.shape['tensor']} reaches over several hosts, which each read "
+                "their own prompts: choose one that divides the devices of a host"
+            )
+        return placed
 
     return jax.tree.map(place, batch)
 

@@ -31,6 +31,7 @@ class GrpoConfig:
       max_refills: batches drawn at most to replace groups of equal rewards (dynamic sampling).
         Places still free then keep such groups, whose advantages are 0.
       loss: the policy loss.
+      log_kl: measure the KL to the model that the run starts from even where `loss.kl_coef` is 0.
     """
 
     group_size: int = 8
@@ -51,6 +52,7 @@ class GrpoConfig:
     mask_truncated: bool = False
     max_refills: int = 0
     loss: PolicyLossConfig = field(default_factory=PolicyLossConfig)
+    log_kl: bool = False
 
     def __post_init__(self):
         if self.group_size < 2:
@@ -98,6 +100,11 @@ class GrpoConfig:
         """One a column of the rewards, the overlong penalty's included."""
         given = self.reward_weights or (1.0,) * len(self.rewards)
         return (*given, 1.0) if self.overlong_cache else given
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a KL to the starting model is part of the loss or of the metrics."""
+        return self.log_kl or self.loss.kl_coef > 0
 
     @property
     def updates(self) -> int:

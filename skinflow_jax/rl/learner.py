@@ -1,8 +1,8 @@
 """The GRPO step: sample a group for each prompt, score the texts, update the policy.
 
-Device work that needs no rewards (the old policy's and the reference's log-probabilities) runs
-while the host turns tokens into text and scores it; the rows for the log are made while the update
-runs.
+Device work that needs no rewards (the old policy's and the reference's log-probabilities, where a
+run needs them and draws no refills) runs while the host turns tokens into text and scores it; the
+rows for the log are made while the update runs.
 """
 
 import contextlib
@@ -21,13 +21,20 @@ from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.trainable import joined
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch, place_module
-from skinflow_jax.parallel.programs import compile_ahead
+from skinflow_jax.parallel.programs import Compiler
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.reward_files import load_rewards
-from skinflow_jax.rl.rewards import overlong_penalty, score
+from skinflow_jax.rl.rewards import OVERLONG, overlong_penalty, score
 from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
 from skinflow_jax.rl.sampler import Rollout, decode, prefill_prompts, rollout_weights
-from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update, score_rollout
+from skinflow_jax.rl.update import (
+    Judgement,
+    PolicyBatch,
+    fixed_log_probs,
+    mini_batch,
+    policy_update,
+    score_rollout,
+)
 from skinflow_jax.training.compilations import compilations
 from skinflow_jax.training.loop import StepResult
 from skinflow_jax.training.state import TrainState
@@ -42,7 +49,7 @@ class GrpoLearner:
       config: rollouts, rewards and loss.
       seed: of the sampler.
       compute: activation type and rematerialisation.
-      reference: the model that a KL holds the policy to; with `kl_coef` above 0 and only then.
+      reference: the model that a KL is measured to; with `config.needs_reference` and only then.
         What training does not move may be left out of it (see `models.trainable`).
       micro_batches: parts of an optimizer step's prompts, taken one after another.
       mesh: devices.
@@ -62,15 +69,15 @@ class GrpoLearner:
         mesh=None,
         collate: Callable[[list[Example]], ModelInputs] | None = None,
     ):
-        if (config.loss.kl_coef > 0) != (reference is not None):
-            raise ConfigError("rl.loss.kl_coef > 0 and a reference model go together")
+        if config.needs_reference != (reference is not None):
+            raise ConfigError("rl.loss.kl_coef > 0 or rl.log_kl, and a reference go together")
         if config.max_refills and collate is None:
             raise ConfigError(f"rl.max_refills={config.max_refills} needs a way to make batches")
         self._tokenizer, self._config, self._mesh = tokenizer, config, mesh
         self._key, self._collate = jax.random.key(seed), collate
         self._compute, self._reference = compute, place_module(reference, mesh)
         self._functions = load_rewards(config.rewards)
-        self._names = (*self._functions, *(["overlong"] if config.overlong_cache else []))
+        self._names = (*self._functions, *([OVERLONG] if config.overlong_cache else []))
         self._decode = functools.partial(
             decode,
             group_size=config.group_size,
@@ -92,25 +99,30 @@ class GrpoLearner:
             micro_batches=micro_batches,
         )
 
-    def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> None:
-        """Compile every program of a step for prompts of these shapes, so that no step has to."""
-        config = self._config
+    def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> dict[str, int]:
+        """Compile every program of a step for prompts of these shapes, so that no step has to.
 
-        def log_probs(*arguments):
-            return compile_ahead(self._log_probs, *arguments)[1]
-
+        Returns the temporary bytes on a device of the largest of each, see `Compiler`.
+        """
+        config, compiled = self._config, Compiler()
         weights = rollout_weights(state.model, self._compute)
         key = jax.random.fold_in(self._key, 0)
         for shape in shapes:
             inputs = place_batch(shape, self._mesh)
             prompts = len(shape.input_ids)
             rows = place_batch(np.arange(prompts), self._mesh)
-            _, prefix = compile_ahead(prefill_prompts, weights, inputs, self._compute)
-            _, rollout = compile_ahead(self._decode, weights, prefix, key, rows, config.sampling)
+            prefix = compiled("prefill", prefill_prompts, weights, inputs, self._compute)
+            rollout = compiled(
+                "decoding", self._decode, weights, prefix, key, rows, config.sampling
+            )
             rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
-            advantages, _ = self._score(place_batch(rewards, self._mesh))
+            rewards = place_batch(rewards, self._mesh)
+            judged = compiled("advantages", self._score, rewards, rollout.terminated)
+            log_probs = functools.partial(compiled, "log-probabilities", self._log_probs)
             fixed = self._fixed(state, inputs, rollout, log_probs)
-            compile_ahead(self._update, state, PolicyBatch(inputs, rollout, advantages, *fixed))
+            batch = PolicyBatch(inputs, rollout, judged.advantages, *fixed)
+            compiled("update", self._update, state, batch)
+        return compiled.temporary
 
     def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
         """Sample, score and update on the prompts of the next batch."""
@@ -123,25 +135,30 @@ class GrpoLearner:
         if not config.max_refills:
             fixed = self._fixed(state, inputs, rollout, self._log_probs)
         scored, metrics = self._scored(inputs, rollout, examples, clock), {}
+        sampled = [scored]
         if config.max_refills:
 
             def draw(refill):
                 fresh = self._sampled(weights, next(batches), key, clock, refill)
-                return self._scored(*fresh, clock)
+                sampled.append(self._scored(*fresh, clock))
+                return sampled[-1]
 
             scored, metrics = with_refills(
-                scored, draw, config.weights, config.max_refills, self._collate, self._mesh
+                scored, draw, self._judge, config.max_refills, self._collate, self._mesh
             )
             fixed = self._fixed(state, scored.inputs, scored.rollout, self._log_probs)
         del weights
         with clock("update"):
-            advantages, reward_figures = self._score(place_batch(scored.rewards, self._mesh))
-            batch = PolicyBatch(scored.inputs, scored.rollout, advantages, *fixed)
+            judged = self._judge(scored)
+            batch = PolicyBatch(scored.inputs, scored.rollout, judged.advantages, *fixed)
             state, figures = self._update(state, batch)
-            rollouts = _rollout_rows(scored, local_rows(advantages), self._names)
+            rollouts = _rollout_rows(scored, local_rows(judged.advantages), self._names)
             jax.block_until_ready((state.step, figures))
-        metrics |= figures | reward_figures | clock.metrics()
-        metrics |= self._speed(state.model, scored, float(figures["num_tokens"]), began)
+        taken = int(figures["optimizer_steps"])
+        if taken < config.updates:
+            batch = mini_batch(batch, taken % config.mini_batches, of=config.mini_batches)
+        metrics = judged.metrics | figures | metrics | clock.metrics()
+        metrics |= self._speed(state.model, scored, sampled, began)
         return StepResult(
             state,
             metrics | {"compilations": compilations() - compiled},
@@ -188,17 +205,32 @@ class GrpoLearner:
             reference = log_probs(joined(self._reference, state.model), inputs, rollout)
         return old, reference
 
-    def _speed(self, model: Vlm, scored: ScoredRollout, tokens: float, began) -> dict[str, float]:
+    def _judge(self, scored: ScoredRollout) -> Judgement:
+        return self._score(place_batch(scored.rewards, self._mesh), scored.rollout.terminated)
+
+    def _speed(
+        self, model: Vlm, learned: ScoredRollout, sampled: list[ScoredRollout], began: float
+    ) -> dict[str, float]:
+        """By the rows of this process, as all have equally many."""
         seconds = time.perf_counter() - began
-        flops = step_flops(
-            model.config,
-            jax.tree.map(local_rows, (scored.inputs.patch_mask, scored.inputs.token_mask)),
-            local_rows(scored.rollout.mask),
+
+        def flops(scored, **passes):
+            prompts = (scored.inputs.patch_mask, scored.inputs.token_mask)
+            prompts, mask = jax.tree.map(local_rows, (prompts, scored.rollout.mask))
+            return step_flops(model.config, prompts, mask, **passes)
+
+        work = sum(flops(scored, iterations=0) for scored in sampled) + flops(
+            learned,
+            rollouts=0,
             iterations=self._config.num_iterations,
             references=(self._config.updates > 1) + (self._reference is not None),
         )
-        rate = flops * jax.process_count() / seconds / jax.device_count()
-        found = {"tokens_per_second": tokens / seconds, "tflops_per_device": rate / 1e12}
+        rate = work * jax.process_count() / seconds / jax.device_count()
+        tokens = sum(int(local_rows(scored.rollout.mask).sum()) for scored in sampled)
+        found = {
+            "tokens_per_second": tokens * jax.process_count() / seconds,
+            "tflops_per_device": rate / 1e12,
+        }
         peak = peak_flops(jax.devices()[0].device_kind)
         return found if peak is None else found | {"mfu": rate / peak}
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from types import ModuleType
 
 from skinflow_jax.errors import ConfigError, one_line
-from skinflow_jax.rl.rewards import FILE_FORM, REWARDS, RewardFunction, check_reward_names
+from skinflow_jax.rl.rewards import (
+    FILE_FORM,
+    OVERLONG,
+    REWARDS,
+    RewardFunction,
+    check_reward_names,
+)
 
 
 def load_rewards(names: Sequence[str]) -> dict[str, RewardFunction]:
@@ -45,7 +51,7 @@ def _load(entry: str, modules: dict[Path, ModuleType]) -> tuple[str, RewardFunct
     path = Path(file).expanduser().resolve()
     if path not in modules:
         modules[path] = _run(path)
-    if name in REWARDS:
+    if name in (*REWARDS, OVERLONG):
         raise ConfigError(
             f"rl.rewards: {entry!r} has the name of a built-in reward: rename the function"
         )

@@ -48,6 +48,8 @@ def diagnosis_reciprocal(completions: list[str], examples: list[Example]) -> lis
     ]
 
 
+# The column of `overlong_penalty` in the metrics.
+OVERLONG = "overlong"
 FILE_FORM = "path/to/file.py:function"
 REWARDS: dict[str, RewardFunction] = {
     "caption": caption,

@@ -1,6 +1,6 @@
 """Scored rollouts, and dynamic sampling: groups that teach nothing make room for others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -11,6 +11,7 @@ from skinflow_jax.data.pipeline import Example
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.parallel import local_rows, place_batch
 from skinflow_jax.rl.sampler import Rollout
+from skinflow_jax.rl.update import Judgement
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,10 @@ class ScoredRollout:
     rewards: np.ndarray
 
 
-def informative(rewards: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """bool `[P]`: groups in which at least two scored completions differ in some function.
-
-    A function of weight 0 does not count.
-    """
-    counted = rewards[..., np.asarray(weights) != 0]
-    seen = ~np.isnan(counted)
-    high = np.where(seen, counted, -np.inf).max(axis=1)
-    low = np.where(seen, counted, np.inf).min(axis=1)
-    return (high > low).any(axis=-1)
-
-
 def with_refills(
     first: ScoredRollout,
     draw: Callable[[int], ScoredRollout],
-    weights: Sequence[float],
+    judge: Callable[[ScoredRollout], Judgement],
     most: int,
     collate: Callable[[list[Example]], ModelInputs],
     mesh=None,
@@ -53,27 +42,28 @@ def with_refills(
     Args:
       first: as many groups as an update takes.
       draw: gives the rollout of refill number 1, 2, ….
-      weights: of the reward functions.
-      most: draws at most. Places that are free after them keep groups of equal rewards.
+      judge: says which groups teach anything.
+      most: draws at most. Places that are free after them keep groups that teach nothing.
       collate: examples to inputs, as the pipeline makes them.
       mesh: where the result goes.
 
-    Returns the rollout and `dynamic_sampling/…`: `refills` drawn, the share of sampled groups that
-    was `informative`, the mean `reward` of all that was sampled (the update sees another one), and
-    the informative groups left over as `surplus`.
+    Returns the rollout and `dynamic_sampling/…`: `refills` drawn, and of all that was sampled the
+    share of `informative` groups and the mean `reward` (the update sees others).
     """
-    useful = informative(first.rewards, weights)
-    rounds, masks, wanted = [first], [useful], len(useful)
+    rounds, judged = [first], [judge(first)]
+    masks, wanted = [local_rows(judged[0].informative)], len(first.examples)
     while len(rounds) <= most and _anywhere(sum(map(np.sum, masks)) < wanted):
         rounds.append(draw(len(rounds)))
-        masks.append(informative(rounds[-1].rewards, weights))
-    found = int(sum(map(np.sum, masks)))
-    totals = np.concatenate([np.nansum(r.rewards * np.asarray(weights), axis=-1) for r in rounds])
+        judged.append(judge(rounds[-1]))
+        masks.append(local_rows(judged[-1].informative))
+
+    def mean(name):
+        return float(np.mean([float(judgement.metrics[name]) for judgement in judged]))
+
     metrics = {
         "dynamic_sampling/refills": len(rounds) - 1,
-        "dynamic_sampling/informative": found / (wanted * len(rounds)),
-        "dynamic_sampling/reward": float(totals.mean()),
-        "dynamic_sampling/surplus": max(0, found - wanted),
+        "dynamic_sampling/informative": mean("dynamic_sampling/informative"),
+        "dynamic_sampling/reward": mean("reward"),
     }
     if len(rounds) == 1:
         return first, metrics
@@ -93,10 +83,16 @@ def _gathered(rounds: list[ScoredRollout], places, collate, mesh) -> ScoredRollo
     examples = [rounds[r].examples[p] for r, p in places]
     rows = [jax.tree.map(local_rows, r.rollout) for r in rounds]
     picked = [jax.tree.map(lambda x, p=p: x[p], rows[r]) for r, p in places]
+    rollout = jax.tree.map(lambda *xs: np.stack(xs), *picked)
+
+    # Laid out as the sampler leaves it, so that the update is the same program.
+    def placed(like, x):
+        return jax.make_array_from_process_local_data(like.sharding, x)
+
     return ScoredRollout(
         examples=examples,
         inputs=place_batch(collate(examples), mesh),
-        rollout=place_batch(jax.tree.map(lambda *xs: np.stack(xs), *picked), mesh),
+        rollout=jax.tree.map(placed, rounds[0].rollout, rollout),
         texts=[rounds[r].texts[p] for r, p in places],
         rewards=np.stack([rounds[r].rewards[p] for r, p in places]),
     )

@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.log_probs import token_log_probs
@@ -25,7 +25,7 @@ from skinflow_jax.rl.losses import (
 )
 from skinflow_jax.rl.sampler import Rollout
 from skinflow_jax.training.gradients import accumulated_gradients, joined_parts, strided_parts
-from skinflow_jax.training.state import TrainState, apply_gradients
+from skinflow_jax.training.state import TrainState, apply_gradients, is_finite
 
 
 def rollout_log_probs(
@@ -55,11 +55,25 @@ def fixed_log_probs(
     return joined_parts(jax.lax.map(of_part, strided_parts((inputs, rollout), micro_batches)))
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What rewards make of a rollout; `informative`: the groups that teach anything."""
+
+    advantages: Float[Array, "P G"]
+    informative: Bool[Array, "P"]
+    metrics: dict[str, jax.Array]
+
+
 @functools.partial(jax.jit, static_argnames=("config", "names"))
 def score_rollout(
-    rewards: Float[Array, "P G R"], *, config: GrpoConfig, names: tuple[str, ...]
-) -> tuple[Float[Array, "P G"], dict[str, jax.Array]]:
-    """(advantages, reward metrics) of rewards in which NaN is "not scored"."""
+    rewards: Float[Array, "P G R"],
+    terminated: Bool[Array, "P G"],
+    *,
+    config: GrpoConfig,
+    names: tuple[str, ...],
+) -> Judgement:
+    """Advantages of rewards in which NaN is "not scored"."""
     prompts, group, _ = rewards.shape
     advantages = group_advantages(
         rewards.reshape(prompts * group, -1),
@@ -67,9 +81,13 @@ def score_rollout(
         weights=config.weights,
         normalize=config.advantages,
     )
-    return advantages.reshape(prompts, group), reward_metrics(
-        rewards, names, weights=config.weights
-    )
+    advantages = advantages.reshape(prompts, group)
+    learned = terminated if config.mask_truncated else jnp.ones_like(terminated)
+    informative = jnp.any((advantages != 0) & learned, axis=1)
+    metrics = reward_metrics(rewards, names, weights=config.weights)
+    if config.max_refills:
+        metrics["dynamic_sampling/informative"] = informative.mean()
+    return Judgement(advantages, informative, metrics)
 
 
 @jax.tree_util.register_dataclass
@@ -154,6 +172,8 @@ def policy_update(
     """All optimizer steps of a rollout: (state, metrics).
 
     Metrics are means over the optimizer steps; those called min or max are extremes.
+    `optimizer_steps` are those taken: the first whose loss or gradient is not finite is not, and
+    none after it.
     """
     sums = functools.partial(
         policy_sums,
@@ -163,7 +183,8 @@ def policy_update(
         mask_truncated=config.mask_truncated,
     )
 
-    def update(state, part):
+    def update(carry, part):
+        state, finite = carry
         gradients, (totals, counts, difference) = accumulated_gradients(
             sums, state.model, part, micro_batches, _merge
         )
@@ -172,15 +193,17 @@ def policy_update(
             "sampler/logp_diff_max": difference,
             "grad_norm": optax.global_norm(gradients),
         }
-        return apply_gradients(state, gradients, optimizer), metrics
+        finite &= is_finite(metrics)
+        state = apply_gradients(state, gradients, optimizer, where=finite)
+        return (state, finite), metrics | {"optimizer_steps": finite.astype(jnp.float32)}
 
+    start = (state, jnp.bool_(True))
     if config.updates == 1:
-        state, metrics = update(state, batch)
+        (state, _), metrics = update(start, batch)
     else:
-        parts = strided_parts(batch, config.mini_batches)
-        state, metrics = jax.lax.scan(
-            lambda state, i: update(state, jax.tree.map(lambda x: x[i], parts)),
-            state,
+        (state, _), metrics = jax.lax.scan(
+            lambda carry, i: update(carry, mini_batch(batch, i, of=config.mini_batches)),
+            start,
             jnp.arange(config.updates) % config.mini_batches,
         )
         metrics = {name: _over_updates(name, values) for name, values in metrics.items()}
@@ -188,7 +211,15 @@ def policy_update(
     return state, metrics | completion_metrics(batch.rollout)
 
 
+@functools.partial(jax.jit, static_argnames="of")
+def mini_batch(batch: PolicyBatch, index, *, of: int) -> PolicyBatch:
+    """Part `index` `of` so many, what one optimizer step learns from."""
+    return jax.tree.map(lambda x: x[index], strided_parts(batch, of))
+
+
 def _over_updates(name: str, values: jax.Array) -> jax.Array:
+    if name == "optimizer_steps":
+        return values.sum()
     if name.endswith("_max"):
         return values.max()
     return values.min() if name.endswith("_min") else values.mean()

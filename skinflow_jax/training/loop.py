@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ class StepResult:
     """What a learner's step gives the loop.
 
     `inputs`: the prompts learned from. `evidence`: arrays from which, with the state before it,
-    the update can be made again.
+    the update can be made again; of several updates in a step the one that broke.
     `rollouts`: one object a completion, with the text and its rewards; empty for `sft`.
     `images`: `[N, H, W, 3]` uint8 of the first prompts, or None.
     """
@@ -38,10 +38,15 @@ class StepResult:
 class Learner(Protocol):
     """An algorithm: turns batches into the next state."""
 
+    def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> dict[str, int]:
+        """Compile for prompts of these shapes; temporary bytes on a device by program."""
+        ...
+
     def step(self, state: TrainState, batches: Iterator[Any], step: int) -> StepResult:
         """One step of the loop, on as many batches as it takes; `step` counts from 0.
 
-        Where loss or gradient are not finite, the new state is the old one but for its number.
+        Where the loss or gradient of an update is not finite, the new state is the one before it
+        but for its number; `optimizer_steps` says how many of a step's updates were taken.
         """
         ...
 
@@ -128,7 +133,10 @@ def _check_finite(metrics: dict[str, float], step: int, result: StepResult, keep
     broken = [n for n in ("loss", "grad_norm") if not np.isfinite(metrics.get(n, 0.0))]
     if broken:
         kept = f"; state and batch before it are in {keep(step, result)}" if keep else ""
+        taken = int(metrics.get("optimizer_steps", 0))
+        update = f", after {taken} of its optimizer steps" if taken else ""
         raise InputError(
-            f"step {step + 1}: {broken[0]} is {metrics[broken[0]]}{kept}. The last checkpoint is "
-            "untouched: resume from it with a lower optimizer.learning_rate or optimizer.clip_norm"
+            f"step {step + 1}{update}: {broken[0]} is {metrics[broken[0]]}{kept}. The last "
+            "checkpoint is untouched: resume from it with a lower optimizer.learning_rate or "
+            "optimizer.clip_norm"
         )

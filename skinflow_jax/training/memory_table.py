@@ -10,8 +10,7 @@ from jax.sharding import NamedSharding
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from skinflow_jax.models.config import TextConfig
-from skinflow_jax.models.log_probs import LOGITS_BUDGET
+from skinflow_jax.models.log_probs import tokens_at_a_time
 from skinflow_jax.models.trainable import (
     ADAPTER,
     is_dynamic,
@@ -106,7 +105,7 @@ def memory_rows(
 ) -> list[MemoryRow]:
     """What one device of `mesh` holds of an abstract state, its gradients and a GRPO step.
 
-    The activations that a backward pass keeps are not counted: they depend on `model.remat`.
+    Activations are not among them: compiling tells those, see `program_table`.
     """
     trained = _bytes(trained_part(state.model))
     rows = [
@@ -123,12 +122,12 @@ def memory_rows(
 
 def _rollout_rows(model: Vlm, rollout: RolloutShapes, mesh) -> Iterable[MemoryRow]:
     text, kept = model.config.text, jnp.dtype(rollout.dtype)
+    copy = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kept), model)
+    if mesh is not None:
+        copy = jax.tree.map(_placed, copy, module_shardings(copy, mesh, ROLLOUT_RULES))
     if kept != model.decoder.embedding.dtype or (mesh is not None and mesh.shape["fsdp"] > 1):
-        copy = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kept), model)
-        if mesh is not None:
-            shardings = module_shardings(copy, mesh, ROLLOUT_RULES)
-            copy = jax.tree.map(_placed, copy, shardings)
         yield MemoryRow("sampler's copy of the weights", _bytes(copy))
+    yield MemoryRow("layers as decoding reads them", _bytes(copy.decoder.layers), True)
     prompts, group, length = rollout.prompts, rollout.group_size, rollout.completion_length
     layers, heads, size = text.num_layers, text.num_kv_heads, text.head_dim
 
@@ -139,14 +138,9 @@ def _rollout_rows(model: Vlm, rollout: RolloutShapes, mesh) -> Iterable[MemoryRo
     yield MemoryRow("prefix keys and values", pair(prompts, rollout.prompt_length), True)
     yield MemoryRow("completion keys and values", pair(prompts, group * length), True)
     rows = prompts // rollout.micro_batches
-    shape = (rows, group, _logits_chunk(text, rows * group, length), text.vocab_size)
+    shape = (rows, group, tokens_at_a_time(rows * group, length, text.vocab_size), text.vocab_size)
     logits = _part_size(shape, ("batch", None, None, "vocab"), mesh)
     yield MemoryRow("one chunk of logits", logits * jnp.dtype("float32").itemsize, True)
-
-
-def _logits_chunk(text: TextConfig, rows: int, length: int) -> int:
-    """Tokens of each row whose logits are held at a time, as `token_log_probs` cuts them."""
-    return max(1, min(length, LOGITS_BUDGET // (rows * text.vocab_size)))
 
 
 def _part_size(shape: tuple[int, ...], axes: tuple[str | None, ...], mesh) -> int:
@@ -184,4 +178,18 @@ def start_table(parameters: list[ParameterRow], memory: list[MemoryRow]) -> Rend
     held.columns[1].justify = "right"
     for row in memory:
         held.add_row(row.kind, f"{row.bytes / 2**20:,.1f}", "estimate" if row.estimate else "")
-    return Group(parts, held, "Not counted: activations kept for the backward pass (model.remat).")
+    return Group(parts, held)
+
+
+def program_table(temporary: dict[str, int]) -> RenderableType:
+    """What `warm_up` of a learner found, for the console."""
+    held = Table(
+        "program",
+        "MiB",
+        title="activations and other temporary memory of one device, by the compiler's count",
+        title_justify="left",
+    )
+    held.columns[1].justify = "right"
+    for name, size in temporary.items():
+        held.add_row(name, f"{size / 2**20:,.1f}")
+    return held

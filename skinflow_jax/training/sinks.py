@@ -87,11 +87,6 @@ class RunWriter:
         if self._enabled:
             self._events.images(step, tag, np.asarray(images))
 
-    def text(self, step: int, tag: str, markdown: str) -> None:
-        """A Markdown text for TensorBoard."""
-        if self._enabled:
-            self._events.text(step, tag, markdown)
-
     def rollouts(
         self, step: int, rollouts: Sequence[Mapping[str, Any]], most_groups: int | None = None
     ) -> None:

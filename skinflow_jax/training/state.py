@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import SingleDeviceSharding
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from skinflow_jax.models.trainable import joined, trained_part
 from skinflow_jax.models.vlm import Vlm
@@ -54,13 +54,22 @@ def _build(model: Vlm, optimizer: optax.GradientTransformation) -> TrainState:
     return TrainState(jnp.int32(0), model, optimizer.init(trained_part(model)))
 
 
+def is_finite(metrics: dict[str, jax.Array]) -> Bool[Array, ""]:
+    """Whether what must be finite for an update to be taken is so: loss and gradient."""
+    return jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+
+
 def apply_gradients(
-    state: TrainState, gradients: Vlm, optimizer: optax.GradientTransformation
+    state: TrainState,
+    gradients: Vlm,
+    optimizer: optax.GradientTransformation,
+    *,
+    where: Bool[Array, ""] | bool = True,
 ) -> TrainState:
     """One optimizer step; `state.step` is left to who knows when a step of the loop is whole.
 
     `gradients` have the trained parameters alone; the others stay as they are, and so does all
-    of the state where the gradients' norm is not finite.
+    of the state if `where` is False.
 
     The new state is laid out like the old one: left to the compiler, it may come out otherwise,
     and every program would be compiled again for it.
@@ -68,9 +77,8 @@ def apply_gradients(
     gradients = constrain_module(gradients)
     trained = trained_part(state.model)
     updates, opt_state = optimizer.update(gradients, state.opt_state, trained)
-    finite = jnp.isfinite(optax.global_norm(gradients))
     moved, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old),
+        lambda new, old: jnp.where(where, new, old),
         (optax.apply_updates(trained, updates), opt_state),
         (trained, state.opt_state),
     )

@@ -2,19 +2,22 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from skinflow_jax.data.pipeline import Batch
+from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.log_probs import token_log_probs
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, completion_states, prefill
 from skinflow_jax.parallel import place_batch
+from skinflow_jax.parallel.programs import Compiler
 from skinflow_jax.training.gradients import accumulated_gradients
 from skinflow_jax.training.loop import StepResult
-from skinflow_jax.training.state import TrainState, apply_gradients
+from skinflow_jax.training.state import TrainState, apply_gradients, is_finite
 
 
 def supervised_sums(model, batch, compute: ComputeConfig = DEFAULT_COMPUTE):
@@ -53,18 +56,36 @@ def supervised_update(
     gradients = jax.tree.map(lambda g: g / tokens, gradients)
     metrics = {name: value / tokens for name, value in sums.items()}
     metrics |= {"num_tokens": tokens, "grad_norm": optax.global_norm(gradients)}
-    state = apply_gradients(state, gradients, optimizer)
+    state = apply_gradients(state, gradients, optimizer, where=is_finite(metrics))
     return dataclasses.replace(state, step=state.step + 1), metrics
 
 
 class SupervisedLearner:
     """The `sft` algorithm for the shared loop."""
 
-    def __init__(self, optimizer, *, compute: ComputeConfig, micro_batches: int = 1, mesh=None):
-        self._mesh = mesh
+    def __init__(
+        self,
+        optimizer,
+        *,
+        target_length: int,
+        compute: ComputeConfig,
+        micro_batches: int = 1,
+        mesh=None,
+    ):
+        """`target_length`: tokens that a target has room for."""
+        self._mesh, self._target_length = mesh, target_length
         self._update = functools.partial(
             supervised_update, optimizer=optimizer, compute=compute, micro_batches=micro_batches
         )
+
+    def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> dict[str, int]:
+        """Compile the update for prompts of these shapes; its temporary bytes on a device."""
+        compiled = Compiler()
+        for shape in shapes:
+            targets = np.zeros((len(shape.input_ids), self._target_length), np.int32)
+            batch = place_batch((shape, targets, targets > 0), self._mesh)
+            compiled("update", self._update, state, batch)
+        return compiled.temporary
 
     def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
         """One step on the next batch, which has targets."""

@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
@@ -59,6 +60,13 @@ def test_a_batch_that_does_not_divide_is_refused_with_its_numbers():
     message = "a batch of 6 does not divide over mesh data=2 x fsdp=4: .* multiple of 8"
     with pytest.raises(ConfigError, match=message):
         place_batch({"ids": np.zeros((6, 3))}, MESH)
+
+
+def test_processes_that_would_have_to_share_a_row_are_refused(monkeypatch):
+    """Two hosts bring 4 prompts each; the mesh, of one host's devices, has room for 4."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"mesh\.tensor=1 reaches over several hosts"):
+        place_batch(np.zeros((4, 3)), make_mesh(MeshConfig(), jax.devices()[:1]))
 
 
 @pytest.mark.parametrize(

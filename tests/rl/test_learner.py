@@ -1,8 +1,10 @@
 """A GRPO step: what is sampled, scored and learned belongs together, and compiles once."""
 
 import dataclasses
+import itertools
 import json
 import re
+import time
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +77,7 @@ def run(monkeypatch):
             config,
             seed=3,
             compute=DEFAULT_COMPUTE,
-            reference=spread_model(SHALLOW) if config.loss.kl_coef else None,
+            reference=spread_model(SHALLOW) if config.needs_reference else None,
             collate=collate,
         )
         return learner, create_state(model, OPTIMIZER)
@@ -147,6 +149,62 @@ def test_dynamic_sampling_draws_batches_until_every_group_teaches(run):
     assert result.metrics["frac_reward_zero_std"] == 0
     expected = collate([example(case) for case in (1, 3, 5, 7)])
     np.testing.assert_array_equal(result.inputs.input_ids, expected.input_ids)
+
+
+@pytest.mark.slow
+def test_a_refilled_batch_is_learned_from_by_the_same_programs(run):
+    """Also after another start: with refills, without, and with several updates a rollout."""
+    learner, state = run(
+        lambda ids, case: sum(ids) if case % 2 else 0.0,
+        max_refills=1,
+        mini_batches=2,
+        collate=collate,
+    )
+    learner.warm_up(state, [jax.tree.map(np.zeros_like, batch_of(range(PROMPTS)).inputs)])
+    found = []
+    for step, draws in enumerate([[[1, 3, 5, 7]], [[1, 0, 2, 3], [5, 4, 6, 7]], [[9, 11, 13, 1]]]):
+        result = learner.step(state, iter([batch_of(cases) for cases in draws]), step)
+        state = result.state
+        found.append((result.metrics["dynamic_sampling/refills"], result.metrics["compilations"]))
+    assert found == [(0, 0), (1, 0), (0, 0)]
+
+
+@pytest.mark.slow
+def test_speed_counts_all_that_was_sampled(run, monkeypatch):
+    monkeypatch.setattr(time, "perf_counter", itertools.count().__next__)
+    seen = {}
+    for draws in (1, 2):
+        learner, state = run(lambda ids, case: 0.0, max_refills=draws - 1, collate=collate)
+        batches = iter([batch_of(range(PROMPTS))] * draws)
+        metrics = learner.step(state, batches, 0).metrics
+        seconds = 1 / (metrics["tokens_per_second"] / (draws * float(metrics["num_tokens"])))
+        seen[draws] = metrics["tflops_per_device"] * seconds
+    assert 1 < seen[2] / seen[1] < 2, "the second draw is sampled, not learned from"
+
+
+@pytest.mark.slow
+def test_the_log_probabilities_that_stay_are_begun_before_texts_are_scored(run, monkeypatch):
+    events = []
+    learner, state = run(
+        lambda ids, case: events.append("reward") or float(sum(ids)), mini_batches=2
+    )
+    begun = learner._log_probs
+    monkeypatch.setattr(
+        learner, "_log_probs", lambda *args: events.append("log-probabilities") or begun(*args)
+    )
+    learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
+    assert events == ["log-probabilities"] + ["reward"] * PROMPTS * GROUP
+
+
+@pytest.mark.slow
+def test_a_kl_can_be_measured_without_being_a_loss(run):
+    learner, state = run(share_of_low_ids, log_kl=True, loss=PolicyLossConfig(kl_estimator="k1"))
+    found = []
+    for step in range(2):
+        result = learner.step(state, iter([batch_of(range(PROMPTS))]), step)
+        state = result.state
+        found.append(abs(float(result.metrics["kl"])))
+    assert found[0] < 1e-5 < 1e-3 < found[1]
 
 
 def collate(examples):
@@ -264,5 +322,5 @@ def test_a_config_that_makes_no_sense_is_refused(options, message):
 
 def test_a_kl_penalty_and_a_reference_go_together():
     config = GrpoConfig(loss=PolicyLossConfig(kl_coef=0.1))
-    with pytest.raises(ConfigError, match="kl_coef > 0 and a reference model go together"):
+    with pytest.raises(ConfigError, match=r"rl\.log_kl, and a reference go together"):
         GrpoLearner(OPTIMIZER, Numbers(), config, seed=0, compute=DEFAULT_COMPUTE)

@@ -1,6 +1,7 @@
 """Reward functions are found by name before the first step, or the entry that is wrong is named."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ threshold = 3
 def old(completion): return 0.0
 def strict(completions, examples, *, tokenizer): return []
 def caption(completions, examples): return []
+def overlong(completions, examples): return []
 """
 
 
@@ -58,6 +60,15 @@ def test_functions_of_a_file_score_and_share_its_module(mine):
     example = Example("a", "diagnosis", {}, "", {}, np.zeros((28, 28, 3), np.uint8))
     rewards = score([["x", "xyz"]], [example], functions)
     np.testing.assert_array_equal(rewards, [[[-1, 2, np.nan], [-3, 6, np.nan]]])
+
+
+def test_the_shipped_example_judges_diagnoses_alone():
+    path = Path(__file__).parents[2] / "configs" / "rewards" / "brevity.py"
+    (function,) = load_rewards([f"{path}:brevity"]).values()
+    image = np.zeros((28, 28, 3), np.uint8)
+    examples = [Example("a", task, {}, "", {}, image) for task in ("diagnosis", "caption")]
+    rewards = score([["", "x" * 100, "x" * 500], ["", "x", "y"]], examples, {"brevity": function})
+    np.testing.assert_array_equal(rewards[:, :, 0], [[1, 0.75, 0], [np.nan] * 3])
 
 
 def test_a_path_is_relative_to_the_working_directory(mine, monkeypatch):
@@ -88,6 +99,7 @@ def test_a_file_takes_no_other_modules_name(tmp_path):
         (["MINE:old"], "old(completion) cannot be called with (completions, examples): too many"),
         (["MINE:strict"], "cannot be called with (completions, examples): missing a required"),
         (["MINE:caption"], "has the name of a built-in reward: rename the function"),
+        (["MINE:overlong"], "has the name of a built-in reward: rename the function"),
         (["caption", "caption"], "'caption' and 'caption' are both named 'caption' in the metrics"),
         (["MINE:judge", "MINE:judge"], "are both named 'judge' in the metrics"),
     ],

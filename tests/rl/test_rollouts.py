@@ -1,12 +1,14 @@
-"""Dynamic sampling: whose place is taken by whom, and when it gives up."""
+"""Dynamic sampling: which groups teach, whose place is taken by whom, and when it gives up."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from skinflow_jax.rl.rollouts import ScoredRollout, informative, with_refills
+from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
 from skinflow_jax.rl.sampler import Rollout
+from skinflow_jax.rl.update import score_rollout
 
 GROUP = 2
 
@@ -27,9 +29,18 @@ def scored(cases, useful):
     )
 
 
+def judged(rewards, terminated, names=("caption",), **settings):
+    config = GrpoConfig(group_size=GROUP, rewards=names, max_refills=1, **settings)
+    return score_rollout(jnp.array(rewards), jnp.array(terminated), config=config, names=names)
+
+
 def refill(first, *further, most=5):
     draws = iter(further)
-    return with_refills(first, lambda _: next(draws), (1.0,), most, collate=np.array)
+
+    def judge(scored):
+        return judged(scored.rewards, scored.rollout.terminated)
+
+    return with_refills(first, lambda _: next(draws), judge, most, collate=np.array)
 
 
 def assert_about(result, cases):
@@ -46,7 +57,6 @@ def test_groups_that_teach_nothing_are_replaced_until_the_batch_is_full():
     np.testing.assert_array_equal(result.rewards[:, :, 0], [[1, 0]] * 3)
     assert figures["dynamic_sampling/refills"] == 2
     assert figures["dynamic_sampling/informative"] == pytest.approx(4 / 9)
-    assert figures["dynamic_sampling/surplus"] == 1
     assert figures["dynamic_sampling/reward"] == pytest.approx(4 / 18)
 
 
@@ -59,19 +69,44 @@ def test_a_full_batch_draws_nothing_and_is_left_as_it_is():
 def test_when_the_cap_is_hit_free_places_keep_groups_of_equal_rewards():
     result, figures = refill(scored([1, 2], [0, 1]), scored([3, 4], [0, 0]), most=1)
     assert_about(result, [2, 1])
-    assert figures["dynamic_sampling/refills"] == 1 and figures["dynamic_sampling/surplus"] == 0
+    assert figures["dynamic_sampling/refills"] == 1
 
 
-def test_what_was_not_scored_or_weighs_nothing_makes_no_group_informative():
-    nan = np.nan
-    rewards = np.array(
-        [
-            [[1, 0], [0, 0]],
-            [[1, nan], [nan, nan]],
-            [[nan, nan], [nan, nan]],
-            [[0.5, 1], [0.5, 0]],
-            [[0.5, 0], [0.5, 0]],
-        ]
-    )
-    np.testing.assert_array_equal(informative(rewards, (1, 1)), [True, False, False, True, False])
-    np.testing.assert_array_equal(informative(rewards, (1, 0)), [True, False, False, False, False])
+TWO = ("caption", "diagnosis")
+# By group: one function differs, one row alone is scored, none is, functions that cancel out, a
+# function scored some rows only, all alike.
+nan = np.nan
+REWARDS = np.array(
+    [
+        [[1, 0], [0, 0]],
+        [[1, nan], [nan, nan]],
+        [[nan, nan], [nan, nan]],
+        [[1, 0], [0, 1]],
+        [[nan, 1], [0.5, 1]],
+        [[0.5, 0], [0.5, 0]],
+    ]
+)
+ENDED = np.ones((6, GROUP), bool)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [1, 0, 0, 0, 1, 0]),
+        ({"advantages": "none"}, [1, 0, 0, 0, 1, 0]),
+        ({"advantages": "batch"}, [1, 0, 0, 0, 1, 0]),
+        ({"advantages": "per_function", "reward_weights": (2.0, 1.0)}, [1, 0, 0, 1, 0, 0]),
+        ({"reward_weights": (0.0, 1.0)}, [0, 0, 0, 1, 0, 0]),
+    ],
+)
+def test_a_group_is_informative_if_its_advantages_are_not_all_zero(settings, expected):
+    result = judged(REWARDS, ENDED, TWO, **settings)
+    np.testing.assert_array_equal(result.informative, expected)
+    np.testing.assert_array_equal((result.advantages != 0).any(axis=1), expected)
+
+
+def test_a_group_of_masked_completions_is_not_informative():
+    cut = ENDED.copy()
+    cut[0] = False
+    assert not judged(REWARDS, cut, TWO, mask_truncated=True).informative[0]
+    assert judged(REWARDS, cut, TWO).informative[0]

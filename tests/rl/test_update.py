@@ -9,11 +9,11 @@ import optax
 import pytest
 from random_model import SHALLOW, random_inputs, spread_model
 
-from skinflow_jax.models.vlm import DEFAULT_COMPUTE
+from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.sampler import Rollout
-from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update
+from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, mini_batch, policy_update
 from skinflow_jax.training.gradients import joined_parts, strided_parts
 from skinflow_jax.training.state import create_state
 
@@ -46,20 +46,22 @@ def batch():
 
 
 def settings(**options):
-    loss = PolicyLossConfig(sampler_cap=None)
-    return GrpoConfig(
-        group_size=GROUP, max_tokens=LENGTH, rewards=("caption",), loss=loss, **options
-    )
+    options = {"loss": PolicyLossConfig(sampler_cap=None)} | options
+    return GrpoConfig(group_size=GROUP, max_tokens=LENGTH, rewards=("caption",), **options)
 
 
-def update(model, batch, config, micro_batches=1):
+def update(model, batch, config, micro_batches=1, **options):
     state = create_state(jax.tree.map(jnp.copy, model), SGD)
+    return update_state(state, batch, config, micro_batches, **options)
+
+
+def update_state(state, batch, config, micro_batches=1, compute=DEFAULT_COMPUTE):
     return policy_update(
         state,
         batch,
         optimizer=SGD,
         config=config,
-        compute=DEFAULT_COMPUTE,
+        compute=compute,
         micro_batches=micro_batches,
     )
 
@@ -87,7 +89,8 @@ def assert_close(found, expected, tolerance=1e-5):
 
 
 def test_four_micro_batches_are_one(model, batch):
-    config = settings()
+    """By a mean over tokens, of which the parts have 7, 5, 12 and 5: a mean of means is another."""
+    config = settings(loss=PolicyLossConfig("dapo", sampler_cap=None))
     whole, figures = update(model, batch, config)
     parts, again = update(model, batch, config, micro_batches=4)
     assert max(float(jnp.abs(g).max()) for g in gradients(whole)) > 1e-3
@@ -95,12 +98,35 @@ def test_four_micro_batches_are_one(model, batch):
     assert float(again["loss"]) == pytest.approx(float(figures["loss"]), abs=1e-6)
 
 
+def test_mini_batches_are_cut_into_micro_batches(model, batch):
+    batch = dataclasses.replace(batch, old=old_log_probs(model, batch, micro_batches=2))
+    config = settings(loss=PolicyLossConfig("dapo", sampler_cap=None), mini_batches=2)
+    whole, figures = update(model, batch, config)
+    parts, again = update(model, batch, config, micro_batches=2)
+    assert_close(jax.tree.leaves(parts.model), jax.tree.leaves(whole.model))
+    assert float(again["loss"]) == pytest.approx(float(figures["loss"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("remat", ["dots", "full"])
+def test_what_is_made_again_backwards_changes_nothing(model, batch, remat):
+    kept, figures = update(model, batch, settings())
+    again, found = update(model, batch, settings(), compute=ComputeConfig(remat=remat))
+    assert_close(gradients(again), gradients(kept))
+    assert float(found["loss"]) == pytest.approx(float(figures["loss"]), abs=1e-6)
+
+
+def test_the_state_before_is_given_up_to_the_one_after(model, batch):
+    state = create_state(jax.tree.map(jnp.copy, model), SGD)
+    update_state(state, batch, settings())
+    assert all(x.is_deleted() for x in jax.tree.leaves(state.model))
+
+
 def test_two_mini_batches_are_two_updates_one_after_the_other(model, batch):
     """The second half is judged against the policy that sampled it, which is the old one."""
     config = settings(mini_batches=2)
     batch = dataclasses.replace(batch, old=old_log_probs(model, batch, micro_batches=2))
     both, figures = update(model, batch, config)
-    halves = [jax.tree.map(lambda x, m=m: x[m], strided_parts(batch, 2)) for m in range(2)]
+    halves = [mini_batch(batch, m, of=2) for m in range(2)]
     state, first = update(model, halves[0], settings())
     state, second = update(state.model, halves[1], settings())
     assert_close(jax.tree.leaves(both.model), jax.tree.leaves(state.model))
@@ -108,6 +134,40 @@ def test_two_mini_batches_are_two_updates_one_after_the_other(model, batch):
     for name in ("loss", "entropy", "grad_norm"):
         mean = (float(first[name]) + float(second[name])) / 2
         assert float(figures[name]) == pytest.approx(mean, rel=1e-4)
+
+
+def test_after_a_step_that_is_not_finite_none_is_taken_and_it_can_be_made_again(model, batch):
+    """The third of four updates has a NaN: the state is the one that two had left."""
+    old = old_log_probs(model, batch)
+    batch = dataclasses.replace(batch, old=old)
+    place = mini_batch(jnp.arange(len(old)), 2, of=4)[0]
+    advantages = jnp.array(batch.advantages).at[place].set(jnp.nan)
+    broken = dataclasses.replace(batch, advantages=advantages)
+    state, figures = update(model, broken, settings(mini_batches=4))
+    assert not np.isfinite(figures["loss"]) and figures["optimizer_steps"] == 2
+
+    expected, taken = update(model, mini_batch(broken, 0, of=4), settings())
+    expected, _ = update(expected.model, mini_batch(broken, 1, of=4), settings())
+    assert taken["optimizer_steps"] == 1
+    assert_close(jax.tree.leaves(state.model), jax.tree.leaves(expected.model))
+    before = jax.tree.map(np.array, state.model)
+    again, figures = update(state.model, mini_batch(broken, 2, of=4), settings())
+    assert not np.isfinite(figures["loss"]) and figures["optimizer_steps"] == 0
+    for found, kept in zip(*map(jax.tree.leaves, (again.model, before)), strict=True):
+        np.testing.assert_array_equal(found, kept)
+
+
+def test_a_loss_that_is_not_finite_is_not_learned_from_though_its_gradient_is(model, batch):
+    """The square of a difference overflows before its derivative, the difference, does."""
+    loss = PolicyLossConfig(kl_coef=1e-6, kl_estimator="k2")
+    reference = jnp.where(batch.rollout.mask, -3e19, 0.0)
+    broken = dataclasses.replace(batch, reference=reference)
+    before = jax.tree.map(np.array, model)
+    state, figures = update(model, broken, settings(loss=loss))
+    assert np.isposinf(figures["loss"]) and np.isfinite(figures["grad_norm"])
+    assert figures["optimizer_steps"] == 0
+    for found, kept in zip(*map(jax.tree.leaves, (state.model, before)), strict=True):
+        np.testing.assert_array_equal(found, kept)
 
 
 def test_a_second_iteration_sees_ratios_that_are_no_longer_one(model, batch):

@@ -89,6 +89,8 @@ def test_bytes_are_those_of_the_arrays_there_will_be():
     assert found["prefix keys and values"] == 2 * keys.size * keys.dtype.itemsize
     cache = model.decoder.empty_cache((ROLLOUT.prompts, 2), 8, jnp.float32)
     assert found["completion keys and values"] == sum(x.nbytes for x in jax.tree.leaves(cache))
+    layers = jax.tree.leaves(model.decoder.layers)
+    assert found["layers as decoding reads them"] == sum(x.nbytes for x in layers)
     vocabulary = SHALLOW.text.vocab_size
     assert found["one chunk of logits"] == np.prod([2, 2, 8, vocabulary]) * 4
 
@@ -113,6 +115,8 @@ def test_a_mesh_divides_what_is_spread():
     copy = "sampler's copy of the weights"
     assert one[copy] == one["weights"] / 2
     assert 1 / 2 < each[copy] / one[copy] < 0.501
+    layers = "layers as decoding reads them"
+    assert 1 / 2 < each[layers] / one[layers] < 0.501
     assert each["prefix keys and values"] * 8 == one["prefix keys and values"]
     assert each["one chunk of logits"] * 8 == one["one chunk of logits"]
 

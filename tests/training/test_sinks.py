@@ -1,5 +1,6 @@
 """What a run leaves in its workdir, read back by other readers than ours."""
 
+import contextlib
 import io
 import json
 import subprocess
@@ -16,6 +17,7 @@ from tensorboard.plugins.text import text_plugin
 from tensorboard.util.tensor_util import make_ndarray
 
 from skinflow_jax.errors import InputError
+from skinflow_jax.training.event_log import EventLog
 from skinflow_jax.training.sinks import RunWriter, rollout_table
 
 EVERYTHING = {"scalars": 0, "text": 0, "images": 0}
@@ -97,8 +99,8 @@ def test_images_of_another_type_or_shape_are_refused_by_name(tmp_path, images):
 
 
 def test_text_is_what_tensorboards_text_plugin_takes(tmp_path):
-    with RunWriter(tmp_path) as writer:
-        writer.text(3, "note", "**Grüße**")
+    with contextlib.closing(EventLog(tmp_path / "tensorboard")) as log:
+        log.text(3, "note", "**Grüße**")
     events = read_events(tmp_path)
     assert events.SummaryMetadata("note").plugin_data.plugin_name == "text"
     (event,) = events.Tensors("note")
@@ -248,7 +250,6 @@ def test_a_process_other_than_the_first_writes_nothing(tmp_path):
         writer.config({"a": 1})
         writer.scalars(1, {"loss": 1.0})
         writer.images(1, "x", np.zeros((1, 2, 2, 3), np.uint8))
-        writer.text(1, "x", "y")
         writer.rollouts(1, [rollout()])
     assert not workdir.exists()
 

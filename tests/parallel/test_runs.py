@@ -1,0 +1,70 @@
+"""A whole run on a mesh is the run of one device: same data, rollouts, rewards, answers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = Path(__file__).with_name("run_on_mesh.py")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folders of the run on one device and on 2 x 2 x 2, which starts Stage II from the same."""
+    folders = {}
+    for devices, fsdp, tensor in ((1, 1, 1), (8, 2, 2)):
+        folders[devices] = out = tmp_path_factory.mktemp(f"devices_{devices}")
+        flag = f"--xla_force_host_platform_device_count={devices}"
+        run = subprocess.run(
+            [sys.executable, PROGRAM, out, folders[1], str(fsdp), str(tensor)],
+            env=os.environ
+            | {
+                "JAX_PLATFORMS": "cpu",
+                "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flag}",
+                "PYTHONPATH": str(PROGRAM.parents[1]),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr[-3000:]
+    return folders[1], folders[8]
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_warm_up_learns_alike(runs):
+    one, eight = (lines(run / "warmup" / "metrics.jsonl") for run in runs)
+    for ours, theirs in zip(eight, one, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+
+
+def test_the_first_rollouts_are_the_same_and_were_refilled(runs):
+    one, eight = (lines(run / "stage" / "rollouts.jsonl") for run in runs)
+    first = [[row for row in rows if row["step"] == 1] for rows in (one, eight)]
+    told = [[(r["case_id"], r["completion"], r["rewards"]) for r in rows] for rows in first]
+    assert told[0] == told[1] and len({row[1] for row in told[0]}) > 2
+    metrics = [lines(run / "stage" / "metrics.jsonl") for run in runs]
+    assert sum(line["dynamic_sampling/refills"] for line in metrics[0]) > 0
+    for name in ("loss", "reward", "kl", "grad_norm", "dynamic_sampling/informative"):
+        assert metrics[1][0][name] == pytest.approx(metrics[0][0][name], rel=1e-2, abs=1e-5), name
+
+
+def test_no_step_compiles_anything_after_the_second(runs):
+    for run in runs:
+        found = [line["compilations"] for line in lines(run / "stage" / "metrics.jsonl")]
+        assert found[2:] == [0] * len(found[2:])
+
+
+def test_a_checkpoint_is_judged_on_the_mesh_as_within_the_run(runs):
+    for run in runs:
+        within = lines(run / "stage" / "eval" / "3" / "predictions.jsonl")
+        after = lines(run / "judged" / "predictions.jsonl")
+        assert [row["case_id"] for row in after] == [row["case_id"] for row in within]
+        assert after == within

@@ -1,0 +1,56 @@
+"""What a run refuses before anything slow."""
+
+import dataclasses
+import types
+
+import optax
+import pytest
+from random_model import SHALLOW
+
+from skinflow_jax.config import EvaluationConfig, RunConfig
+from skinflow_jax.errors import ConfigError
+from skinflow_jax.experiment import check_mesh, make_learner
+from skinflow_jax.models.vlm import abstract_model
+from skinflow_jax.policies import Policy
+from skinflow_jax.rl.config import GrpoConfig
+
+MESH = types.SimpleNamespace(shape={"data": 2, "fsdp": 2, "tensor": 2})
+GRPO = RunConfig(
+    algorithm="grpo",
+    batch_size=16,
+    micro_batches=2,
+    rl=GrpoConfig(mini_batches=2, max_tokens=8),
+    evaluation=EvaluationConfig(batch_size=4),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"batch_size": 8},
+            "batch_size=8 in 4 micro-batches does not divide over mesh data=2 x fsdp=2: "
+            "make it a multiple of 16",
+        ),
+        (
+            {"evaluation": EvaluationConfig(batch_size=6)},
+            "evaluation.batch_size=6 does not divide over mesh data=2 x fsdp=2: "
+            "make it a multiple of 4",
+        ),
+    ],
+)
+def test_batches_that_do_not_divide_over_the_mesh_are_refused(changes, message):
+    check_mesh(GRPO, MESH)
+    config = dataclasses.replace(GRPO, **changes)
+    check_mesh(config, None)
+    with pytest.raises(ConfigError) as error:
+        check_mesh(config, MESH)
+    assert str(error.value) == message
+
+
+def test_a_stop_token_that_the_model_does_not_have_is_refused():
+    beyond = SHALLOW.text.vocab_size
+    rl = GrpoConfig(max_tokens=8, stop_ids=(5, beyond))
+    policy = Policy(abstract_model(SHALLOW), None)
+    with pytest.raises(ConfigError, match=rf"stop_ids=\(5, {beyond}\): .* end at {beyond - 1}"):
+        make_learner(dataclasses.replace(GRPO, rl=rl), policy, optax.sgd(0.1), None)
