@@ -1,11 +1,11 @@
-"""Does a GRPO step of the 7B model with DVE fit 16 chips? Compiled ahead of time, without any.
+"""Does a GRPO step of configs/skinflow_7b_stage1.py fit its chips? Compiled ahead of time, without.
 
 TPU_SKIP_MDS_QUERY=1 JAX_PLATFORMS=cpu python benchmarks/compile_7b.py --topology=v6e:4x4
 TPU_SKIP_MDS_QUERY=1 JAX_PLATFORMS=cpu python benchmarks/compile_7b.py --topology=v5p:2x2x4
 
-Needs libtpu (requirements-tpu.txt), no TPU. Full training, AdamW in float32, bfloat16 activations.
-The programs are those of `GrpoLearner.step`, compiled in the order of a step, each for the layouts
-that the one before it gives. Bytes are the compiler's own, per chip.
+Needs libtpu (requirements-tpu.txt), no TPU. The programs are those of `GrpoLearner.step` for the
+largest batch, compiled in the order of a step, each for the layouts that the one before it gives.
+Bytes are the compiler's own, per chip.
 """
 
 import argparse
@@ -24,16 +24,15 @@ from jax.sharding import NamedSharding, PartitionSpec
 from rich.console import Console
 from rich.table import Table
 
-from skinflow_jax.models.config import DveConfig, model_config
+from skinflow_jax.config import RunConfig, load_config
+from skinflow_jax.models.config import model_config
 from skinflow_jax.models.inputs import empty_inputs
-from skinflow_jax.models.vlm import ComputeConfig, abstract_model
-from skinflow_jax.parallel import TRAIN_RULES, MeshConfig, make_mesh, use_mesh
+from skinflow_jax.models.vlm import abstract_model
+from skinflow_jax.parallel import TRAIN_RULES, make_mesh, use_mesh
 from skinflow_jax.parallel.programs import compile_ahead, lines_within_loops
-from skinflow_jax.rl.config import GrpoConfig
-from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.sampler import decode, prefill_prompts, rollout_weights
-from skinflow_jax.rl.update import PolicyBatch, policy_update
-from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
+from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update
+from skinflow_jax.training.optimizer import make_optimizer
 from skinflow_jax.training.state import abstract_state
 
 # Bytes a chip, as the maker states them, of which the runtime keeps a little.
@@ -91,88 +90,94 @@ def bytes_per_chip(tree) -> int:
     )
 
 
-def step_programs(chosen) -> Iterator[tuple[Program, int]]:
+def step_programs(config: RunConfig, topology: str) -> Iterator[tuple[Program, int]]:
     """The programs of a step, each with the bytes a chip that it holds besides its own.
 
-    The train state stays on the chip during the rollout, and so does the rollout copy.
+    The train state and a KL's reference stay on the chip during the rollout, and so does the
+    rollout copy.
     """
-    topology = topologies.get_topology_desc(platform="tpu", topology_name=chosen.topology)
-    mesh = make_mesh(MeshConfig(-1, chosen.fsdp, chosen.tensor), devices=topology.devices)
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    mesh, settings, compute = make_mesh(config.mesh, devices), config.rl, config.model.compute
     sizes = model_config("qwen2_5_vl_7b")
-    dve = DveConfig(groups=640)
-    sizes = dataclasses.replace(sizes, vision=dataclasses.replace(sizes.vision, dve=dve))
-    compute = ComputeConfig("bfloat16", "full")
-    optimizer = make_optimizer(OptimizerConfig(), 100)
-    settings = GrpoConfig(
-        group_size=8,
-        max_tokens=chosen.completion,
-        rewards=("caption",),
-        compactions=chosen.compactions,
-        loss=PolicyLossConfig(),
+    sizes = dataclasses.replace(
+        sizes, vision=dataclasses.replace(sizes.vision, dve=config.model.dve)
     )
+    optimizer = make_optimizer(config.optimizer, config.loop.steps)
     by_batch = NamedSharding(mesh, PartitionSpec(TRAIN_RULES["batch"]))
     whole = NamedSharding(mesh, PartitionSpec())
 
-    def placed(tree, sharding):
+    def placed(tree, sharding=by_batch):
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
         )
 
+    prompts = config.batch_size
     inputs = placed(
-        empty_inputs(chosen.prompts, sizes, length=chosen.prompt, windows=64, images=1), by_batch
+        empty_inputs(
+            prompts,
+            sizes,
+            length=max(config.data.prompt_lengths),
+            windows=max(config.data.windows),
+            images=1,
+        )
     )
-    rows = jax.ShapeDtypeStruct((chosen.prompts,), jnp.int32, sharding=by_batch)
+    rows = placed(jax.ShapeDtypeStruct((prompts,), jnp.int32))
     key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)
-    advantages = jax.ShapeDtypeStruct(
-        (chosen.prompts, settings.group_size), jnp.float32, sharding=by_batch
-    )
+    advantages = placed(jax.ShapeDtypeStruct((prompts, settings.group_size), jnp.float32))
     with use_mesh(mesh):
         state = abstract_state(abstract_model(sizes), optimizer, mesh)
+        reference = bytes_per_chip(state.model) if settings.needs_reference else 0
         program, weights = measured("rollout copy", rollout_weights, state.model, compute)
         # Its argument, the model, is a part of the train state.
-        optimizer_bytes, copied = bytes_per_chip(state.opt_state), bytes_per_chip(weights)
-        yield program, optimizer_bytes
+        copied = bytes_per_chip(weights)
+        yield program, bytes_per_chip(state.opt_state) + reference
         program, prefix = measured("prefill", prefill_prompts, weights, inputs, compute)
-        yield program, bytes_per_chip(state)
+        yield program, bytes_per_chip(state) + reference
         program, rollout = measured(
-            "decode",
+            "decoding",
             decode,
             *(weights, prefix, key, rows, settings.sampling),
             group_size=settings.group_size,
             max_tokens=settings.max_tokens,
             compactions=settings.compactions,
         )
-        yield program, bytes_per_chip(state)
+        yield program, bytes_per_chip(state) + reference
+        fixed = None
+        if reference:
+            program, fixed = measured(
+                "reference",
+                fixed_log_probs,
+                *(state.model, inputs, rollout),
+                temperature=settings.temperature,
+                compute=compute,
+                micro_batches=config.micro_batches * settings.mini_batches,
+            )
+            yield program, bytes_per_chip(state) + copied
         program, _ = measured(
             "update",
             policy_update,
             state,
-            PolicyBatch(inputs, rollout, advantages),
+            PolicyBatch(inputs, rollout, advantages, reference=fixed),
             optimizer=optimizer,
             config=settings,
             compute=compute,
-            micro_batches=chosen.micro_batches,
+            micro_batches=config.micro_batches,
         )
-        yield program, copied
+        yield program, copied + reference
 
 
 def main() -> None:
     """Print the table and what it means."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--topology", default="v6e:4x4")
-    parser.add_argument("--fsdp", type=int, default=4)
-    parser.add_argument("--tensor", type=int, default=4)
-    parser.add_argument("--prompts", type=int, default=16, help="a step, over all chips")
-    parser.add_argument("--prompt", type=int, default=1024, help="tokens")
-    parser.add_argument("--completion", type=int, default=512, help="tokens")
-    parser.add_argument("--micro-batches", type=int, default=4)
-    parser.add_argument("--compactions", type=int, default=GrpoConfig().compactions)
+    parser.add_argument("--config", default="configs/skinflow_7b_stage1.py")
     chosen = parser.parse_args()
-    table = Table(title=f"7B with DVE on {chosen.topology}, GB a chip")
+    config = load_config(chosen.config)
+    table = Table(title=f"{chosen.config} on {chosen.topology}, GB a chip")
     for title in ("program", "compile s", "arguments", "outputs", "temporary", "aliased", "peak"):
         table.add_column(title, justify="left" if title == "program" else "right")
     console, peaks, programs = Console(), [], {}
-    for program, beside in step_programs(chosen):
+    for program, beside in step_programs(config, chosen.topology):
         programs[program.name] = program
         peaks.append(beside + program.bytes)
         sizes = (program.arguments, program.outputs, program.temporary, program.aliased, peaks[-1])
@@ -180,16 +185,16 @@ def main() -> None:
         table.add_row(program.name, *figures)
         console.log(f"{program.name}: compiled in {figures[0]} s, peak {figures[-1]} GB")
     console.print(table)
-    update = programs.pop("update").seconds
+    rollout = sum(programs[name].seconds for name in ("rollout copy", "prefill", "decoding"))
     console.print(
-        "Weights, optimizer and rollout copy are counted in every peak. Compiled: rollout in "
-        f"{sum(p.seconds for p in programs.values()):.0f} s, update in {update:.0f} s."
+        "Weights, optimizer, rollout copy and reference are counted in every peak. Compiled: "
+        f"rollout in {rollout:.0f} s, update in {programs['update'].seconds:.0f} s."
     )
     capacity = CAPACITY.get(chosen.topology.split(":")[0])
     if capacity:
         fits = "fits" if max(peaks) < capacity else "does not fit"
         console.print(f"Peak {max(peaks) / 1e9:.2f} GB {fits} {capacity / 1e9:.0f} GB a chip.")
-    gathers = programs["decode"].gathers
+    gathers = programs["decoding"].gathers
     console.print(
         f"All-gathers inside the decode loop: {', '.join(gathers) or 'none'}",
         markup=False,

@@ -25,21 +25,12 @@ from rich.table import Table
 
 from skinflow_jax.models.config import DveConfig, VisionConfig, model_config
 from skinflow_jax.models.dve_conversion import with_dve
+from skinflow_jax.models.flops import vision_flops
 from skinflow_jax.models.inputs import patch_grid_positions
 from skinflow_jax.models.layers import layer, parameter_count
 from skinflow_jax.models.rope import vision_rotation
 from skinflow_jax.models.vision import abstract_tower
 from skinflow_jax.models.vlm import abstract_model
-
-
-def tower_flops(vision: VisionConfig, patches: int) -> float:
-    """Of one forward pass of the static tower: matrix products alone, as published figures are."""
-    d, h, merged = vision.hidden_size, vision.intermediate_size, vision.hidden_size * 4
-    full = len(vision.full_attention_blocks)
-    keys = full * patches + (vision.depth - full) * vision.window_patches
-    blocks = vision.depth * (4 * d * d + 3 * d * h) + 2 * keys * d
-    merger = merged * (merged + vision.out_hidden_size) / vision.merge_unit
-    return 2 * patches * (vision.patch_dim * d + blocks + merger)
 
 
 def block_flops(vision: VisionConfig, side: int, dtype, device=None) -> float:
@@ -125,7 +116,7 @@ def main() -> None:
     console = Console()
     console.print(table)
     extra = (counted[1] - counted[0]) * len(vision.dynamic_blocks)
-    analytic = tower_flops(config.vision, chosen.side**2)
+    analytic = vision_flops(config.vision, np.array([chosen.side**2]))
     console.print(
         f"DVE: {extra / 1e9:.1f} GFLOP in {len(vision.dynamic_blocks)} blocks, "
         f"{extra / analytic:.1%} of the tower's {analytic / 1e9:,.0f} (analytic); parameters "

@@ -65,7 +65,7 @@ def noise_images(side: int) -> np.ndarray:
 
 
 def make_learner(policy: Policy, rewards: Sequence[str]):
-    """(learner, optimizer) of the setting; no KL, all parameters trained."""
+    """(learner, optimizer, config) of the setting; no KL, all parameters trained."""
     optimizer = make_optimizer(
         OptimizerConfig(
             learning_rate=LEARNING_RATE, clip_norm=CLIP_NORM, weight_decay=WEIGHT_DECAY

@@ -118,7 +118,8 @@ def check_step(answer: dict, worker: str) -> None:
     """Exit unless the step did the agreed work."""
     done = answer["completions"], *answer["lengths"]
     if done != (PROMPTS * GROUP, TOKENS, TOKENS):
-        sys.exit(f"{worker}: completions, shortest, longest are {done}, not 16 of 128 tokens each")
+        agreed = f"{PROMPTS * GROUP} of {TOKENS} tokens each"
+        sys.exit(f"{worker}: completions, shortest, longest are {done}, not {agreed}")
     if not answer["reward_std"] > 0:
         sys.exit(f"{worker}: all rewards are equal, so that nothing is learned")
 

@@ -1,6 +1,6 @@
 """Stage I at 7B: captions of what is visible, rewarded field by field.
 
-After skinflow_7b_warmup, on every host:
+After skinflow_7b_warmup:
 
 skinflow train --config=configs/skinflow_7b_stage1.py --workdir=runs/skinflow_7b_stage1
 
@@ -18,9 +18,10 @@ def get_config() -> ConfigDict:
         {
             "algorithm": "grpo",
             # The example's mini-batch. It makes four of 512 prompts; here each rollout is used for
-            # one update, so a step is one mini-batch. One micro-batch is one prompt a chip.
+            # one update, so a step is one mini-batch. A micro-batch is one prompt for
+            # each four of 16 chips.
             "batch_size": 128,
-            "micro_batches": 8,
+            "micro_batches": 32,
             "model": {
                 "init_from": "runs/skinflow_7b_warmup",
                 # Activations; the weights being trained stay in float32.
@@ -78,7 +79,8 @@ def get_config() -> ConfigDict:
             },
             # All of the held-out split.
             "evaluation": {"count": None, "batch_size": 64},
-            # Weights, gradients and optimizer over 16 chips; further chips hold copies.
-            "mesh": {"data": -1, "fsdp": 16, "tensor": 1},
+            # Over 16 chips; further ones hold copies. The sampler keeps whole layers on each four:
+            # with tensor=1 its weights would not fit a v6e chip beside the train state.
+            "mesh": {"data": -1, "fsdp": 4, "tensor": 4},
         }
     )

@@ -1,6 +1,6 @@
 """Stage II at 7B: six ranked diagnoses, rewarded by the place of the first accepted one.
 
-After skinflow_7b_stage1, on every host:
+After skinflow_7b_stage1:
 
 skinflow train --config=configs/skinflow_7b_stage2.py --workdir=runs/skinflow_7b_stage2
 """

@@ -1,7 +1,8 @@
 """Warm-up of Qwen2.5-VL-7B on real photographs: teaches the two answer formats, nothing more.
 
-For a pod of 16 chips or more. Fetch the model first, then on every host:
+For 16 chips or a multiple. Fetch the model first, then:
 
+skinflow import-hf --model=Qwen2.5-VL-7B-Instruct --workdir=runs/qwen2_5_vl_7b
 skinflow train --config=configs/skinflow_7b_warmup.py --workdir=runs/skinflow_7b_warmup
 
 SkinFlow (arXiv 2601.09136) publishes no code; it starts from Qwen2.5-VL-7B-Instruct according to
@@ -16,11 +17,11 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "algorithm": "sft",
-            # A guess; one micro-batch is one case a chip on 16 chips.
+            # A guess; one micro-batch is one case for each four of 16 chips.
             "batch_size": 64,
-            "micro_batches": 4,
+            "micro_batches": 16,
             "model": {
-                "init_from": "checkpoints/Qwen2.5-VL-7B-Instruct",
+                "init_from": "runs/qwen2_5_vl_7b",
                 # Activations; the weights being trained stay in float32.
                 "dtype": "bfloat16",
                 "remat": "full",
@@ -58,7 +59,7 @@ def get_config() -> ConfigDict:
             },
             # All of the held-out split.
             "evaluation": {"count": None, "batch_size": 64},
-            # Weights, gradients and optimizer over 16 chips; further chips hold copies.
-            "mesh": {"data": -1, "fsdp": 16, "tensor": 1},
+            # As in the stages that follow: over 16 chips, further ones hold copies.
+            "mesh": {"data": -1, "fsdp": 4, "tensor": 4},
         }
     )
