@@ -34,10 +34,10 @@ from vs_trl_shared import (
     product_rate,
 )
 
-# The fastest found. Seconds of one core a step, by process time of one thread, since these do not
-# depend on what else runs; 224 px unless said, differences under a tenth are noise:
-#   16 rows at a time 14.0, 2 x 8 rows 12.7, 4 x 4 rows 13.8 (448 px: 31.4, not tried, 30.9);
-#   16 rows with cache_implementation="static" 13.4 to 14.2.
+# The fastest found. Seconds a step on two quiet cores of an EPYC, by rows at a time:
+#   224 px: 2 x 8 rows 6.24, 4 x 4 rows 6.28; 448 px: 16 rows 15.5, 2 x 8 14.6, 4 x 4 14.8;
+#   896 px: 2 x 8 rows 61.6, 4 x 4 rows 60.9; differences under a tenth are noise.
+# On one thread at 224 px, 16 rows took 14.0 s, with cache_implementation="static" 13.4 to 14.2.
 # Checkpointing, on by default, would recompute the forward pass. TRL itself switches compilation
 # of generation off; torch_compile of the training step and eager attention are not tried.
 TUNED = {

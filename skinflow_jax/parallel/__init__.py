@@ -4,6 +4,7 @@ from skinflow_jax.parallel.mesh import MeshConfig, make_mesh
 from skinflow_jax.parallel.sharding import (
     ROLLOUT_RULES,
     TRAIN_RULES,
+    anywhere,
     batch_shards,
     constrain,
     constrain_module,
@@ -19,6 +20,7 @@ __all__ = [
     "ROLLOUT_RULES",
     "TRAIN_RULES",
     "MeshConfig",
+    "anywhere",
     "batch_shards",
     "constrain",
     "constrain_module",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from skinflow_jax.errors import ConfigError
@@ -123,6 +124,13 @@ def local_rows(x: jax.Array) -> np.ndarray:
         return np.asarray(x)
     rows = {shard.index[0].start or 0: shard.data for shard in x.addressable_shards}
     return np.concatenate([np.asarray(rows[start]) for start in sorted(rows)])
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether `flag` is true in any process; all of them must ask."""
+    if jax.process_count() == 1:
+        return bool(flag)
+    return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
 
 def place_module(module, mesh: Mesh | None, rules=TRAIN_RULES):

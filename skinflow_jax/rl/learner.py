@@ -15,12 +15,12 @@ import jax
 import numpy as np
 
 from skinflow_jax.data.pipeline import Batch, Example
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.flops import peak_flops, step_flops
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.trainable import joined
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
-from skinflow_jax.parallel import local_rows, place_batch, place_module
+from skinflow_jax.parallel import anywhere, local_rows, place_batch, place_module
 from skinflow_jax.parallel.programs import Compiler
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.reward_files import load_rewards
@@ -188,13 +188,24 @@ class GrpoLearner:
         with clock("reward"):
             tokens, mask = local_rows(rollout.tokens), local_rows(rollout.mask)
             texts = completion_texts(tokens, mask, self._tokenizer)
-            rewards = score(texts, examples, self._functions, timeout=config.reward_timeout)
+            rewards = self._rewards(texts, examples)
             if config.overlong_cache:
                 penalty = overlong_penalty(
                     mask.sum(axis=-1), max_tokens=config.max_tokens, cache=config.overlong_cache
                 )
                 rewards = np.concatenate([rewards, penalty[..., None]], axis=-1, dtype=np.float32)
         return ScoredRollout(examples, inputs, rollout, texts, rewards)
+
+    def _rewards(self, texts, examples) -> np.ndarray:
+        """`score`; what raises on one host ends the step on all: the others would wait for it."""
+        rewards = error = None
+        try:
+            rewards = score(texts, examples, self._functions, timeout=self._config.reward_timeout)
+        except InputError as raised:
+            error = raised
+        if anywhere(error is not None):
+            raise error or InputError("a reward failed on another host: see what that one says")
+        return rewards
 
     def _fixed(self, state: TrainState, inputs, rollout, log_probs: Callable):
         """(old, reference) by `log_probs` of a model; None where the update needs none."""

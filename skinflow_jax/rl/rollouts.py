@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from skinflow_jax.data.pipeline import Example
 from skinflow_jax.models.inputs import ModelInputs
-from skinflow_jax.parallel import local_rows, place_batch
+from skinflow_jax.parallel import anywhere, local_rows, place_batch
 from skinflow_jax.rl.sampler import Rollout
 from skinflow_jax.rl.update import Judgement
 
@@ -52,7 +51,8 @@ def with_refills(
     """
     rounds, judged = [first], [judge(first)]
     masks, wanted = [local_rows(judged[0].informative)], len(first.examples)
-    while len(rounds) <= most and _anywhere(sum(map(np.sum, masks)) < wanted):
+    # All processes draw, or none.
+    while len(rounds) <= most and anywhere(sum(map(np.sum, masks)) < wanted):
         rounds.append(draw(len(rounds)))
         judged.append(judge(rounds[-1]))
         masks.append(local_rows(judged[-1].informative))
@@ -70,13 +70,6 @@ def with_refills(
     places = [(r, p) for r, mask in enumerate(masks) for p in np.flatnonzero(mask)]
     places += [(r, p) for r, mask in enumerate(masks) for p in np.flatnonzero(~mask)]
     return _gathered(rounds, places[:wanted], collate, mesh), metrics
-
-
-def _anywhere(missing: bool) -> bool:
-    """Whether any process still misses groups: all of them must draw, or none."""
-    if jax.process_count() == 1:
-        return bool(missing)
-    return bool(multihost_utils.process_allgather(np.array([missing])).any())
 
 
 def _gathered(rounds: list[ScoredRollout], places, collate, mesh) -> ScoredRollout:

@@ -14,7 +14,7 @@ import pytest
 from random_model import SHALLOW, random_inputs, spread_model
 
 from skinflow_jax.data.pipeline import Batch, Example
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learner import GrpoLearner
@@ -194,6 +194,22 @@ def test_the_log_probabilities_that_stay_are_begun_before_texts_are_scored(run, 
     )
     learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
     assert events == ["log-probabilities"] + ["reward"] * PROMPTS * GROUP
+
+
+def test_a_reward_that_fails_on_another_host_ends_the_step_here(run, monkeypatch):
+    learner, state = run(share_of_low_ids)
+    monkeypatch.setattr("skinflow_jax.rl.learner.anywhere", lambda flag: True)
+    with pytest.raises(InputError, match="a reward failed on another host"):
+        learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
+
+
+def test_a_reward_that_fails_here_is_told_to_the_other_hosts_first(run, monkeypatch):
+    told = []
+    monkeypatch.setattr("skinflow_jax.rl.learner.anywhere", lambda flag: told.append(flag) or flag)
+    learner, state = run(lambda ids, case: 1 / 0)
+    with pytest.raises(InputError, match="'caption' raised ZeroDivisionError"):
+        learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
+    assert told == [True]
 
 
 @pytest.mark.slow
