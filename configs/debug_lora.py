@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.model.lora = ConfigDict({"rank": 8, "alpha": 16.0, "language": True, "vision": True})
     # Adapters start from nothing and stand a higher rate than whole weights.
     config.optimizer.learning_rate = 2e-3
-    config.rl.rewards = ("diagnosis", "configs/rewards/brevity.py:brevity")
+    config.rl.rewards = ("diagnosis", "configs/rewards/full_list.py:full_list")
     config.rl.reward_weights = (1.0, 0.2)
     config.rl.max_refills = 1
     config.rl.mini_batches = 2

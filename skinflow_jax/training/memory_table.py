@@ -183,12 +183,7 @@ def start_table(parameters: list[ParameterRow], memory: list[MemoryRow]) -> Rend
 
 def program_table(temporary: dict[str, int]) -> RenderableType:
     """What `warm_up` of a learner found, for the console."""
-    held = Table(
-        "program",
-        "MiB",
-        title="activations and other temporary memory of one device, by the compiler's count",
-        title_justify="left",
-    )
+    held = Table("program", "activations and other temporary memory of one device, MiB")
     held.columns[1].justify = "right"
     for name, size in temporary.items():
         held.add_row(name, f"{size / 2**20:,.1f}")

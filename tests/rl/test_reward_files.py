@@ -1,5 +1,6 @@
 """Reward functions are found by name before the first step, or the entry that is wrong is named."""
 
+import json
 import re
 from pathlib import Path
 
@@ -63,12 +64,13 @@ def test_functions_of_a_file_score_and_share_its_module(mine):
 
 
 def test_the_shipped_example_judges_diagnoses_alone():
-    path = Path(__file__).parents[2] / "configs" / "rewards" / "brevity.py"
-    (function,) = load_rewards([f"{path}:brevity"]).values()
+    path = Path(__file__).parents[2] / "configs" / "rewards" / "full_list.py"
+    functions = load_rewards([f"{path}:full_list"])
     image = np.zeros((28, 28, 3), np.uint8)
     examples = [Example("a", task, {}, "", {}, image) for task in ("diagnosis", "caption")]
-    rewards = score([["", "x" * 100, "x" * 500], ["", "x", "y"]], examples, {"brevity": function})
-    np.testing.assert_array_equal(rewards[:, :, 0], [[1, 0.75, 0], [np.nan] * 3])
+    texts = [json.dumps({"diagnoses": names}) for names in (["a", "b", "b"], list("abcdef"))]
+    rewards = score([[*texts, "acne"]] * 2, examples, functions)
+    np.testing.assert_allclose(rewards[:, :, 0], [[2 / 6, 1, 0], [np.nan] * 3])
 
 
 def test_a_path_is_relative_to_the_working_directory(mine, monkeypatch):
