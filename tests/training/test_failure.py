@@ -1,14 +1,17 @@
 """A step that breaks can be seen again from what the run left."""
 
+import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from random_model import SHALLOW
+from random_model import SHALLOW, spread_model
 
 from skinflow_jax import experiment
-from skinflow_jax.checkpoints.failure import read_evidence
+from skinflow_jax.checkpoints.failure import keep_failure, read_evidence
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.errors import InputError
@@ -22,9 +25,11 @@ from skinflow_jax.rl.update import PolicyBatch, policy_update
 from skinflow_jax.tokenizer import load_tokenizer
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
-from skinflow_jax.training.state import abstract_state
+from skinflow_jax.training.state import abstract_state, create_state
 
 pytestmark = pytest.mark.slow
+
+SGD = optax.sgd(0.1)
 
 CONFIG = RunConfig(
     algorithm="grpo",
@@ -94,3 +99,19 @@ def test_the_step_breaks_again_from_the_saved_state_and_batch(failed):
     assert not np.isfinite(metrics["loss"]) or not np.isfinite(metrics["grad_norm"])
     for found, expected in zip(*map(jax.tree.leaves, (state.model, states[1].model)), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_later_failure_takes_the_place_of_an_earlier_one(tmp_path):
+    """Also where it is of the same step, or of an earlier one: state and batch belong together."""
+    state = create_state(spread_model(SHALLOW), SGD)
+    for step, number in ((5, 1.0), (5, 2.0), (3, 4.0)):
+        moved = jax.tree.map(lambda x, n=number: jnp.full_like(x, n), state.model)
+        broken = dataclasses.replace(state, model=moved)
+        keep_failure(tmp_path / "failure", step, broken, {"a": jnp.full(2, number)})
+        with RunCheckpoints(tmp_path / "failure" / "checkpoints") as checkpoints:
+            found, _ = checkpoints.restore(abstract_state(state.model, SGD), None)
+        assert int(found.step) == step
+        assert {float(x.min()) for x in jax.tree.leaves(found.model)} == {number}
+        np.testing.assert_array_equal(
+            read_evidence(tmp_path / "failure", {"a": 0})["a"], [number] * 2
+        )
