@@ -79,8 +79,9 @@ def get_config() -> ConfigDict:
             },
             # All of the held-out split.
             "evaluation": {"count": None, "batch_size": 64},
-            # Over 16 chips; further ones hold copies. The sampler keeps whole layers on each four:
-            # with tensor=1 its weights would not fit a v6e chip beside the train state.
+            # Over 16 chips; further ones hold copies, and want fewer micro-batches. The sampler
+            # keeps whole layers on each four: with tensor=1 its weights would not fit a v6e chip
+            # beside the train state.
             "mesh": {"data": -1, "fsdp": 4, "tensor": 4},
         }
     )

@@ -1,6 +1,6 @@
 """Warm-up of Qwen2.5-VL-7B on real photographs: teaches the two answer formats, nothing more.
 
-For 16 chips or a multiple. Fetch the model first, then:
+For 16 chips; with n times as many divide micro_batches by n. Fetch the model first, then:
 
 skinflow import-hf --model=Qwen2.5-VL-7B-Instruct --workdir=runs/qwen2_5_vl_7b
 skinflow train --config=configs/skinflow_7b_warmup.py --workdir=runs/skinflow_7b_warmup
@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
             },
             # All of the held-out split.
             "evaluation": {"count": None, "batch_size": 64},
-            # As in the stages that follow: over 16 chips, further ones hold copies.
+            # As in the stages that follow.
             "mesh": {"data": -1, "fsdp": 4, "tensor": 4},
         }
     )

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from pathlib import Path
 
 import jax
@@ -107,7 +108,7 @@ def train(
     )
     evaluate = None
     if config.loop.evaluate_every:
-        evaluate = heldout_evaluation(config, tokenizer, records_folder, workdir / "eval", mesh)
+        evaluate = heldout_evaluation(config, tokenizer, records_folder, workdir / "eval")
     probe = None
     if model_sizes.vision.dve is not None:
 
@@ -174,7 +175,7 @@ def rollout_shapes(config: RunConfig) -> RolloutShapes | None:
 
 
 def check_mesh(config: RunConfig, mesh) -> None:
-    """Raise ConfigError unless the prompts of every batch divide over the devices."""
+    """Raise ConfigError unless the prompts of a micro-batch divide over the devices."""
     if mesh is None:
         return
     parts = config.micro_batches * (config.rl.mini_batches if config.algorithm == "grpo" else 1)
@@ -184,17 +185,6 @@ def check_mesh(config: RunConfig, mesh) -> None:
             f"batch_size={config.batch_size} in {parts} micro-batches does not divide over mesh "
             f"data={mesh.shape['data']} x fsdp={mesh.shape['fsdp']}: make it a multiple of "
             f"{parts * shards}"
-        )
-    check_evaluation_mesh(config, mesh)
-
-
-def check_evaluation_mesh(config: RunConfig, mesh) -> None:
-    """Raise ConfigError unless the prompts of an evaluation's batch divide over the devices."""
-    shards = 1 if mesh is None else mesh.shape["data"] * mesh.shape["fsdp"]
-    if config.evaluation.batch_size % shards:
-        raise ConfigError(
-            f"evaluation.batch_size={config.evaluation.batch_size} does not divide over mesh "
-            f"data={mesh.shape['data']} x fsdp={mesh.shape['fsdp']}: make it a multiple of {shards}"
         )
 
 
@@ -257,44 +247,50 @@ def evaluate_policy(
     records: RecordSet,
     training_labels: list[str],
     out: Path,
-    *,
-    mesh=None,
 ) -> Summary:
     """Greedy answers to every held-out record, judged; writes metrics.json and predictions.jsonl.
 
-    `training_labels`: diagnoses of the training cases, for the majority-class baseline.
+    `training_labels`: diagnoses of the training cases, for the majority-class baseline. Batches are
+    rounded up to what divides over the devices.
     """
-    predictions = []
+    mesh, predictions = judging_mesh(config), []
+    shards = 1 if mesh is None else mesh.shape["data"] * mesh.shape["fsdp"]
     for task in config.evaluation.tasks:
         batches = evaluation_batches(
             records,
             policy.tokenizer,
             policy.model.config,
             task=task,
-            batch_size=config.evaluation.batch_size,
+            batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
             buckets=buckets(config.data),
         )
-        predictions += predict(
-            policy.model,
-            batches,
-            policy.tokenizer,
-            max_tokens=config.data.completion_length,
-            compute=config.model.compute,
-            mesh=mesh,
-        )
+        with use_mesh(mesh):
+            predictions += predict(
+                policy.model,
+                batches,
+                policy.tokenizer,
+                max_tokens=config.data.completion_length,
+                compute=config.model.compute,
+                mesh=mesh,
+            )
     summary = summarise(predictions, training_labels)
     write_predictions(predictions, out / "predictions.jsonl")
     (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1), encoding="utf-8")
     return summary
 
 
-def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: Path, mesh):
+def judging_mesh(config: RunConfig):
+    """The mesh of the config, which may be a pod's; None where there is but one device."""
+    return make_mesh(config.mesh) if jax.device_count() > 1 else None
+
+
+def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: Path):
     """What the loop calls now and then: judges the held-out cases into `out`/<step>/."""
     records, labels = heldout_cases(config, records_folder)
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
         policy = Policy(state.model, tokenizer)
-        summary = evaluate_policy(policy, config, records, labels, out / str(step), mesh=mesh)
+        summary = evaluate_policy(policy, config, records, labels, out / str(step))
         return {f.label.removesuffix(" %"): f.estimate.value for f in summary.figures}
 
     return evaluate
@@ -309,9 +305,6 @@ def evaluate(
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
     """
     check_checkpoint(checkpoint)
-    # One device judges what a pod has trained; several share the work as the config says.
-    mesh = make_mesh(config.mesh) if jax.device_count() > 1 else None
-    check_evaluation_mesh(config, mesh)
     run = is_run(checkpoint)
     if out is None and not run:
         raise ConfigError(
@@ -320,9 +313,8 @@ def evaluate(
     out = out or checkpoint / "eval" / str(_latest_step(checkpoint))
     records = records or (checkpoint if run else out) / "records"
     heldout, labels = heldout_cases(config, records)
-    policy = open_checkpoint(checkpoint, mesh)
-    with use_mesh(mesh):
-        summary = evaluate_policy(policy, config, heldout, labels, out, mesh=mesh)
+    policy = open_checkpoint(checkpoint, judging_mesh(config))
+    summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
     print(baseline_line(summary))
     print(f"written: {out}/ (metrics.json, predictions.jsonl)")

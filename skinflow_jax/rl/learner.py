@@ -135,13 +135,15 @@ class GrpoLearner:
         if not config.max_refills:
             fixed = self._fixed(state, inputs, rollout, self._log_probs)
         scored, metrics = self._scored(inputs, rollout, examples, clock), {}
-        sampled = [scored]
+        # FLOPs and tokens of each draw: the draws themselves would stay on the devices.
+        sampled = [self._sampling(state.model, scored)]
         if config.max_refills:
 
             def draw(refill):
                 fresh = self._sampled(weights, next(batches), key, clock, refill)
-                sampled.append(self._scored(*fresh, clock))
-                return sampled[-1]
+                fresh = self._scored(*fresh, clock)
+                sampled.append(self._sampling(state.model, fresh))
+                return fresh
 
             scored, metrics = with_refills(
                 scored, draw, self._judge, config.max_refills, self._collate, self._mesh
@@ -219,31 +221,35 @@ class GrpoLearner:
     def _judge(self, scored: ScoredRollout) -> Judgement:
         return self._score(place_batch(scored.rewards, self._mesh), scored.rollout.terminated)
 
+    def _sampling(self, model: Vlm, scored: ScoredRollout) -> tuple[float, int]:
+        """(FLOPs, tokens) of this process's share of a draw."""
+        tokens = int(local_rows(scored.rollout.mask).sum())
+        return _flops(model, scored, iterations=0), tokens
+
     def _speed(
-        self, model: Vlm, learned: ScoredRollout, sampled: list[ScoredRollout], began: float
+        self, model: Vlm, learned: ScoredRollout, sampled: list[tuple[float, int]], began: float
     ) -> dict[str, float]:
         """By the rows of this process, as all have equally many."""
         seconds = time.perf_counter() - began
-
-        def flops(scored, **passes):
-            prompts = (scored.inputs.patch_mask, scored.inputs.token_mask)
-            prompts, mask = jax.tree.map(local_rows, (prompts, scored.rollout.mask))
-            return step_flops(model.config, prompts, mask, **passes)
-
-        work = sum(flops(scored, iterations=0) for scored in sampled) + flops(
+        flops, tokens = (sum(column) * jax.process_count() for column in zip(*sampled, strict=True))
+        learning = _flops(
+            model,
             learned,
             rollouts=0,
             iterations=self._config.num_iterations,
             references=(self._config.updates > 1) + (self._reference is not None),
         )
-        rate = work * jax.process_count() / seconds / jax.device_count()
-        tokens = sum(int(local_rows(scored.rollout.mask).sum()) for scored in sampled)
-        found = {
-            "tokens_per_second": tokens * jax.process_count() / seconds,
-            "tflops_per_device": rate / 1e12,
-        }
+        flops += learning * jax.process_count()
+        rate = flops / seconds / jax.device_count()
+        found = {"tokens_per_second": tokens / seconds, "tflops_per_device": rate / 1e12}
         peak = peak_flops(jax.devices()[0].device_kind)
         return found if peak is None else found | {"mfu": rate / peak}
+
+
+def _flops(model: Vlm, scored: ScoredRollout, **passes) -> float:
+    prompts = (scored.inputs.patch_mask, scored.inputs.token_mask)
+    prompts, mask = jax.tree.map(local_rows, (prompts, scored.rollout.mask))
+    return step_flops(model.config, prompts, mask, **passes)
 
 
 class PhaseClock:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.log_probs import token_log_probs
 from skinflow_jax.models.vlm import ComputeConfig, Vlm, completion_states, prefill
+from skinflow_jax.parallel import constrain
 from skinflow_jax.rl.advantages import group_advantages, reward_metrics
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import (
@@ -81,9 +82,9 @@ def score_rollout(
         weights=config.weights,
         normalize=config.advantages,
     )
-    advantages = advantages.reshape(prompts, group)
+    advantages = constrain(advantages.reshape(prompts, group), "batch", None)
     learned = terminated if config.mask_truncated else jnp.ones_like(terminated)
-    informative = jnp.any((advantages != 0) & learned, axis=1)
+    informative = constrain(jnp.any((advantages != 0) & learned, axis=1), "batch")
     metrics = reward_metrics(rewards, names, weights=config.weights)
     if config.max_refills:
         metrics["dynamic_sampling/informative"] = informative.mean()

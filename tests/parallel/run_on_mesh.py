@@ -10,6 +10,7 @@ from pathlib import Path
 from random_model import SHALLOW
 
 from skinflow_jax import experiment
+from skinflow_jax.cases import heldout_cases
 from skinflow_jax.config import DataConfig, EvaluationConfig, ModelChoice, RunConfig
 from skinflow_jax.models.config import SIZES, LoraConfig
 from skinflow_jax.parallel import MeshConfig
@@ -35,7 +36,7 @@ def main(out: Path, start: Path, fsdp: int, tensor: int) -> None:
             windows=(1,),
             completion_length=64,
         ),
-        "evaluation": EvaluationConfig(count=8, batch_size=4, tasks=("diagnosis",)),
+        "evaluation": EvaluationConfig(count=8, batch_size=5, tasks=("diagnosis",)),
         "mesh": MeshConfig(fsdp=fsdp, tensor=tensor),
     }
     warm_up = RunConfig(
@@ -61,8 +62,10 @@ def main(out: Path, start: Path, fsdp: int, tensor: int) -> None:
         ),
         **common,
     )
-    experiment.train(stage, out / "stage")
-    experiment.evaluate(stage, out / "stage", out / "judged")
+    policy = experiment.train(stage, out / "stage")
+    experiment.evaluate(stage, out / "stage", out / "opened")
+    heldout, labels = heldout_cases(stage, out / "stage" / "records")
+    experiment.evaluate_policy(policy, stage, heldout, labels, out / "trained")
 
 
 if __name__ == "__main__":

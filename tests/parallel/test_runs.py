@@ -56,15 +56,16 @@ def test_the_first_rollouts_are_the_same_and_were_refilled(runs):
         assert metrics[1][0][name] == pytest.approx(metrics[0][0][name], rel=1e-2, abs=1e-5), name
 
 
-def test_no_step_compiles_anything_after_the_second(runs):
+def test_no_step_compiles_anything(runs):
     for run in runs:
         found = [line["compilations"] for line in lines(run / "stage" / "metrics.jsonl")]
-        assert found[2:] == [0] * len(found[2:])
+        assert found == [0, 0, 0]
 
 
-def test_a_checkpoint_is_judged_on_the_mesh_as_within_the_run(runs):
+def test_a_policy_is_judged_alike_within_its_run_after_it_and_from_its_checkpoint(runs):
+    """In batches of 5 cases, which do not divide over four devices."""
     for run in runs:
         within = lines(run / "stage" / "eval" / "3" / "predictions.jsonl")
-        after = lines(run / "judged" / "predictions.jsonl")
-        assert [row["case_id"] for row in after] == [row["case_id"] for row in within]
-        assert after == within
+        assert len(within) == 8
+        for place in ("trained", "opened"):
+            assert lines(run / place / "predictions.jsonl") == within

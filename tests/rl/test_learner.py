@@ -57,7 +57,7 @@ def batch_of(cases, grids=None, seed=0):
 def run(monkeypatch):
     """(learner, state) for a reward (ids of the completion, number of the case) → float."""
 
-    def make(reward, steepness=1.0, *, collate=None, **options):
+    def make(reward, steepness=1.0, *, collate=None, optimizer=OPTIMIZER, **options):
         """`options` replace settings of CONFIG."""
 
         def read(completions, examples):
@@ -72,7 +72,7 @@ def run(monkeypatch):
         config, model = dataclasses.replace(CONFIG, **options), spread_model(SHALLOW)
         model.decoder.head[...] *= steepness
         learner = GrpoLearner(
-            OPTIMIZER,
+            optimizer,
             Numbers(),
             config,
             seed=3,
@@ -80,7 +80,7 @@ def run(monkeypatch):
             reference=spread_model(SHALLOW) if config.needs_reference else None,
             collate=collate,
         )
-        return learner, create_state(model, OPTIMIZER)
+        return learner, create_state(model, optimizer)
 
     return make
 
@@ -167,6 +167,26 @@ def test_a_refilled_batch_is_learned_from_by_the_same_programs(run):
         state = result.state
         found.append((result.metrics["dynamic_sampling/refills"], result.metrics["compilations"]))
     assert found == [(0, 0), (1, 0), (0, 0)]
+
+
+@pytest.mark.slow
+def test_the_evidence_of_a_broken_update_is_its_mini_batch(run):
+    """The first update ruins the weights, the second, of prompts 1 and 3, is not finite."""
+    learner, state = run(share_of_low_ids, optimizer=optax.sgd(1e30), mini_batches=2)
+    result = learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
+    assert result.metrics["optimizer_steps"] == 1 and not np.isfinite(result.metrics["loss"])
+    rollout = result.evidence.rollout
+    texts = [
+        Numbers().decode(row[seen])
+        for row, seen in zip(
+            rollout.tokens.reshape(-1, LENGTH), rollout.mask.reshape(-1, LENGTH), strict=True
+        )
+    ]
+    rows = [row for row in result.rollouts if row["case_id"] in ("case-1", "case-3")]
+    assert texts == [row["completion"] for row in rows]
+    np.testing.assert_allclose(
+        result.evidence.advantages.ravel(), [row["advantage"] for row in rows]
+    )
 
 
 @pytest.mark.slow
