@@ -136,7 +136,7 @@ def _check_finite(metrics: dict[str, float], step: int, result: StepResult, keep
         taken = int(metrics.get("optimizer_steps", 0))
         update = f", after {taken} of its optimizer steps" if taken else ""
         raise InputError(
-            f"step {step + 1}{update}: {broken[0]} is {metrics[broken[0]]}{kept}. "
-            "Checkpoints of earlier steps are untouched: resume from the last, or start again, with "
-            "a lower optimizer.learning_rate or optimizer.clip_norm"
+            f"step {step + 1}{update}: {broken[0]} is {metrics[broken[0]]}{kept}. An earlier "
+            "checkpoint is untouched: resume from it, or start again, with a lower "
+            "optimizer.learning_rate or optimizer.clip_norm"
         )
