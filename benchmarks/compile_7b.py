@@ -1,11 +1,12 @@
-"""Does a GRPO step of configs/skinflow_7b_stage1.py fit its chips? Compiled ahead of time, without.
+"""Does a GRPO step of the 7B config fit 16 chips? Compiled ahead of time, without any.
 
 TPU_SKIP_MDS_QUERY=1 JAX_PLATFORMS=cpu python benchmarks/compile_7b.py --topology=v6e:4x4
 TPU_SKIP_MDS_QUERY=1 JAX_PLATFORMS=cpu python benchmarks/compile_7b.py --topology=v5p:2x2x4
 
-Needs libtpu (requirements-tpu.txt), no TPU. The programs are those of `GrpoLearner.step` for the
-largest batch, compiled in the order of a step, each for the layouts that the one before it gives.
-Bytes are the compiler's own, per chip.
+Needs libtpu (requirements-tpu.txt), no TPU. The config is configs/skinflow_7b_stage1.py unless
+--config names another; the programs are those of `GrpoLearner.step` for its largest batch, compiled
+in the order of a step, each for the layouts that the one before it gives. Bytes are the compiler's
+own, per chip.
 """
 
 import argparse

@@ -27,7 +27,7 @@ from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.dve_conversion import describe_dve
 from skinflow_jax.models.trainable import trained_part
-from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
+from skinflow_jax.parallel import MeshConfig, batch_shards, make_mesh, use_mesh
 from skinflow_jax.policies import (
     CHECKPOINTS,
     TOKENIZER,
@@ -254,17 +254,17 @@ def evaluate_policy(
     rounded up to what divides over the devices.
     """
     mesh, predictions = judging_mesh(config), []
-    shards = 1 if mesh is None else mesh.shape["data"] * mesh.shape["fsdp"]
-    for task in config.evaluation.tasks:
-        batches = evaluation_batches(
-            records,
-            policy.tokenizer,
-            policy.model.config,
-            task=task,
-            batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
-            buckets=buckets(config.data),
-        )
-        with use_mesh(mesh):
+    with use_mesh(mesh):
+        shards = batch_shards()
+        for task in config.evaluation.tasks:
+            batches = evaluation_batches(
+                records,
+                policy.tokenizer,
+                policy.model.config,
+                task=task,
+                batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
+                buckets=buckets(config.data),
+            )
             predictions += predict(
                 policy.model,
                 batches,

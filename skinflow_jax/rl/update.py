@@ -202,8 +202,9 @@ def policy_update(
     if config.updates == 1:
         (state, _), metrics = update(start, batch)
     else:
+        parts = strided_parts(batch, config.mini_batches)
         (state, _), metrics = jax.lax.scan(
-            lambda carry, i: update(carry, mini_batch(batch, i, of=config.mini_batches)),
+            lambda carry, i: update(carry, jax.tree.map(lambda x: x[i], parts)),
             start,
             jnp.arange(config.updates) % config.mini_batches,
         )

@@ -1,10 +1,6 @@
 """The same program on one device and on eight: same tokens, losses, gradients and parameters."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +9,6 @@ from skinflow_jax.parallel.programs import lines_within_loops
 
 pytestmark = pytest.mark.slow
 
-TESTS = Path(__file__).parents[1]
-PROGRAM = Path(__file__).with_name("mesh_program.py")
-FLAG = "--xla_force_host_platform_device_count=8"
 MESHES = ("data_8", "data_2_fsdp_4", "fsdp_2_tensor_4")
 UPDATES = (
     ("one_micro_4", "dapo"),
@@ -35,20 +28,9 @@ WIDTHS = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory, on_devices):
     out = tmp_path_factory.mktemp("meshes")
-    run = subprocess.run(
-        [sys.executable, str(PROGRAM), str(out)],
-        env=os.environ
-        | {
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {FLAG}",
-            "PYTHONPATH": str(TESTS),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
+    on_devices(8, "mesh_program.py", out)
     return out
 
 

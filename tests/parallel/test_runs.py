@@ -1,37 +1,19 @@
 """A whole run on a mesh is the run of one device: same data, rollouts, rewards, answers."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).with_name("run_on_mesh.py")
-
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, on_devices):
     """Folders of the run on one device and on 2 x 2 x 2, which starts Stage II from the same."""
     folders = {}
     for devices, fsdp, tensor in ((1, 1, 1), (8, 2, 2)):
         folders[devices] = out = tmp_path_factory.mktemp(f"devices_{devices}")
-        flag = f"--xla_force_host_platform_device_count={devices}"
-        run = subprocess.run(
-            [sys.executable, PROGRAM, out, folders[1], str(fsdp), str(tensor)],
-            env=os.environ
-            | {
-                "JAX_PLATFORMS": "cpu",
-                "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flag}",
-                "PYTHONPATH": str(PROGRAM.parents[1]),
-            },
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr[-3000:]
+        on_devices(devices, "run_on_mesh.py", out, folders[1], fsdp, tensor)
     return folders[1], folders[8]
 
 
