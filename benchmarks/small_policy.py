@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from vs_trl_shared import CLIP_NORM, GROUP, LEARNING_RATE, LOSS, PROMPTS, TOKENS, WEIGHT_DECAY
 
-from skinflow_jax.cases import open_source
 from skinflow_jax.config import DataConfig
 from skinflow_jax.data.chat import prompt_ids
 from skinflow_jax.data.images import resize
@@ -14,10 +13,11 @@ from skinflow_jax.data.pipeline import Batch, Buckets, Example, prompt_inputs
 from skinflow_jax.models.config import TextConfig, VisionConfig, VlmConfig
 from skinflow_jax.models.inputs import window_count
 from skinflow_jax.models.vlm import ComputeConfig, init_model
-from skinflow_jax.policies import Policy, train_tokenizer
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.runs.cases import open_source
+from skinflow_jax.runs.policies import Policy, train_tokenizer
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 
 TASK = "diagnosis"

@@ -1,6 +1,6 @@
 """SkinFlow in JAX: a dermatology vision-language model trained by staged reinforcement learning.
 
-The three names below are loaded when first used, so that `import skinflow_jax` stays cheap.
+The names below are loaded when first used, so that `import skinflow_jax` stays cheap.
 """
 
 import importlib
@@ -10,13 +10,17 @@ if TYPE_CHECKING:
     from skinflow_jax.checkpoints.hf_export import save_pretrained
     from skinflow_jax.checkpoints.hf_import import load_pretrained
     from skinflow_jax.models.forward import forward_logits
+    from skinflow_jax.runs.evaluate import evaluate
+    from skinflow_jax.runs.train import train
 
-__all__ = ["forward_logits", "load_pretrained", "save_pretrained"]
+__all__ = ["evaluate", "forward_logits", "load_pretrained", "save_pretrained", "train"]
 
 _MODULES = {
+    "evaluate": "skinflow_jax.runs.evaluate",
     "forward_logits": "skinflow_jax.models.forward",
     "load_pretrained": "skinflow_jax.checkpoints.hf_import",
     "save_pretrained": "skinflow_jax.checkpoints.hf_export",
+    "train": "skinflow_jax.runs.train",
 }
 
 

@@ -217,7 +217,7 @@ def _quiet_libraries() -> None:
 
 
 def _demo(arguments) -> None:
-    from skinflow_jax.demo import run_demo
+    from skinflow_jax.runs.demo import run_demo
 
     run_demo(
         arguments.workdir,
@@ -235,7 +235,7 @@ def _config(arguments):
 
 def _data_build(arguments) -> None:
     config = _config(arguments)
-    from skinflow_jax.cases import prepare_records
+    from skinflow_jax.runs.cases import prepare_records
 
     data = config.data
     records = prepare_records(data, data.split, data.count, arguments.out)
@@ -246,7 +246,7 @@ def _data_build(arguments) -> None:
 
 def _train(arguments) -> None:
     config = _config(arguments)
-    from skinflow_jax.experiment import train
+    from skinflow_jax.runs.train import train
 
     _check_start(config.model.init_from, arguments.config)
     train(config, arguments.workdir, resume=arguments.resume, records_folder=arguments.records)
@@ -257,7 +257,7 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
     """Raise InputError before the images are read where there is no model to start from."""
     if init_from is None:
         return
-    from skinflow_jax.policies import check_checkpoint
+    from skinflow_jax.runs.policies import check_checkpoint
 
     # Our configs start from the workdir that is named after the config that makes it.
     maker = config and config.with_name(f"{Path(init_from).name}.py")
@@ -270,8 +270,8 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
 
 
 def _evaluate(arguments) -> None:
-    from skinflow_jax.experiment import evaluate
-    from skinflow_jax.policies import check_checkpoint, is_run
+    from skinflow_jax.runs.evaluate import evaluate
+    from skinflow_jax.runs.policies import check_checkpoint, is_run
 
     check_checkpoint(arguments.checkpoint)
     if arguments.config is None:
@@ -286,7 +286,7 @@ def _evaluate(arguments) -> None:
 def _generate(arguments) -> None:
     from skinflow_jax.data.images import load_image
     from skinflow_jax.evaluation.generate import print_answers
-    from skinflow_jax.policies import open_checkpoint
+    from skinflow_jax.runs.policies import open_checkpoint
 
     images = {path: load_image(path) for path in arguments.image}
     policy = open_checkpoint(arguments.checkpoint)
@@ -307,20 +307,20 @@ def _generate(arguments) -> None:
 
 
 def _ablation(arguments) -> None:
-    from skinflow_jax.ablation import run_ablation
+    from skinflow_jax.runs.ablation import run_ablation
 
     run_ablation(arguments.configs, arguments.seeds, arguments.workdir)
 
 
 def _import_hf(arguments) -> None:
-    from skinflow_jax.policies import import_hf
+    from skinflow_jax.runs.policies import import_hf
 
     _stay_off_accelerators()
     import_hf(arguments.model, arguments.workdir)
 
 
 def _export_hf(arguments) -> None:
-    from skinflow_jax.policies import export_hf
+    from skinflow_jax.runs.policies import export_hf
 
     _stay_off_accelerators()
     export_hf(arguments.checkpoint, arguments.out)

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from random_model import SHALLOW
 
-from skinflow_jax import cases, experiment, policies
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.cli import main
 from skinflow_jax.config import load_config
 from skinflow_jax.models.config import SIZES
+from skinflow_jax.runs import cases, policies, train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SFT = f"--config={CONFIGS / 'debug_sft.py'}"
@@ -310,7 +310,7 @@ def test_running_out_of_memory_says_which_knobs_help(tmp_path, fails, monkeypatc
     def exhausted(*_, **__):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 1 GiB")
 
-    monkeypatch.setattr(experiment, "train", exhausted)
+    monkeypatch.setattr(train, "train", exhausted)
     assert "lower batch_size" in fails("train", SFT, f"--workdir={tmp_path}/w", code=1)
 
 
@@ -318,7 +318,7 @@ def test_a_defect_of_ours_keeps_its_traceback(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(experiment, "train", broken)
+    monkeypatch.setattr(train, "train", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         main(["train", SFT, f"--workdir={tmp_path}/w"])
 

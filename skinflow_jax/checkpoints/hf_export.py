@@ -20,7 +20,7 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm
-from skinflow_jax.tokenizer import Tokenizer
+from skinflow_jax.tokenizers import Tokenizer
 
 # What a model with a dynamic vision encoder brings along, for transformers knows none.
 TORCH_FILES = sorted(Path(__file__).with_name("torch_dve").glob("*_skinflow.py"))

@@ -18,7 +18,7 @@ import skinflow_jax
 from skinflow_jax.checkpoints import hf_export
 from skinflow_jax.checkpoints.hf_export import plan_shards
 from skinflow_jax.errors import InputError
-from skinflow_jax.tokenizer import train_sentencepiece
+from skinflow_jax.tokenizers import train_sentencepiece
 
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2**20

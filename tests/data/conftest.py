@@ -8,7 +8,7 @@ from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import model_config
-from skinflow_jax.tokenizer import train_sentencepiece
+from skinflow_jax.tokenizers import train_sentencepiece
 
 BUDGET = {"min_pixels": 56 * 56, "max_pixels": 112 * 168}
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from skinflow_jax.demo import DemoSize, run_demo
+from skinflow_jax.runs.demo import DemoSize, run_demo
 
 SMALL = DemoSize(
     warmup_cases=40,
@@ -60,7 +60,7 @@ def test_the_printed_figures_are_those_of_metrics_json_and_of_the_predictions(de
 def test_the_export_is_what_transformers_needs_and_gives_the_same_logits(demo, capsys):
     from skinflow_jax.checkpoints.run_state import load_model
     from skinflow_jax.evaluation.transformers_check import max_logit_difference
-    from skinflow_jax.tokenizer import load_tokenizer
+    from skinflow_jax.tokenizers import load_tokenizer
 
     workdir, _ = demo
     export = workdir / "export"

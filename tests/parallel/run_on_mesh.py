@@ -9,14 +9,15 @@ from pathlib import Path
 
 from random_model import SHALLOW
 
-from skinflow_jax import experiment
-from skinflow_jax.cases import heldout_cases
 from skinflow_jax.config import DataConfig, EvaluationConfig, ModelChoice, RunConfig
 from skinflow_jax.models.config import SIZES, LoraConfig
 from skinflow_jax.parallel import MeshConfig
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.rewards import REWARDS
+from skinflow_jax.runs.cases import heldout_cases
+from skinflow_jax.runs.evaluate import evaluate, evaluate_policy
+from skinflow_jax.runs.train import train
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 
@@ -45,7 +46,7 @@ def main(out: Path, start: Path, fsdp: int, tensor: int) -> None:
         micro_batches=2,
         **common,
     )
-    experiment.train(warm_up, out / "warmup")
+    train(warm_up, out / "warmup")
     stage = RunConfig(
         algorithm="grpo",
         model=ModelChoice(init_from=str(start / "warmup"), lora=LoraConfig(rank=2)),
@@ -62,10 +63,10 @@ def main(out: Path, start: Path, fsdp: int, tensor: int) -> None:
         ),
         **common,
     )
-    policy = experiment.train(stage, out / "stage")
-    experiment.evaluate(stage, out / "stage", out / "opened")
+    policy = train(stage, out / "stage")
+    evaluate(stage, out / "stage", out / "opened")
     heldout, labels = heldout_cases(stage, out / "stage" / "records")
-    experiment.evaluate_policy(policy, stage, heldout, labels, out / "trained")
+    evaluate_policy(policy, stage, heldout, labels, out / "trained")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import pytest
 from random_model import SHALLOW
 
-from skinflow_jax import experiment
 from skinflow_jax.models.config import SIZES
+from skinflow_jax.runs import train as runs_train
 
 
 @pytest.fixture(scope="module")
@@ -19,4 +19,4 @@ def shallow():
 def run(request, shallow, tmp_path_factory):
     """(policy, workdir) of the module's CONFIG."""
     folder = tmp_path_factory.mktemp("run")
-    return experiment.train(request.module.CONFIG, folder), folder
+    return runs_train.train(request.module.CONFIG, folder), folder

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from random_model import SHALLOW, random_inputs, spread_model
 
-from skinflow_jax import experiment
 from skinflow_jax.config import DataConfig, ModelChoice, RunConfig
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
-from skinflow_jax.policies import starting_policy
+from skinflow_jax.runs import train as runs_train
+from skinflow_jax.runs.policies import starting_policy
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
@@ -49,7 +49,7 @@ def test_the_run_says_what_is_dynamic_and_writes_down_every_gate(run, tmp_path, 
     assert len(gates) == 2 * 3 * 3  # mean and spread, gate, up and down, three gates each
     assert all(np.isfinite(list(gates.values())))
     assert any(value != 1 for name, value in gates.items() if name.endswith("/mean"))
-    experiment.train(from_run(folder, None), tmp_path / "next")
+    runs_train.train(from_run(folder, None), tmp_path / "next")
     printed = capsys.readouterr().out
     assert "dynamic vision encoder: gate, up, down of blocks 1 in 8 frequency groups" in printed
 
@@ -72,7 +72,7 @@ def test_a_run_is_not_resumed_with_another_encoder(run, dve):
     _, folder = run
     config = dataclasses.replace(CONFIG, model=ModelChoice(dve=dve))
     with pytest.raises(InputError, match=r"model.dve is DveConfig\(.*groups=8.*in the checkpoint"):
-        experiment.train(config, folder, resume=True)
+        runs_train.train(config, folder, resume=True)
 
 
 def test_figures_count_images_alone_and_show_a_spread_once_gates_listen():

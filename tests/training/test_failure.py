@@ -10,19 +10,19 @@ import optax
 import pytest
 from random_model import SHALLOW, spread_model
 
-from skinflow_jax import experiment
 from skinflow_jax.checkpoints.failure import keep_failure, read_evidence
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.inputs import empty_inputs
 from skinflow_jax.models.vlm import abstract_model
-from skinflow_jax.policies import TOKENIZER
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.rewards import REWARDS
 from skinflow_jax.rl.sampler import Rollout
 from skinflow_jax.rl.update import PolicyBatch, policy_update
-from skinflow_jax.tokenizer import load_tokenizer
+from skinflow_jax.runs import train as runs_train
+from skinflow_jax.runs.policies import TOKENIZER
+from skinflow_jax.tokenizers import load_tokenizer
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 from skinflow_jax.training.state import abstract_state, create_state
@@ -56,7 +56,7 @@ def failed(shallow, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(REWARDS, "caption", lambda texts, _: [len(t) % 7 / 7 for t in texts])
         with pytest.raises(InputError) as error:
-            experiment.train(CONFIG, workdir)
+            runs_train.train(CONFIG, workdir)
     return workdir, str(error.value)
 
 

@@ -7,15 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from skinflow_jax import experiment
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.run_state import named_leaves
 from skinflow_jax.config import DataConfig, ModelChoice, RunConfig
 from skinflow_jax.models.config import DveConfig, LoraConfig
 from skinflow_jax.models.lora import merged
-from skinflow_jax.policies import export_hf
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.runs import train as runs_train
+from skinflow_jax.runs.policies import export_hf
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 
@@ -46,7 +46,7 @@ def assert_same(found, expected):
 
 def test_a_resumed_run_ends_as_one_that_never_stopped(run, tmp_path, monkeypatch):
     policy, _ = run
-    learner = experiment.SupervisedLearner
+    learner = runs_train.SupervisedLearner
     plain = learner.step
 
     def dies(self, state, batches, step):
@@ -56,15 +56,15 @@ def test_a_resumed_run_ends_as_one_that_never_stopped(run, tmp_path, monkeypatch
 
     monkeypatch.setattr(learner, "step", dies)
     with pytest.raises(KeyboardInterrupt):
-        experiment.train(CONFIG, tmp_path / "again")
+        runs_train.train(CONFIG, tmp_path / "again")
     monkeypatch.setattr(learner, "step", plain)
-    resumed = experiment.train(CONFIG, tmp_path / "again", resume=True)
+    resumed = runs_train.train(CONFIG, tmp_path / "again", resume=True)
     assert_same(resumed.model, policy.model)
 
 
 def test_the_table_is_printed_at_the_start(tmp_path, capsys):
     config = dataclasses.replace(CONFIG, loop=LoopConfig(steps=1))
-    experiment.train(config, tmp_path / "run")
+    runs_train.train(config, tmp_path / "run")
     printed = capsys.readouterr().out
     assert "adapters" in printed and "dynamic maps" in printed and "optimizer state" in printed
 
@@ -85,7 +85,7 @@ def test_the_next_stage_trains_the_adapters_on_and_its_kl_starts_at_zero(run, tm
         model=ModelChoice(init_from=str(folder)),
         loop=LoopConfig(steps=2, log_every=1),
     )
-    found = experiment.train(config, tmp_path / "next").model
+    found = runs_train.train(config, tmp_path / "next").model
     before, after = named_leaves(policy.model), named_leaves(found)
     moved = {n for n in before if not np.array_equal(before[n], after[n])}
     trained = {n for n in before if "lora_" in n or n.startswith("vision/dynamic/mlp")}

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from skinflow_jax import experiment
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.errors import InputError
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.rewards import REWARDS
+from skinflow_jax.runs import train as runs_train
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 from skinflow_jax.training.supervised import SupervisedLearner
@@ -73,7 +73,7 @@ class Lab:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self.learner, "step", step)
-            policy = experiment.train(self.config, self.folder / name, **options)
+            policy = runs_train.train(self.config, self.folder / name, **options)
         return [np.asarray(x) for x in jax.tree.leaves(policy.model)]
 
     def lines(self, name, file="metrics.jsonl"):
@@ -93,7 +93,7 @@ class Lab:
 def lab(request, shallow, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # The same object for the same config, so that every run shares the compiled step.
-        patch.setattr(experiment, "make_optimizer", functools.cache(experiment.make_optimizer))
+        patch.setattr(runs_train, "make_optimizer", functools.cache(runs_train.make_optimizer))
         # A random model earns nothing by the clinical rewards, and equal rewards teach nothing.
         patch.setitem(
             REWARDS,

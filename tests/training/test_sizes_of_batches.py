@@ -2,10 +2,10 @@
 
 import pytest
 
-from skinflow_jax import experiment
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.sources.procedural import ProceduralSource
 from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.runs import train as runs_train
 from skinflow_jax.training.compilations import compilations
 from skinflow_jax.training.loop import LoopConfig
 
@@ -34,7 +34,7 @@ def test_no_step_compiles_anything(algorithm, shallow, tmp_path, monkeypatch, ca
         loop=LoopConfig(steps=8),
         rl=GrpoConfig(group_size=2, max_tokens=4, compactions=0),
     )
-    plain_loop, sizes, compiled = experiment.run_loop, set(), []
+    plain_loop, sizes, compiled = runs_train.run_loop, set(), []
 
     def watched(learner, *args, **options):
         plain_step = learner.step
@@ -49,8 +49,8 @@ def test_no_step_compiles_anything(algorithm, shallow, tmp_path, monkeypatch, ca
         learner.step = step
         return plain_loop(learner, *args, **options)
 
-    monkeypatch.setattr(experiment, "run_loop", watched)
-    experiment.train(config, tmp_path / "run")
+    monkeypatch.setattr(runs_train, "run_loop", watched)
+    runs_train.train(config, tmp_path / "run")
     assert len(sizes) > 2
     assert compiled == [0] * 8
     assert "activations" in capsys.readouterr().out

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.sentencepiece_bpe import SPECIAL_TOKENS
-from skinflow_jax.tokenizer import (
+from skinflow_jax.tokenizers import (
     HuggingFaceTokenizer,
     SentencePieceTokenizer,
     load_tokenizer,
     train_sentencepiece,
     verify_export,
 )
+from skinflow_jax.tokenizers.sentencepiece_bpe import SPECIAL_TOKENS
 
 FIELDS = {
     "lesion_type": ["plaque", "papule", "nodule", "macule"],

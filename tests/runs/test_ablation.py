@@ -11,8 +11,6 @@ import pytest
 from random_model import SHALLOW, random_inputs, spread_model
 from scipy import stats
 
-from skinflow_jax import ablation
-from skinflow_jax.ablation import Ablation, Row, load_ablation, report, run_ablation, seeded
 from skinflow_jax.cli import main
 from skinflow_jax.config import ModelChoice
 from skinflow_jax.errors import ConfigError
@@ -20,8 +18,10 @@ from skinflow_jax.models.config import SIZES, DveConfig, model_config
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import init_model, prompt_states
 from skinflow_jax.models.widening import with_extra_width
+from skinflow_jax.runs import ablation
+from skinflow_jax.runs.ablation import Ablation, Row, load_ablation, report, run_ablation, seeded
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "ablation"
+CONFIGS = Path(__file__).parents[2] / "configs" / "ablation"
 
 
 def test_the_rows_are_those_of_the_paper_and_two_more():

@@ -9,10 +9,10 @@ from random_model import SHALLOW
 
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.experiment import check_mesh, make_learner
 from skinflow_jax.models.vlm import abstract_model
-from skinflow_jax.policies import Policy
 from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.runs.policies import Policy
+from skinflow_jax.runs.train import check_mesh, make_learner
 
 MESH = types.SimpleNamespace(shape={"data": 2, "fsdp": 2, "tensor": 2})
 GRPO = RunConfig(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
-from skinflow_jax.cases import open_source, readable_cases
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.pixel_budget import (
@@ -25,7 +24,8 @@ from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
-from skinflow_jax.tokenizer import (
+from skinflow_jax.runs.cases import open_source, readable_cases
+from skinflow_jax.tokenizers import (
     Tokenizer,
     load_tokenizer,
     render_default_chat,

@@ -14,11 +14,12 @@ import numpy as np
 from rich.console import Console
 from scipy import stats
 
-from skinflow_jax.cases import heldout_cases
 from skinflow_jax.config import ModelChoice, RunConfig, load_config, read_config
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.experiment import evaluate_policy, train
 from skinflow_jax.models.layers import parameter_count
+from skinflow_jax.runs.cases import heldout_cases
+from skinflow_jax.runs.evaluate import evaluate_policy
+from skinflow_jax.runs.train import train
 from skinflow_jax.typed_fields import from_dict
 
 WARM_UP = "warmup"

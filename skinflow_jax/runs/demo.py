@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from skinflow_jax.cases import labels_of, open_source, prepare_records
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.config import (
     DataConfig,
@@ -30,11 +29,13 @@ from skinflow_jax.evaluation.summary import (
     stages_report_markdown,
 )
 from skinflow_jax.evaluation.transformers_check import max_logit_difference
-from skinflow_jax.experiment import evaluate_policy, train
-from skinflow_jax.policies import Policy, tokenizer_corpus
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
-from skinflow_jax.tokenizer import verify_export
+from skinflow_jax.runs.cases import labels_of, open_source, prepare_records
+from skinflow_jax.runs.evaluate import evaluate_policy
+from skinflow_jax.runs.policies import Policy, tokenizer_corpus
+from skinflow_jax.runs.train import train
+from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 

@@ -1,43 +1,35 @@
-"""Runs: a config's records, policy, learner and loop put together, and the judging of a policy."""
+"""A training run: a config's records, policy, learner and loop put together."""
 
 import functools
-import json
-import math
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from rich.console import Console
 
-from skinflow_jax.cases import buckets, heldout_cases, prepare_records
 from skinflow_jax.checkpoints.failure import keep_failure
 from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.pipeline import (
     bucket_shapes,
-    evaluation_batches,
     make_pipeline,
     prompt_inputs,
 )
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.evaluation.protocol import predict, write_predictions
-from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
-from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.dve_conversion import describe_dve
 from skinflow_jax.models.trainable import trained_part
-from skinflow_jax.parallel import MeshConfig, batch_shards, make_mesh, use_mesh
-from skinflow_jax.policies import (
+from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
+from skinflow_jax.rl.learner import GrpoLearner
+from skinflow_jax.runs.cases import buckets, prepare_records
+from skinflow_jax.runs.evaluate import heldout_evaluation
+from skinflow_jax.runs.policies import (
     CHECKPOINTS,
     TOKENIZER,
     Policy,
-    check_checkpoint,
-    is_run,
-    open_checkpoint,
     starting_policy,
 )
-from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import Learner, run_loop
 from skinflow_jax.training.memory_table import (
@@ -239,88 +231,3 @@ def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
         collate=collate,
         **common,
     )
-
-
-def evaluate_policy(
-    policy: Policy,
-    config: RunConfig,
-    records: RecordSet,
-    training_labels: list[str],
-    out: Path,
-) -> Summary:
-    """Greedy answers to every held-out record, judged; writes metrics.json and predictions.jsonl.
-
-    `training_labels`: diagnoses of the training cases, for the majority-class baseline. Batches are
-    rounded up to what divides over the devices.
-    """
-    mesh, predictions = judging_mesh(config), []
-    with use_mesh(mesh):
-        shards = batch_shards()
-        for task in config.evaluation.tasks:
-            batches = evaluation_batches(
-                records,
-                policy.tokenizer,
-                policy.model.config,
-                task=task,
-                batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
-                buckets=buckets(config.data),
-            )
-            predictions += predict(
-                policy.model,
-                batches,
-                policy.tokenizer,
-                max_tokens=config.data.completion_length,
-                compute=config.model.compute,
-                mesh=mesh,
-            )
-    summary = summarise(predictions, training_labels)
-    write_predictions(predictions, out / "predictions.jsonl")
-    (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1), encoding="utf-8")
-    return summary
-
-
-def judging_mesh(config: RunConfig):
-    """The mesh of the config, which may be a pod's; None where there is but one device."""
-    return make_mesh(config.mesh) if jax.device_count() > 1 else None
-
-
-def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: Path):
-    """What the loop calls now and then: judges the held-out cases into `out`/<step>/."""
-    records, labels = heldout_cases(config, records_folder)
-
-    def evaluate(step: int, state: TrainState) -> dict[str, float]:
-        policy = Policy(state.model, tokenizer)
-        summary = evaluate_policy(policy, config, records, labels, out / str(step))
-        return {f.label.removesuffix(" %"): f.estimate.value for f in summary.figures}
-
-    return evaluate
-
-
-def evaluate(
-    config: RunConfig, checkpoint: Path, out: Path | None = None, records: Path | None = None
-) -> Summary:
-    """Judge a checkpoint on the held-out split of `config` and print the table.
-
-    Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
-    folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
-    """
-    check_checkpoint(checkpoint)
-    run = is_run(checkpoint)
-    if out is None and not run:
-        raise ConfigError(
-            f"{checkpoint} is no run, which would have a place for results: add --out"
-        )
-    out = out or checkpoint / "eval" / str(_latest_step(checkpoint))
-    records = records or (checkpoint if run else out) / "records"
-    heldout, labels = heldout_cases(config, records)
-    policy = open_checkpoint(checkpoint, judging_mesh(config))
-    summary = evaluate_policy(policy, config, heldout, labels, out)
-    Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
-    print(baseline_line(summary))
-    print(f"written: {out}/ (metrics.json, predictions.jsonl)")
-    return summary
-
-
-def _latest_step(workdir: Path) -> int:
-    steps = [int(entry.name) for entry in (workdir / CHECKPOINTS).iterdir() if entry.name.isdigit()]
-    return max(steps, default=0)

@@ -18,7 +18,7 @@ import tokenizers
 
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
-from skinflow_jax.sentencepiece_bpe import (
+from skinflow_jax.tokenizers.sentencepiece_bpe import (
     JSON_VALUE_START,
     SPECIAL_TOKENS,
     to_tokenizers,

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from skinflow_jax.cases import labels_of
 from skinflow_jax.data.sources import Case
 from skinflow_jax.errors import InputError
-from skinflow_jax.policies import prompt_texts, tokenizer_corpus
+from skinflow_jax.runs.cases import labels_of
+from skinflow_jax.runs.policies import prompt_texts, tokenizer_corpus
 
 
 @dataclass

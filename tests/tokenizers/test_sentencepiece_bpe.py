@@ -6,8 +6,8 @@ import random
 import pytest
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.sentencepiece_bpe import merged_pieces, train_bpe
-from skinflow_jax.tokenizer import train_sentencepiece, verify_export
+from skinflow_jax.tokenizers import train_sentencepiece, verify_export
+from skinflow_jax.tokenizers.sentencepiece_bpe import merged_pieces, train_bpe
 
 
 def captions() -> list[str]:

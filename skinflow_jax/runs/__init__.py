@@ -1,0 +1,1 @@
+"""A config put together into something that happens: train, evaluate, demo, ablation."""
