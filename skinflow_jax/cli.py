@@ -1,7 +1,7 @@
 """The command line: each command parses its arguments and calls one room.
 
-Exit code 0 on success, 2 on a wrong command line or config, 1 on a failed run, with one line on
-stderr. Imports of the rooms wait until a command runs, so that `--help` answers at once.
+A failed command leaves one line on stderr and the exit code that `errors` gives it. Imports of the
+rooms wait until a command runs, so that `--help` answers at once.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import FAILED_RUN, SUCCESS, ConfigError, InputError, exit_code
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
@@ -24,27 +24,29 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parse(argv)
         _quiet_libraries()
         arguments.run(arguments)
-    except ConfigError as error:
-        return _fail(error, 2)
-    except InputError as error:
-        return _fail(error, 1)
     except BrokenPipeError:  # `skinflow generate … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted" + ("; go on with --resume" if "train" in argv else ""), 1)
-    except Exception as error:
+        return FAILED_RUN
+    except BaseException as error:
+        code = exit_code(error)
+        if code is not None:
+            return _fail(_said(error), code)
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return _fail("out of memory: lower batch_size, raise micro_batches or use remat=full", 1)
-    return 0
+        advice = "lower batch_size, raise micro_batches or use remat=full"
+        return _fail(f"out of memory: {advice}", FAILED_RUN)
+    return SUCCESS
 
 
-def _fail(problem: object, code: int) -> int:
-    print("skinflow:", " ".join(str(problem).splitlines()), file=sys.stderr)
+def _said(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return str(error) or "interrupted"
+
+
+def _fail(problem: str, code: int) -> int:
+    print("skinflow:", " ".join(problem.splitlines()), file=sys.stderr)
     return code
 
 

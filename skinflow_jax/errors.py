@@ -1,12 +1,73 @@
-"""The two errors a user can cause; the command line prints their line and picks the exit code."""
+"""The errors that a run can end with, and the exit code of each: the one place that says so."""
+
+import errno
+
+SUCCESS = 0
+FAILED_RUN = 1
+BAD_INPUT = 2
+START_AGAIN = 42
+INTERRUPTED = 130
+TERMINATED = 143
 
 
 class InputError(ValueError):
-    """Bad input: the message is one line that names the file, row, key or tensor and the remedy."""
+    """What the person gave is wrong: command, config, data, folder, damaged checkpoint. Exit 2.
+
+    The message is one line that names the file, row, key or tensor and the remedy.
+    """
 
 
 class ConfigError(InputError):
-    """A wrong command line or configuration; the command line exits with 2 instead of 1."""
+    """A wrong command line or configuration."""
+
+
+class RunError(RuntimeError):
+    """A run that failed though its input was right: not finite, a reward, a full disk. Exit 1.
+
+    The message is one line that names what failed and what to do.
+    """
+
+
+class StartAgain(RuntimeError):
+    """The run was asked to leave, or lost a peer, and goes on when it is started again. Exit 42.
+
+    The message is one line that says what is saved.
+    """
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after what could be saved has been. Exit 130. The message says what is saved."""
+
+
+class Terminated(BaseException):
+    """SIGTERM where there is nothing to save. Exit 143, as the signal itself would leave."""
+
+
+def exit_code(error: BaseException) -> int | None:
+    """The exit code of an error that a person can cause or has to know; None for a defect of ours.
+
+    An OSError is the machine's (exit 1) where its storage failed, the person's (2) where a path
+    cannot be used.
+    """
+    for kind, code in (
+        (InputError, BAD_INPUT),
+        (RunError, FAILED_RUN),
+        (StartAgain, START_AGAIN),
+        (KeyboardInterrupt, INTERRUPTED),
+        (Terminated, TERMINATED),
+        (BrokenPipeError, FAILED_RUN),
+    ):
+        if isinstance(error, kind):
+            return code
+    if isinstance(error, OSError):
+        return FAILED_RUN if error.errno in _STORAGE_FAILED else BAD_INPUT
+    return None
+
+
+_STORAGE_FAILED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE),
+}
 
 
 def one_line(error: BaseException) -> str:

@@ -142,24 +142,24 @@ def test_a_missing_option_of_a_misspelt_one_is_not_what_is_complained_of(fails):
     ],
 )
 def test_a_missing_model_is_named_with_what_to_give(line, tmp_path, image, fails):
-    problem = fails(*line.format(tmp_path, image).split(), code=1)
+    problem = fails(*line.format(tmp_path, image).split(), code=2)
     assert f"{tmp_path}/none does not exist" in problem and "Hugging Face model folder" in problem
     assert not (tmp_path / "out").exists(), "nothing is begun that cannot be finished"
 
 
 def test_a_folder_without_a_model_and_a_file_are_told_apart(tmp_path, image, fails):
     assert "neither checkpoints/ nor config.json" in fails(
-        "generate", f"--checkpoint={tmp_path}", f"--image={image}", code=1
+        "generate", f"--checkpoint={tmp_path}", f"--image={image}", code=2
     )
     assert "is not a folder" in fails(
-        "generate", f"--checkpoint={image}", f"--image={image}", code=1
+        "generate", f"--checkpoint={image}", f"--image={image}", code=2
     )
 
 
 def test_a_later_stage_names_the_command_to_run_first(tmp_path, fails, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = CONFIGS / "debug_stage1.py"
-    problem = fails("train", f"--config={config}", "--workdir=w", code=1)
+    problem = fails("train", f"--config={config}", "--workdir=w", code=2)
     first = f"skinflow train --config={CONFIGS / 'debug_sft.py'} --workdir=runs/debug_sft"
     assert "model.init_from=runs/debug_sft does not exist" in problem and first in problem
 
@@ -177,7 +177,7 @@ def test_generate_fails_on_its_one_bad_image_before_it_loads_the_model(
     elif content == "empty":
         bad.touch()
     problem = fails(
-        *("generate", f"--checkpoint={tmp_path}/none", f"--image={image}", f"--image={bad}"), code=1
+        *("generate", f"--checkpoint={tmp_path}/none", f"--image={image}", f"--image={bad}"), code=2
     )
     assert problem.startswith(f"{bad}: ")
 
@@ -185,7 +185,7 @@ def test_generate_fails_on_its_one_bad_image_before_it_loads_the_model(
 def test_generate_names_the_image_that_is_too_long(hf_folder, tmp_path, fails):
     path = tmp_path / "ribbon.png"
     Image.new("RGB", (900, 3)).save(path)
-    problem = fails("generate", f"--checkpoint={hf_folder}", f"--image={path}", code=1)
+    problem = fails("generate", f"--checkpoint={hf_folder}", f"--image={path}", code=2)
     assert problem.startswith(f"{path}: ") and "crop it" in problem
 
 
@@ -194,7 +194,7 @@ def test_a_chat_template_without_a_place_for_the_image_is_refused(
 ):
     folder = shutil.copytree(hf_folder, tmp_path / "model")
     (folder / "chat_template.jinja").write_text("{{ messages[0]['content'][1]['text'] }}")
-    problem = fails("generate", f"--checkpoint={folder}", f"--image={image}", code=1)
+    problem = fails("generate", f"--checkpoint={folder}", f"--image={image}", code=2)
     assert "0 image placeholders for 1 images" in problem
 
 
@@ -213,7 +213,7 @@ def test_a_hugging_face_folder_that_does_not_fit_is_named(
     folder = shutil.copytree(hf_folder, tmp_path / "model")
     path = folder / file
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    problem = fails("import-hf", f"--model={folder}", f"--workdir={tmp_path}/run", code=1)
+    problem = fails("import-hf", f"--model={folder}", f"--workdir={tmp_path}/run", code=2)
     assert answer in problem
 
 
@@ -254,7 +254,7 @@ def test_generate_asks_for_a_budget_that_no_file_states(
     folder = shutil.copytree(hf_folder, tmp_path / "model")
     (folder / "preprocessor_config.json").unlink()
     options = [f"--checkpoint={folder}", f"--image={image}"]
-    assert "add --max-pixels" in fails("generate", *options, code=1)
+    assert "add --max-pixels" in fails("generate", *options, code=2)
     assert main(["generate", *options, "--max-pixels=12544"]) == 0
     assert seen.tokens == [12, 12]
 
@@ -275,9 +275,9 @@ def test_import_and_export_return_the_weights_and_the_budget(imported, hf_folder
     assert main(["export-hf", f"--checkpoint={imported}", f"--out={out}"]) == 0
     for name in ("model-00001-of-00001.safetensors", "preprocessor_config.json", "tokenizer.json"):
         assert (out / name).read_bytes() == (hf_folder / name).read_bytes(), name
-    again = fails("export-hf", f"--checkpoint={imported}", f"--out={out}", code=1)
+    again = fails("export-hf", f"--checkpoint={imported}", f"--out={out}", code=2)
     assert "exists and is not empty" in again
-    taken = fails("import-hf", f"--model={hf_folder}", f"--workdir={imported}", code=1)
+    taken = fails("import-hf", f"--model={hf_folder}", f"--workdir={imported}", code=2)
     assert "holds a run already" in taken
 
 
@@ -288,12 +288,12 @@ def test_evaluate_asks_what_an_imported_model_is_to_be_judged_on(imported, hf_fo
 
 
 def test_training_does_not_overwrite_a_run(imported, fails):
-    problem = fails("train", SFT, f"--workdir={imported}", code=1)
+    problem = fails("train", SFT, f"--workdir={imported}", code=2)
     assert "holds a run already: add --resume or choose another workdir" in problem
 
 
 def test_a_workdir_that_cannot_be_made_is_named(image, fails):
-    problem = fails("train", SFT, *TINY, f"--workdir={image}/run", code=1)
+    problem = fails("train", SFT, *TINY, f"--workdir={image}/run", code=2)
     assert str(image) in problem and "Not a directory" in problem
 
 
@@ -336,7 +336,7 @@ def test_data_build_writes_records_once_and_says_what_they_are(tmp_path, capsys)
 def test_records_of_other_data_are_not_taken_for_these(tmp_path, fails):
     build = ["data", "build", SFT, "--config.data.count=5", f"--out={tmp_path}"]
     assert main(build) == 0
-    problem = fails(*build, "--config.data.max_pixels=3136", code=1)
+    problem = fails(*build, "--config.data.max_pixels=3136", code=2)
     assert "max_pixels=12544" in problem and "max_pixels=3136" in problem
 
 
@@ -393,16 +393,16 @@ def test_building_fails_when_no_image_is_left(pad_copy, tmp_path, fails):
     damage(pad_copy, first_cases(pad_copy, 2))
     root = f"--config.data.data_root={pad_copy}"
     options = [*PAD, root, "--config.data.count=2", f"--out={tmp_path}/records"]
-    problem = fails("data", "build", *options, code=1)
+    problem = fails("data", "build", *options, code=2)
     assert "none of the 2 cases is usable; the first: " in problem
 
 
 def test_a_table_without_a_needed_column_and_a_missing_folder_are_named(pad_copy, tmp_path, fails):
     build = ["data", "build", *PAD, f"--out={tmp_path}/records"]
-    assert "nowhere/metadata.csv" in fails(*build, "--config.data.data_root=nowhere", code=1)
+    assert "nowhere/metadata.csv" in fails(*build, "--config.data.data_root=nowhere", code=2)
     table = pad_copy / "metadata.csv"
     table.write_text(table.read_text().replace("diagnostic", "diagnosis", 1))
-    problem = fails(*build, f"--config.data.data_root={pad_copy}", code=1)
+    problem = fails(*build, f"--config.data.data_root={pad_copy}", code=2)
     assert str(table) in problem and "needs a column 'diagnostic'" in problem
 
 
@@ -434,12 +434,12 @@ def test_a_run_on_real_photographs_from_training_to_an_export(
     assert "22 cases" in end and "2 skipped" in end and all(name in end for name in names)
     assert metrics_of(workdir) == [1, 2]
 
-    assert "holds a run already" in fails(*train, code=1)
+    assert "holds a run already" in fails(*train, code=2)
     longer = [*train, "--resume", "--config.loop.steps=3"]
     narrow = dataclasses.replace(SHALLOW.text, intermediate_size=128)
     smaller = dataclasses.replace(SHALLOW, text=narrow)
     monkeypatch.setitem(SIZES, "smaller", smaller)
-    problem = fails(*longer, "--config.model.size=smaller", code=1)
+    problem = fails(*longer, "--config.model.size=smaller", code=2)
     assert "has shape" in problem and "resume with the config" in problem
     assert main(longer) == 0
     assert metrics_of(workdir) == [1, 2, 3]
@@ -459,7 +459,7 @@ def test_a_run_on_real_photographs_from_training_to_an_export(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["--version"], 0), (["train"], 2), (["evaluate", "--checkpoint=x"], 1)]
+    ("arguments", "code"), [(["--version"], 0), (["train"], 2), (["evaluate", "--checkpoint=x"], 2)]
 )
 def test_python_m_skinflow_jax_gives_the_same_exit_codes(arguments, code, tmp_path):
     ran = subprocess.run(

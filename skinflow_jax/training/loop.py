@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import RunError
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.training.progress import Progress
 from skinflow_jax.training.sinks import RunWriter
@@ -86,7 +86,7 @@ def run_loop(
 
     `evaluate` gives figures that join the step's metrics as `eval/…`; `probe`, called as often as
     rollouts are written, looks at the new state on the step's prompts. A loss or gradient that is
-    not finite stops the run with an InputError that names the step and the folder in which
+    not finite stops the run with a RunError that names the step and the folder in which
     `keep_failure` put what it takes to see it again.
     """
     start = int(state.step)
@@ -135,7 +135,7 @@ def _check_finite(metrics: dict[str, float], step: int, result: StepResult, keep
         kept = f"; state and batch before it are in {keep(step, result)}" if keep else ""
         taken = int(metrics.get("optimizer_steps", 0))
         update = f", after {taken} of its optimizer steps" if taken else ""
-        raise InputError(
+        raise RunError(
             f"step {step + 1}{update}: {broken[0]} is {metrics[broken[0]]}{kept}. An earlier "
             "checkpoint is untouched: resume from it, or start again, with a lower "
             "optimizer.learning_rate or optimizer.clip_norm"

@@ -13,7 +13,7 @@ from random_model import SHALLOW, spread_model
 from skinflow_jax.checkpoints.failure import keep_failure, read_evidence
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import DataConfig, RunConfig
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import RunError
 from skinflow_jax.models.inputs import empty_inputs
 from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.rl.config import GrpoConfig
@@ -55,7 +55,7 @@ def failed(shallow, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(REWARDS, "caption", lambda texts, _: [len(t) % 7 / 7 for t in texts])
-        with pytest.raises(InputError) as error:
+        with pytest.raises(RunError) as error:
             runs_train.train(CONFIG, workdir)
     return workdir, str(error.value)
 
