@@ -60,18 +60,18 @@ def configs(seed: int, steps: int) -> tuple[RunConfig, dict[str, RunConfig]]:
 
 
 def run_seed(seed: int, steps: int, workdir: Path) -> None:
-    """Train and judge what is not there yet."""
+    """Train and evaluate what is not there yet."""
     warm_up, stages = configs(seed, steps)
     records, start = workdir / "records", workdir / "warmup"
     train(warm_up, start, resume=True, records_folder=records, title=f"seed {seed}, warm-up")
     heldout, labels = heldout_cases(stages["grpo"], records)
 
-    def judge(policy, folder):
+    def evaluate(policy, folder):
         summary = evaluate_policy(policy, stages["grpo"], heldout, labels, folder)
         (folder / "result.json").write_text(json.dumps(summary.to_dict()), encoding="utf-8")
 
     if not (start / "result.json").is_file():
-        judge(open_checkpoint(start), start)
+        evaluate(open_checkpoint(start), start)
     for name, config in stages.items():
         folder = workdir / name
         if (folder / "result.json").is_file():
@@ -84,7 +84,7 @@ def run_seed(seed: int, steps: int, workdir: Path) -> None:
             records_folder=records,
             title=f"seed {seed}, {name}",
         )
-        judge(policy, folder)
+        evaluate(policy, folder)
 
 
 def curve(folder: Path, name: str) -> np.ndarray:

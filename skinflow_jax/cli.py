@@ -280,7 +280,7 @@ def _evaluate(arguments) -> None:
         arguments.config = arguments.checkpoint / "config.json"
         if not (is_run(arguments.checkpoint) and arguments.config.is_file()):
             raise ConfigError(
-                f"{arguments.checkpoint} does not say which cases to judge it on: add --config=FILE"
+                f"{arguments.checkpoint} does not say what to evaluate it on: add --config=FILE"
             )
     evaluate(_config(arguments), arguments.checkpoint, arguments.out, arguments.records)
 

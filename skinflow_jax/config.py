@@ -130,7 +130,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """The held-out cases that a run is judged on; `count` None means all of the split."""
+    """The held-out cases that a run is evaluated on; `count` None means all of the split."""
 
     split: str = "heldout"
     count: int | None = 300

@@ -446,7 +446,7 @@ def test_a_run_on_real_photographs_from_training_to_an_export(
 
     assert main(["evaluate", f"--checkpoint={workdir}"]) == 0
     figures = json.loads((workdir / "eval" / "3" / "metrics.json").read_text())
-    assert figures["Top-1"]["n"] == 8, "judged on the run's own config"
+    assert figures["Top-1"]["n"] == 8, "evaluated by the run's own config"
     assert len((workdir / "eval" / "3" / "predictions.jsonl").read_text().splitlines()) == 8
 
     assert main(["export-hf", f"--checkpoint={workdir}", f"--out={out}"]) == 0

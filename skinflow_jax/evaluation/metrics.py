@@ -1,4 +1,4 @@
-"""Figures of an evaluation with their uncertainty, from what was judged case by case (NumPy only).
+"""Figures of an evaluation with their uncertainty, from results case by case (NumPy only).
 
 All intervals are percentile bootstrap over cases (Efron & Tibshirani, ch. 13), the same for the
 same seed. They see no spread where the cases show none: 0 of n gives [0, 0]; look at n.

@@ -1,4 +1,4 @@
-"""The protocol: greedy answers to held-out cases, judged by the clinical room case by case."""
+"""The protocol: greedy answers to held-out cases, each evaluated by the clinical rules."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from skinflow_jax.rl.token_choice import GREEDY
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer and its judgement.
+    """One answer and its evaluation.
 
     Caption cases have `caption_reward` and `valid`; diagnosis cases have `rank` (of the first
     accepted diagnosis, None without one), `first` (the first diagnosis as written), `valid` and
@@ -51,7 +51,7 @@ def predict(
     compute: ComputeConfig,
     mesh=None,
 ) -> list[Prediction]:
-    """The greedy answer to every case of `batches` (see `evaluation_batches`), judged."""
+    """The greedy answer to every case of `batches` (see `evaluation_batches`), evaluated."""
     predictions = []
     for batch in batches:
         rollout = sample(
@@ -67,11 +67,11 @@ def predict(
         tokens, mask = local_rows(rollout.tokens)[:, 0], local_rows(rollout.mask)[:, 0]
         for row in range(batch.valid):
             text = tokenizer.decode(tokens[row][mask[row]].tolist())
-            predictions.append(judge(text, batch.examples[row]))
+            predictions.append(evaluate_answer(text, batch.examples[row]))
     return predictions
 
 
-def judge(text: str, example: Example) -> Prediction:
+def evaluate_answer(text: str, example: Example) -> Prediction:
     """The judgement of one answer; an invalid one stays in every denominator as wrong."""
     if example.task == "caption":
         reference = json.dumps(example.caption)

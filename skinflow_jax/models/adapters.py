@@ -11,26 +11,26 @@ _VISION_STACKS = ("windowed", "full", "dynamic")
 
 
 def add_adapters(model, lora: LoraConfig, *, rngs: nnx.Rngs) -> None:
-    """Give every map that `lora` chooses in a Vlm an adapter that changes nothing yet."""
-    for projection in _chosen(model, lora):
+    """Give every projection that `lora` targets in a Vlm an adapter whose product is zero."""
+    for projection in _targeted(model, lora):
         projection.add_adapter(lora.rank, lora.alpha / lora.rank, rngs=rngs)
 
 
 def drop_adapters(model, lora: LoraConfig) -> None:
-    """Take them away."""
-    for projection in _chosen(model, lora):
+    """Remove them."""
+    for projection in _targeted(model, lora):
         projection.drop_adapter()
 
 
 def fold_adapters(model, lora: LoraConfig) -> None:
-    """Take them away, their product added to the kernels."""
-    for projection in _chosen(model, lora):
+    """Remove them, their product added to the kernels."""
+    for projection in _targeted(model, lora):
         projection.kernel.set_value(projection.whole_kernel())
         projection.drop_adapter()
 
 
-def _chosen(model, lora: LoraConfig) -> Iterator[Projection]:
-    """Stacks of maps in a fixed order; dynamic maps are none of them."""
+def _targeted(model, lora: LoraConfig) -> Iterator[Projection]:
+    """The targeted projections, stacked by layer, in a fixed order; dynamic ones have none."""
     blocks = [model.decoder.layers] if lora.language else []
     if lora.vision:
         stacks = (getattr(model.vision, name) for name in _VISION_STACKS)

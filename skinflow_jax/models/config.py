@@ -147,7 +147,7 @@ class VisionConfig:
 
     @property
     def patch_dim(self) -> int:
-        """Numbers in one flattened patch: channels x frames x rows x columns (1,176)."""
+        """Size of one flattened patch: channels x frames x rows x columns (1,176)."""
         return self.in_channels * self.temporal_patch_size * self.patch_size**2
 
     @property

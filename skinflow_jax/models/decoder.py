@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from skinflow_jax.models.attention import MIXED, KeyValue, attend
+from skinflow_jax.models.attention import ATTENTION_OUTPUT, KeyValue, attend
 from skinflow_jax.models.config import TextConfig
 from skinflow_jax.models.layers import (
-    FewRowsProjection,
+    DecodeProjection,
     Projection,
     RMSNorm,
     SwiGLU,
@@ -79,57 +79,57 @@ class DecoderLayer(nnx.Module):
     ) -> tuple[Float[Array, "P G L D"], KeyValue]:
         """One layer.
 
-        `cache` = (keys, values, t) puts the call's keys and values at own position t of a cache
-        and attends to the whole cache; its keys and those of `prefix` are `turned`. Returns the
-        new state and the own keys and values, or the updated cache.
+        `cache` = (keys, values, t) writes the call's keys and values at own position t of a cache
+        and attends to the whole cache; its keys and those of `prefix` are stored transposed.
+        Returns the new state and the own keys and values, or the updated cache.
         """
         q, k, v = self.project(self.attention_norm(x))
         q = rotate(jnp.transpose(q, (0, 3, 1, 4, 2, 5)), visible.rotation)
         k = rotate(jnp.transpose(k, (0, 3, 1, 2, 4)), visible.rotation[:, :, :, :, 0])
         v = jnp.transpose(v, (0, 3, 1, 2, 4))
-        own = kept = (k, v)
+        own = key_values = (k, v)
         if cache is not None:
-            kept = _written(*cache, own)
-            own, prefix = turned(*kept), turned(*prefix)
-        mixed = attend(q, own, visible.own_mask, prefix, visible.prefix_mask)
-        x = x + self.o(jnp.transpose(mixed, (0, 2, 4, 1, 3, 5)))
+            key_values = _updated_cache(*cache, own)
+            own, prefix = transpose_keys(*key_values), transpose_keys(*prefix)
+        attended = attend(q, own, visible.own_mask, prefix, visible.prefix_mask)
+        x = x + self.o(jnp.transpose(attended, (0, 2, 4, 1, 3, 5)))
         x = constrain(x + self.mlp(self.mlp_norm(x)), "batch", None, None, None)
-        return x, kept
+        return x, key_values
 
     def project(self, x: Float[Array, "P G L D"]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries `[P, G, L, K, R, h]`, keys and values `[P, G, L, K, h]`."""
         return self.q(x), self.k(x), self.v(x)
 
 
-def turned(keys, values) -> KeyValue:
-    """Keys `[..., M, h]` as `[..., h, M]`, and back, and the values as they are.
+def transpose_keys(keys, values) -> KeyValue:
+    """Keys `[..., M, h]` as `[..., h, M]`, or back, and the values as they are.
 
-    Turned keys lie as the products of a decoding step read them.
+    The products of a decoding step read transposed keys without a copy.
     """
     return keys.swapaxes(-1, -2), values
 
 
-def _written(keys, values, t, new: KeyValue) -> KeyValue:
-    """The cache with `new` at own position t."""
-    k, v = turned(*(x.astype(keys.dtype) for x in new))
+def _updated_cache(keys, values, t, new: KeyValue) -> KeyValue:
+    """The cache with `new` written at own position t."""
+    k, v = transpose_keys(*(x.astype(keys.dtype) for x in new))
     write = jax.lax.dynamic_update_slice_in_dim
     return write(keys, k, t, axis=-1), write(values, v, t, axis=-2)
 
 
 class DecodingLayer:
-    """A layer as a decoding loop calls it: the same, by products for few rows."""
+    """A layer as a decoding loop calls it: the same function, by `DecodeProjection`s."""
 
     def __init__(self, block: DecoderLayer):
         mlp = block.mlp
         kv, per_kv, head = block.q.kernel.shape[1:]
         hidden, size = mlp.down.kernel.shape
         self.attention_norm, self.mlp_norm = block.attention_norm, block.mlp_norm
-        self._qkv = FewRowsProjection(
+        self._qkv = DecodeProjection(
             (block.q, block.k, block.v), ((kv, per_kv, head), (kv, 1, head), (kv, 1, head)), axis=1
         )
-        self.o = FewRowsProjection([block.o], [(size,)])
-        self._gate_up = FewRowsProjection([mlp.gate, mlp.up], [(1, hidden)] * 2)
-        self._down = FewRowsProjection([mlp.down], [(size,)])
+        self.o = DecodeProjection([block.o], [(size,)])
+        self._gate_up = DecodeProjection([mlp.gate, mlp.up], [(1, hidden)] * 2)
+        self._down = DecodeProjection([mlp.down], [(size,)])
 
     __call__ = DecoderLayer.__call__
 
@@ -162,7 +162,7 @@ class Decoder(nnx.Module):
 
     def embed(self, ids: Int[Array, "..."], dtype) -> Float[Array, "... D"]:
         """Token embeddings."""
-        # Whole rows on each device: split ones would make the gradient replicate activations.
+        # Embedding axis unsharded: sharded rows would make the gradient replicate activations.
         table = constrain(self.embedding[...], "vocab", None)
         return jnp.take(table, ids, axis=0).astype(dtype)
 
@@ -203,14 +203,14 @@ class Decoder(nnx.Module):
         return [DecodingLayer(layer(self.layers, i)) for i in range(self.config.num_layers)]
 
     def empty_cache(self, rows: tuple[int, int], length: int, dtype) -> list[KeyValue]:
-        """Per layer zeroed keys `[P, K, G, h, length]` and values `[P, K, G, length, h]`.
+        """Per layer zeros: transposed keys `[P, K, G, h, length]`, values `[P, K, G, length, h]`.
 
         `rows` = (P, G).
         """
         prompts, group = rows
         shape = (prompts, self.config.num_kv_heads, group, length, self.config.head_dim)
         zeros = constrain(jnp.zeros(shape, dtype), "batch", "heads", None, None, None)
-        return [turned(zeros, zeros) for _ in range(self.config.num_layers)]
+        return [transpose_keys(zeros, zeros) for _ in range(self.config.num_layers)]
 
     def decode(
         self,
@@ -221,9 +221,9 @@ class Decoder(nnx.Module):
         cache: list[KeyValue],
         t: Int[Array, ""],
     ) -> tuple[Float[Array, "P G 1 D"], list[KeyValue]]:
-        """One token a row: own position `t` of the cache is written, its first t + 1 are seen.
+        """One token per row, written at own position `t` of the cache; its first t + 1 are seen.
 
-        Keys of `prefix` and `cache` are `turned`.
+        Keys of `prefix` and `cache` are transposed, `[..., h, M]`.
         """
         updated = []
         for block, shared, (keys, values) in zip(layers, prefix, cache, strict=True):
@@ -236,7 +236,7 @@ REMAT_POLICIES = {
     "none": None,
     "dots": jax.checkpoint_policies.save_from_both_policies(
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-        jax.checkpoint_policies.save_only_these_names(MIXED),
+        jax.checkpoint_policies.save_only_these_names(ATTENTION_OUTPUT),
     ),
     "full": jax.checkpoint_policies.nothing_saveable,
 }

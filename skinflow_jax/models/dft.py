@@ -1,9 +1,9 @@
 """The inverse real 2-D Fourier transform as small matrix products, for hardware without an FFT.
 
-A TPU turns `jnp.fft` into dense transforms. Here a length n = a b is split into one product with a
+A TPU compiles `jnp.fft` to dense transforms. Here a length n = a b is split into one product with a
 b x b and one with an a x a matrix (Cooley and Tukey, 1965), and the real axis transforms two rows
 as one complex row. For a weight of 3,420 x 1,280 that is 3.3 GFLOP in place of 48.9. Complex
-numbers are pairs along the leading axis, so that the products see long axes only.
+numbers are pairs along the leading axis, so that the products have long axes only.
 """
 
 import functools
@@ -41,7 +41,7 @@ def _joined_rows(half: Float[Array, "2 N h o"], inputs: int) -> Float[Array, "2 
 def _inverse_dft(x: Float[Array, "2 N n m"]) -> Float[Array, "2 N n m"]:
     """The inverse transform along n.
 
-    Frequency k = k1 + a k2 and place j = b j1 + j2 give
+    Frequency k = k1 + a k2 and position j = b j1 + j2 give
     x[j] = 1/n sum_k1 w_a^(j1 k1) w_n^(j2 k1) sum_k2 w_b^(j2 k2) X[k].
     """
     n, m = x.shape[2:]
@@ -54,7 +54,7 @@ def _inverse_dft(x: Float[Array, "2 N n m"]) -> Float[Array, "2 N n m"]:
 
 
 def factors(n: int) -> tuple[int, int]:
-    """a <= b with a b = n, as near to one another as there are."""
+    """a <= b with a b = n, as close to one another as possible."""
     a = next(a for a in range(math.isqrt(n), 0, -1) if n % a == 0)
     return a, n // a
 

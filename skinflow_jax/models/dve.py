@@ -1,7 +1,7 @@
-"""The dynamic vision encoder: linear maps whose weight is made anew for every image.
+"""The dynamic vision encoder: linear maps whose weight is computed per image.
 
 FDLinear scales its input channels, its output channels and groups of frequencies of its weight by
-gates that a small network reads off the mean of the layer's own input. Source: `FDLinear.py` of
+gates that a small network computes from the mean of the layer's own input. Source: `FDLinear.py` of
 the paper's co-author (Linwei-Chen/FDConv); that it is SkinFlow's operator, and that gate, up and
 down maps are alike, are inferences. A map just converted equals the static one it came from.
 """
@@ -45,7 +45,7 @@ class FDLinear(nnx.Module):
         hidden = max(inputs // dve.reduction, SMALLEST_HIDDEN)
         coefficients = jnp.fft.rfft2(kernel.T.astype(jnp.float32)) / _scale(kernel.shape)
         pairs = jnp.stack([coefficients.real, coefficients.imag], axis=-1)
-        # Never split along frequencies; spread where they are stored, gathered where they are used.
+        # Sharded where stored, never along frequencies; all-gathered where used.
         self.spectrum = nnx.Param(pairs, axes=("embed", None, None))
         self.bias = None if bias is None else nnx.Param(bias, axes=axes[1:])
 
@@ -81,11 +81,11 @@ class FDLinear(nnx.Module):
     def apply(
         self, x: Float[Array, "N L in"], gates: dict[str, jax.Array]
     ) -> Float[Array, "N L out"]:
-        """The map under given gates, in the type of `x`; the weight is made in float32."""
+        """The map under given gates, in the dtype of `x`; the weight is computed in float32."""
         if "input" in gates:
             x = x * gates["input"][:, None].astype(x.dtype)
         product = functools.partial(_product, shape=self.shape, groups=self.groups, axes=self.axes)
-        # The backward pass makes the weights again: one dense weight an image is too much to keep.
+        # Rematerialised in the backward pass: one dense weight per image is too much to save.
         y = jax.checkpoint(product, prevent_cse=False)(x, self.spectrum[...], gates.get("group"))
         if "output" in gates:
             y = y * gates["output"][:, None].astype(x.dtype)
@@ -94,7 +94,7 @@ class FDLinear(nnx.Module):
     def __call__(
         self, x: Float[Array, "N L in"], mask: Bool[Array, "N L"]
     ) -> Float[Array, "N L out"]:
-        """One row an image; what `mask` leaves out moves no gate, and its own output is unread."""
+        """One row per image; masked tokens do not affect the gates; their outputs are unused."""
         return self.apply(x, self.gates(x, mask))
 
 
@@ -126,7 +126,7 @@ def _product(x, spectrum, group_gate, *, shape, groups, axes):
 
 
 def _without_embed(axes):
-    # The batch has taken the mesh axis that spreads embeddings.
+    # The batch is sharded over the mesh axis that shards embeddings.
     return tuple(None if axis == "embed" else axis for axis in axes)
 
 
@@ -140,7 +140,7 @@ def synthesise(
 ) -> Float[Array, "N in out"]:
     """Each image's weight, float32; one for all where there is no group gate.
 
-    Two routes to the same: an inverse transform of each image's gated spectrum ("fourier"), or one
+    Two equal algorithms: an inverse transform of each image's gated spectrum ("fourier"), or one
     of each group's share and their mixture by the gates ("bases"). None takes the cheaper.
     """
     inputs, outputs = shape
@@ -153,14 +153,14 @@ def synthesise(
         images = max(group_gate.shape[0] // batch_shards(), 1)
         route = "bases" if bases_are_cheaper(images, groups, shape) else "fourier"
     if route == "fourier":
-        gates = constrain(_spread(group_gate, shape, groups), "batch", None, None)
+        gates = constrain(_gate_per_coefficient(group_gate, shape, groups), "batch", None, None)
         return _irfft2(pairs * gates, inputs)
     bases = _irfft2(pairs * (ids == jnp.arange(groups)[:, None, None]), inputs)
     return jnp.einsum("nk,kio->nio", group_gate, bases, precision=jax.lax.Precision.HIGHEST)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _spread(
+def _gate_per_coefficient(
     group_gate: Float[Array, "N groups"], shape: tuple[int, int], groups: int
 ) -> Float[Array, "N out h"]:
     """Each coefficient's gate.
@@ -172,24 +172,24 @@ def _spread(
     return group_gate[:, frequency_groups(outputs, inputs, groups)]
 
 
-def _spread_forward(group_gate, shape, groups):
-    return _spread(group_gate, shape, groups), None
+def _gate_forward(group_gate, shape, groups):
+    return _gate_per_coefficient(group_gate, shape, groups), None
 
 
-def _spread_backward(shape, groups, _, gradient):
+def _gate_backward(shape, groups, _, gradient):
     inputs, outputs = shape
     flat = jnp.pad(gradient.reshape(gradient.shape[0], -1), ((0, 0), (0, 1)))
     return (jnp.sum(flat[:, group_members(outputs, inputs, groups)], axis=-1),)
 
 
-_spread.defvjp(_spread_forward, _spread_backward)
+_gate_per_coefficient.defvjp(_gate_forward, _gate_backward)
 
 
 def bases_are_cheaper(images: int, groups: int, shape: tuple[int, int]) -> bool:
     """Whether mixing bases takes fewer operations than a transform for every image.
 
-    Counts a fast transform (2.5 n log2 n). Where it is made of matrix products it costs more and
-    bases would win sooner, but K of them take the memory of K images' weights.
+    Counts a fast transform (2.5 n log2 n). By matrix products it costs more and bases would win
+    sooner, but K of them take the memory of K images' weights.
     """
     size = math.prod(shape)
     transform = 2.5 * size * math.log2(size)

@@ -1,6 +1,6 @@
 """Floating-point operations of the model, counted from its sizes: 2 per multiply and add.
 
-What a program does is not asked of the compiler: it counts a scanned layer once. Masked and padded
+Not taken from the compiler's cost analysis, which counts a scanned layer once. Masked and padded
 slots do not count, so that utilisation is about useful work; norms, rope and softmax are left out.
 """
 

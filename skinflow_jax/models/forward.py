@@ -55,7 +55,7 @@ def forward_logits(
 
 
 def _images_of_rows(token_rows, pixel_values, image_grid_thw, config: VlmConfig):
-    """Deal the flat list of images out to the rows by their numbers of placeholder tokens."""
+    """Assign the flat list of images to rows by their placeholder tokens."""
     grids = np.zeros((0, 3), int) if image_grid_thw is None else np.asarray(image_grid_thw)
     if (grids[:, 0] != 1).any():
         raise InputError(f"image_grid_thw {grids.tolist()}: images must have one frame (t = 1)")

@@ -47,9 +47,9 @@ def frequency_groups(outputs: int, inputs: int, groups: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def group_members(outputs: int, inputs: int, groups: int) -> np.ndarray:
-    """The coefficients of each group, int32 `[groups, most]`, as places in a flattened spectrum.
+    """The coefficients of each group, int32 `[groups, most]`, as indices into a flattened spectrum.
 
-    A group with fewer than `most` goes on with `outputs * (inputs // 2 + 1)`, a place past the end.
+    A group with fewer than `most` is padded with `outputs * (inputs // 2 + 1)`, past the end.
     """
     ids = frequency_groups(outputs, inputs, groups).ravel()
     sizes = np.bincount(ids, minlength=groups)

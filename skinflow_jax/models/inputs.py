@@ -86,21 +86,21 @@ def mrope_positions(
     columns from its start; what follows it starts at start + max(h, w). As in `get_rope_index` of
     transformers' modeling_qwen2_5_vl.py. The caller has checked placeholders against `grids`.
     """
-    pieces, start, next_position = [], 0, 0
+    segments, start, next_position = [], 0, 0
     is_image = ids == config.image_token_id
     for grid in grids:
         first = start + int(np.argmax(is_image[start:]))
         text = np.arange(next_position, next_position + first - start)
-        pieces.append(np.broadcast_to(text, (3, len(text))))
+        segments.append(np.broadcast_to(text, (3, len(text))))
         next_position += len(text)
         rows, columns = (side // config.vision.merge_size for side in grid)
         row, column = np.indices((rows, columns)).reshape(2, -1)
-        pieces.append(np.stack([np.zeros_like(row), row, column]) + next_position)
+        segments.append(np.stack([np.zeros_like(row), row, column]) + next_position)
         next_position += max(rows, columns)
         start = first + rows * columns
     text = np.arange(next_position, next_position + len(ids) - start)
-    pieces.append(np.broadcast_to(text, (3, len(text))))
-    return np.concatenate(pieces, axis=1).astype(np.int32), next_position + len(text)
+    segments.append(np.broadcast_to(text, (3, len(text))))
+    return np.concatenate(segments, axis=1).astype(np.int32), next_position + len(text)
 
 
 def check_placeholders(
@@ -126,7 +126,7 @@ def check_placeholders(
 def empty_inputs(
     batch: int, config: VlmConfig, *, length: int, windows: int, images: int
 ) -> ModelInputs:
-    """Rows of nothing but empty slots, in the shapes that `build_inputs` fills."""
+    """All-padding inputs in the shapes that `build_inputs` fills."""
     slots = windows * config.vision.window_patches
     return ModelInputs(
         input_ids=np.full((batch, length), config.pad_token_id, np.int32),
@@ -158,8 +158,8 @@ def build_inputs(
         order, (rows, columns) in patches).
       config: the model's sizes and ids.
       length: token slots L; windows: windows an image row holds (S = 64 * windows); images: I.
-        None takes the least that fits.
-      left_pad: pads before the tokens instead of after them.
+        None takes the smallest that fits.
+      left_pad: padding before the tokens instead of after them.
 
     Raises:
       InputError: a row longer than `length`, more or larger images than the bucket holds, or

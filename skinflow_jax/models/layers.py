@@ -17,20 +17,20 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        """x / rms(x) * scale, in the type of `x`."""
-        wide = x.astype(jnp.float32)
-        mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-        normed = (wide * jax.lax.rsqrt(mean_square + self.eps)).astype(x.dtype)
+        """x / rms(x) * scale, in the dtype of `x`."""
+        x32 = x.astype(jnp.float32)
+        mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+        normed = (x32 * jax.lax.rsqrt(mean_square + self.eps)).astype(x.dtype)
         return normed * self.scale[...].astype(x.dtype)
 
 
 @jax.custom_vjp
 def product(x: Float[Array, "*lead M"], kernel: Float[Array, "M N"]) -> Float[Array, "*lead N"]:
-    """x @ kernel, whose gradients are products for which XLA's CPU compiler copies little.
+    """x @ kernel, with gradients by products for which XLA's CPU compiler copies little.
 
-    The gradient of the kernel contracts the rows of both operands, so one has to be turned over:
-    the narrower. Turning `x` over by itself, and making it again meanwhile where it was not kept,
-    took a twelfth of a GRPO update; the transposed product that JAX derives, a seventh.
+    The gradient of the kernel contracts the rows of both operands, so one has to be transposed:
+    the narrower. Transposing `x` always, recomputed where it was not saved, took a twelfth of a
+    GRPO update; the transposed product that JAX derives, a seventh.
     """
     return x @ kernel
 
@@ -39,14 +39,14 @@ def _product_forward(x, kernel):
     return x @ kernel, (x, kernel)
 
 
-def _product_backward(saved, gradient):
-    x, kernel = saved
-    of_x = jax.lax.dot_general(gradient, kernel, (((gradient.ndim - 1,), (1,)), ((), ())))
+def _product_backward(residuals, gradient):
+    x, kernel = residuals
+    grad_x = jax.lax.dot_general(gradient, kernel, (((gradient.ndim - 1,), (1,)), ((), ())))
     rows = tuple(range(x.ndim - 1))
     over_rows = ((rows, rows), ((), ()))
     if x.shape[-1] > gradient.shape[-1]:
-        return of_x, jax.lax.dot_general(gradient, x, over_rows).T
-    return of_x, jax.lax.dot_general(x, gradient, over_rows)
+        return grad_x, jax.lax.dot_general(gradient, x, over_rows).T
+    return grad_x, jax.lax.dot_general(x, gradient, over_rows)
 
 
 product.defvjp(_product_forward, _product_backward)
@@ -77,7 +77,7 @@ class Projection(nnx.Module):
         self.lora_a, self.lora_b, self.lora_scale = nnx.data(None), nnx.data(None), None
 
     def add_adapter(self, rank: int, scale: float, *, rngs: nnx.Rngs) -> None:
-        """An adapter that changes nothing yet, float32; on a stack of maps one for each."""
+        """Add a float32 adapter whose product is zero; on stacked layers one for each."""
         axes, shape = self.kernel.axes, self.kernel.shape
         layers = len(shape) - len(axes)
         split = layers + self.contracted
@@ -96,7 +96,7 @@ class Projection(nnx.Module):
         self.lora_a = self.lora_b = self.lora_scale = None
 
     def whole_kernel(self) -> Float[Array, "..."]:
-        """The kernel with the adapter folded in, in the kernel's type; of a stack too."""
+        """The kernel with the adapter folded in, in the kernel's dtype; stacked layers too."""
         kernel = self.kernel[...]
         if self.lora_a is None:
             return kernel
@@ -109,11 +109,11 @@ class Projection(nnx.Module):
         return (kernel.astype(jnp.float32) + change.reshape(kernel.shape)).astype(kernel.dtype)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """`[..., *inputs]` to `[..., *outputs]`, in the type of `x`."""
+        """`[..., *inputs]` to `[..., *outputs]`, in the dtype of `x`."""
         kernel = self.kernel[...].astype(x.dtype)
         inputs, outputs = kernel.shape[: self.contracted], kernel.shape[self.contracted :]
         lead = x.shape[: x.ndim - self.contracted]
-        # One plain matrix product: the multi-axis form is slower on CPU and no faster elsewhere.
+        # One plain 2-D product: the multi-axis form is slower on CPU and no faster elsewhere.
         size = math.prod(inputs)
         x = x.reshape(*lead, size)
         flat = product(x, kernel.reshape(size, -1))
@@ -132,42 +132,42 @@ class Projection(nnx.Module):
         return product(product(x, a), b) * self.lora_scale
 
 
-class FewRowsProjection:
-    """Projections of one input as one product in which the kernel comes first, for decoding.
+class DecodeProjection:
+    """Projections of one input as one small-batch product, the transposed kernel on the left.
 
-    With a row or two a prompt, XLA's CPU products first copy all of a kernel that comes second,
-    but read one that comes first as it lies; and a product takes little longer for half as many
-    columns more. Together that is a tenth of a decoding step.
+    With few rows, as in decoding, XLA's CPU compiler copies the whole kernel if it is the right
+    operand but reads it in place if it is the left; and a product takes little longer for half as
+    many columns more. Together that is a tenth of a decoding step.
 
     Args:
-      maps: what is applied to the same input.
-      outputs: the shape of outputs of each, of one rank.
-      axis: the output axis along which they are joined; one that no mesh axis splits.
+      maps: the projections of the same input.
+      outputs: the output shape of each, all of one rank.
+      axis: the output axis along which they are concatenated; one that no mesh axis shards.
     """
 
     def __init__(
         self, maps: Sequence[Projection], outputs: Sequence[tuple[int, ...]], axis: int = 0
     ):
         self._maps, self._outputs, self._axis = maps, outputs, axis
-        self._kernel = self._joined([_turned(projection) for projection in maps])
+        self._kernel = self._concatenated([_transposed_kernel(p) for p in maps])
         biases = [p.bias[...].reshape(-1) for p in maps if p.bias is not None]
-        self._bias = self._joined(biases) if biases else None
+        self._bias = self._concatenated(biases) if biases else None
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """`[..., *inputs]` to `[..., *joined outputs]`, in the type of `x`."""
+        """`[..., *inputs]` to `[..., *concatenated outputs]`, in the dtype of `x`."""
         lead = x.shape[: x.ndim - self._maps[0].contracted]
         x = x.reshape(*lead, -1)
         kernel = self._kernel.astype(x.dtype)
         y = jax.lax.dot_general(kernel, x, (((kernel.ndim - 1,), (x.ndim - 1,)), ((), ())))
-        # Apart: XLA's CPU compiler would fuse it with what reads it, which is slower.
+        # A barrier: XLA's CPU compiler would fuse the product with its consumers, which is slower.
         y = jax.lax.optimization_barrier(y)
         y = jnp.moveaxis(y, range(kernel.ndim - 1, y.ndim), range(len(lead)))
         if any(projection.lora_a is not None for projection in self._maps):
-            y += self._joined([projection.adapter_product(x) for projection in self._maps], lead)
+            y += self._concatenated([p.adapter_product(x) for p in self._maps], lead)
         return y if self._bias is None else y + self._bias.astype(x.dtype)
 
-    def _joined(self, arrays, lead: tuple[int, ...] = ()):
-        """`[*lead, N, ...]` of each map as `[*lead, *joined outputs, ...]`."""
+    def _concatenated(self, arrays, lead: tuple[int, ...] = ()):
+        """`[*lead, N, ...]` of each map as `[*lead, *concatenated outputs, ...]`."""
         n = len(lead)
         parts = [
             a.reshape(*lead, *outputs, *a.shape[n + 1 :])
@@ -176,10 +176,10 @@ class FewRowsProjection:
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=n + self._axis)
 
 
-def _turned(projection: Projection) -> Float[Array, "N M"]:
+def _transposed_kernel(projection: Projection) -> Float[Array, "N M"]:
     kernel = projection.kernel[...]
     size = math.prod(kernel.shape[: projection.contracted])
-    # Apart from slicing and joining, or XLA's CPU compiler makes one slow loop of the three.
+    # Barriers: XLA's CPU compiler would fuse slice, transpose and concatenation into a slow loop.
     kernel = jax.lax.optimization_barrier(kernel).reshape(size, -1)
     return jax.lax.optimization_barrier(kernel.T)
 
@@ -188,7 +188,7 @@ class SwiGLU(nnx.Module):
     """down(silu(gate(x)) * up(x))."""
 
     def __init__(self, size: int, hidden: int, *, bias: bool, init_scale: float, rngs: nnx.Rngs):
-        def wide():
+        def expansion():
             return Projection(
                 (size,),
                 (hidden,),
@@ -198,7 +198,7 @@ class SwiGLU(nnx.Module):
                 rngs=rngs,
             )
 
-        self.gate, self.up = wide(), wide()
+        self.gate, self.up = expansion(), expansion()
         self.down = Projection(
             (hidden,), (size,), axes=("mlp", "embed"), bias=bias, init_scale=init_scale, rngs=rngs
         )
@@ -209,7 +209,7 @@ class SwiGLU(nnx.Module):
 
 
 def parameter_count(module) -> int:
-    """Numbers in all arrays of a module, abstract ones too."""
+    """Number of elements in all arrays of a module, abstract ones too."""
     return sum(leaf.size for leaf in jax.tree.leaves(module))
 
 

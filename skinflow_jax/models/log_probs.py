@@ -1,4 +1,4 @@
-"""Log-probabilities of given tokens, in float32, without ever holding all logits."""
+"""Log-probabilities of given tokens, in float32, in chunks that never materialise all logits."""
 
 import math
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from skinflow_jax.models.vlm import Vlm
 
-# Logits held at a time: 2^26 float32 are 256 MiB. A whole 7B batch would be tens of GiB.
+# Logits materialised at a time: 2^26 float32 are 256 MiB. A whole 7B batch would be tens of GiB.
 LOGITS_BUDGET = 2**26
 
 
@@ -24,7 +24,7 @@ def token_log_probs(
 
     The state at t predicts the token at t (see `completion_states`). Logits are divided by the
     temperature before the softmax; temperature 0 means greedy choice and probabilities at 1.
-    Works through the tokens in chunks of at most `logits_budget` logits, recomputed backwards.
+    Works in chunks of at most `logits_budget` logits, rematerialised in the backward pass.
     """
     prompts, group, length, _ = states.shape
     vocabulary = model.config.text.vocab_size
@@ -49,7 +49,7 @@ def token_log_probs(
 
 
 def tokens_at_a_time(rows: int, length: int, vocabulary: int, budget: int = LOGITS_BUDGET) -> int:
-    """How many tokens of each row have logits at a time: those within `budget`, at least one."""
+    """Tokens per row in a chunk whose logits stay within `budget`, at least one."""
     return max(1, min(length, budget // (rows * vocabulary)))
 
 

@@ -16,7 +16,7 @@ def with_lora(model: Vlm, lora: LoraConfig, *, seed: int = 0, mesh=None) -> Vlm:
     """`model` with adapters: the same function until it is trained.
 
     Its arrays are shared with `model`, which is returned as it is if it has these very adapters.
-    `seed` draws their first factors; on `mesh` they are laid out by the training rules. Raises
+    `seed` draws their first factors; on `mesh` they are sharded by the training rules. Raises
     ConfigError when the model has others.
     """
     if model.config.lora == lora:

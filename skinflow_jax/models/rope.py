@@ -34,14 +34,14 @@ def vision_rotation(
 
 
 def _rotation(angles):
-    # Made once for all layers; left to itself, XLA makes them anew for every head of each.
+    # A barrier: computed once for all layers; XLA would recompute them for every head of each.
     return jax.lax.optimization_barrier(jnp.stack([jnp.cos(angles), jnp.sin(angles)]))
 
 
 def rotate(
     x: Float[Array, "... L head"], rotation: Float[Array, "2 ... L half_head"]
 ) -> Float[Array, "... L head"]:
-    """`x` turned by `rotation`, (cosine, sine) that broadcast against its leading axes; float32."""
+    """`x` rotated by `rotation`, (cosine, sine) that broadcast to its leading axes; float32."""
     cos, sin = rotation
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)

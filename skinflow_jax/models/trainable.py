@@ -1,8 +1,8 @@
-"""Which parameters training moves, and a model taken apart along that line.
+"""Which parameters are trained, and a model partitioned by that.
 
-With adapters: they and the dynamic maps (all of `dve.FDLinear`), which have none and are made to
-be learned. Without: what `VlmConfig.trainable` says, "vision" for the tower with its merger,
-"language" for the decoder with embedding and head, "all" for both.
+With adapters: they and the dynamic maps (all of `dve.FDLinear`), which have none. Without: what
+`VlmConfig.trainable` says, "vision" for the tower with its merger, "language" for the decoder with
+embedding and head, "all" for both.
 
 A part of a model has None where it leaves an array out, which `jax.grad` and optax pass over. The
 reference of a KL is `joined(kept, policy)`: `kept` is a copy of the trained part as the run began,
@@ -18,7 +18,7 @@ ADAPTER = ("lora_a", "lora_b")
 
 
 def is_trained(config: VlmConfig, names: tuple[str, ...]) -> bool:
-    """Whether training moves the parameter that the attributes `names` lead to in a Vlm."""
+    """Whether the parameter of a Vlm at the attribute path `names` is trained."""
     if config.lora is not None:
         return names[-1] in ADAPTER or is_dynamic(config, names)
     half = {"vision": "vision", "language": "decoder"}
@@ -32,13 +32,13 @@ def is_dynamic(config: VlmConfig, names: tuple[str, ...]) -> bool:
 
 
 def parameter_path(path) -> tuple[str, ...]:
-    """The attributes in a key path of jax's that lead to a parameter."""
+    """The attribute path of a parameter from its JAX key path."""
     names = tuple(key.name for key in path)
     return names[:-1] if names[-1] == "value" else names
 
 
 def trained_part(model):
-    """A Vlm whose parameters that training leaves alone are empty; arrays are shared."""
+    """The Vlm with None for its frozen parameters; arrays are shared."""
 
     def chosen(path, variable):
         names = parameter_path(path)

@@ -1,7 +1,7 @@
 """The vision tower: N images as rows of S patch slots, windows as a batch of 64-patch groups.
 
-See `inputs.py` for the slot layout. Empty slots are masked as keys, so they never reach a real
-patch; what is computed at them is finite and unread.
+See `inputs.py` for the slot layout. Empty slots are masked as keys, so no real patch attends to
+them; their outputs are finite and unused.
 """
 
 import dataclasses
@@ -69,9 +69,9 @@ class VisionBlock(nnx.Module):
         rotation = rotation.reshape(2, images, 1, groups, group, -1)
         q, k = rotate(qkv[:2], rotation)
         key_mask = mask.reshape(images, 1, groups, 1, 1, group)
-        mixed = attend(q[:, :, :, None], (k, qkv[2]), key_mask)[:, :, :, 0]
-        mixed = jnp.transpose(mixed, (0, 2, 3, 1, 4))
-        x = x + self.o(mixed.reshape(images, slots, *mixed.shape[3:]))
+        attended = attend(q[:, :, :, None], (k, qkv[2]), key_mask)[:, :, :, 0]
+        attended = jnp.transpose(attended, (0, 2, 3, 1, 4))
+        x = x + self.o(attended.reshape(images, slots, *attended.shape[3:]))
         normed, gates = self.mlp_norm(x), {}
         if isinstance(self.mlp, DynamicSwiGLU):
             y, gates = self.mlp(normed, mask)
@@ -164,7 +164,7 @@ class VisionTower(nnx.Module):
         return found
 
     def _blocks(self, patches, mask, positions, dtype, remat):
-        """(states, gates of each run). One period is compiled, however often it comes again."""
+        """(states, gates of each run). A scan over periods, so that one is compiled for all."""
         patches = jnp.where(mask[..., None], patches, 0).astype(dtype)
         x = constrain(self.patch_embedding(patches), "batch", None, None)
         rotation = vision_rotation(positions, self.config)
@@ -205,7 +205,7 @@ STACKS = ("windowed", "full", "dynamic")
 
 @dataclass(frozen=True)
 class Run:
-    """Consecutive blocks alike: places `start` to `stop` of a stack, from `block` of the tower."""
+    """Consecutive blocks of a kind: `start` to `stop` of a stack, from `block` of the tower on."""
 
     stack: str
     full_attention: bool
@@ -215,7 +215,7 @@ class Run:
 
 
 def runs(config: VisionConfig) -> list[Run]:
-    """The tower's blocks in the order of depth, as few runs as there can be."""
+    """The tower's blocks in the order of depth, as the fewest possible runs."""
     found: list[Run] = []
     for index in range(config.depth):
         stack, place = block_place(config, index)
@@ -229,7 +229,7 @@ def runs(config: VisionConfig) -> list[Run]:
 
 
 def period_count(everything: list[Run]) -> int:
-    """Into how many equal parts, as many as there can be, a tower's runs fall (published: 4)."""
+    """The largest number of equal parts that a tower's runs divide into (published: 4)."""
     kinds = [(run.stack, run.full_attention, run.stop - run.start) for run in everything]
     counts = (len(kinds) // length for length in range(1, len(kinds) + 1))
     return next(n for n in counts if kinds == kinds[: len(kinds) // n] * n)
@@ -248,6 +248,6 @@ def stack_blocks(config: VisionConfig, stack: str) -> list[int]:
 
 
 def block_place(config: VisionConfig, index: int) -> tuple[str, int]:
-    """The stack that holds block `index` of the tower and its place there."""
+    """The stack that holds block `index` of the tower and its index there."""
     stack = stack_of(config, index)
     return stack, stack_blocks(config, stack).index(index)

@@ -1,4 +1,4 @@
-"""The whole model: image tokens put in place; prefill, completion and decoding share one path."""
+"""The whole model: image features into token slots; prefill, completion, decoding on one path."""
 
 import dataclasses
 import functools
@@ -46,29 +46,29 @@ def abstract_model(config: VlmConfig) -> Vlm:
 
 
 def with_tower(model: Vlm, vision: VisionConfig, make, *, seed: int, mesh=None) -> Vlm:
-    """`model` with the tower that `make(tower, key)` makes of its own, of sizes `vision`.
+    """`model` with its tower replaced by `make(tower, key)`, of sizes `vision`.
 
     The language model's arrays are shared with `model`. `make` runs under jit; on `mesh` the new
-    tower is laid out by the training rules. Raises ConfigError for a model with adapters.
+    tower is sharded by the training rules. Raises ConfigError for a model with adapters.
     """
     if model.config.lora is not None:
         raise ConfigError(
-            "the vision tower of a model with LoRA adapters cannot be remade: export the run "
+            "the vision tower of a model with LoRA adapters cannot be converted: export the run "
             "(skinflow export-hf), which folds them in, and start from there"
         )
-    grown = abstract_model(dataclasses.replace(model.config, vision=vision))
-    shardings = None if mesh is None else module_shardings(grown.vision, mesh)
-    grown.vision = jax.jit(make, out_shardings=shardings)(model.vision, jax.random.key(seed))
-    grown.decoder = model.decoder
-    return grown
+    converted = abstract_model(dataclasses.replace(model.config, vision=vision))
+    shardings = None if mesh is None else module_shardings(converted.vision, mesh)
+    converted.vision = jax.jit(make, out_shardings=shardings)(model.vision, jax.random.key(seed))
+    converted.decoder = model.decoder
+    return converted
 
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the forward pass computes: activation type and what the backward pass recomputes.
+    """How the forward pass computes: activation dtype and rematerialisation.
 
-    `remat`, by layer: `none` keeps everything, `dots` what products and attention give (on two CPU
-    cores as fast, in half the memory), `full` the layer's input alone.
+    `remat`, by layer: `none` saves everything, `dots` the outputs of matrix products and attention
+    (on two CPU cores as fast, in half the memory), `full` the layer's input alone.
     """
 
     dtype: str = "float32"
@@ -132,7 +132,7 @@ def completion_states(
 ) -> Float[Array, "P G T D"]:
     """States that predict each completion token: the one at t has seen prompt and tokens < t.
 
-    Completions are padded on the right, so that causality alone hides their pads.
+    Completions are padded on the right, so that the causal mask alone hides their padding.
     """
     rows, length = completions.shape[:2], completions.shape[2] - 1
     first = jnp.broadcast_to(

@@ -18,8 +18,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from skinflow_jax.errors import ConfigError
 
-# Parameters are spread over `fsdp` along their embedding axis and over `tensor` along heads,
-# hidden units and vocabulary. Names that are absent stay whole on every device.
+# Parameters are sharded over `fsdp` along their embedding axis and over `tensor` along heads,
+# hidden units and vocabulary. Axes whose names are absent are not sharded.
 TRAIN_RULES: Mapping[str, tuple[str, ...]] = {
     "batch": ("data", "fsdp"),
     "embed": ("fsdp",),
@@ -28,7 +28,7 @@ TRAIN_RULES: Mapping[str, tuple[str, ...]] = {
     "vocab": ("tensor",),
 }
 
-# The sampler keeps whole layers on each tensor group, so that decoding gathers no FSDP shard.
+# The sampler replicates layers over `fsdp`, so that decoding all-gathers no FSDP shard.
 ROLLOUT_RULES: Mapping[str, tuple[str, ...]] = {
     name: axes for name, axes in TRAIN_RULES.items() if name != "embed"
 }
@@ -37,7 +37,7 @@ ROLLOUT_RULES: Mapping[str, tuple[str, ...]] = {
 def logical_spec(axes, shape, mesh, rules=TRAIN_RULES) -> PartitionSpec:
     """PartitionSpec of an array with logical `axes` (the last `len(axes)` axes of `shape`).
 
-    A mesh axis that does not divide its dimension is left out: that dimension stays whole.
+    A mesh axis that does not divide its dimension is left out: no sharding over it there.
     Raises ConfigError if two axes of one array claim the same mesh axis.
     """
     axes = (None,) * (len(shape) - len(axes)) + tuple(axes)
@@ -57,7 +57,7 @@ def logical_spec(axes, shape, mesh, rules=TRAIN_RULES) -> PartitionSpec:
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
-    """`x` with its layout fixed by logical axis names; the identity where no mesh is in use."""
+    """`x` with its sharding constrained by logical axis names; the identity without a mesh."""
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return x
@@ -65,7 +65,7 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
 
 
 def batch_shards() -> int:
-    """Into how many parts the mesh in use splits a batch; 1 where there is none."""
+    """Number of shards of a batch on the mesh in use; 1 where there is none."""
     mesh = jax.sharding.get_abstract_mesh()
     return math.prod(mesh.shape.get(axis, 1) for axis in TRAIN_RULES["batch"])
 
@@ -73,7 +73,7 @@ def batch_shards() -> int:
 def module_shardings(module, mesh, rules=TRAIN_RULES):
     """`module`, or any tree of parameters and arrays, with a NamedSharding in place of each.
 
-    Arrays that are no parameters, such as an optimizer's step count, are whole on every device.
+    Arrays that are no parameters, such as an optimizer's step count, are replicated.
     """
 
     def sharding(leaf):
@@ -134,7 +134,7 @@ def anywhere(flag: bool) -> bool:
 
 
 def place_module(module, mesh: Mesh | None, rules=TRAIN_RULES):
-    """`module` with its parameters laid out by `rules` on `mesh`; as it is where that is None."""
+    """`module` with its parameters sharded by `rules` on `mesh`; as it is where that is None."""
     return module if mesh is None else jax.device_put(module, module_shardings(module, mesh, rules))
 
 
@@ -147,7 +147,7 @@ def constrain_module(module, rules=TRAIN_RULES):
 
 
 def rollout_copy(module, dtype: str):
-    """The module as the sampler reads it: in `dtype`, laid out by the rollout rules. Under jit."""
+    """The module as the sampler reads it: in `dtype`, sharded by the rollout rules. Under jit."""
     return constrain_module(jax.tree.map(lambda x: x.astype(dtype), module), ROLLOUT_RULES)
 
 

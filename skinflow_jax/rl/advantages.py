@@ -65,8 +65,8 @@ def reward_metrics(
     """Reward metrics by TRL's names; `names` are those of the R functions.
 
     `reward` is the mean over scored rows; `reward_std` the mean of the groups' stds, over groups
-    with at least 2 scored rows; `frac_reward_zero_std` the share of groups that teach nothing:
-    equal rewards or fewer than 2 scored (our choice for the latter). `rewards/{name}/{mean,std}`
+    with at least 2 scored rows; `frac_reward_zero_std` the share of uninformative groups: equal
+    rewards or fewer than 2 scored (our choice for the latter). `rewards/{name}/{mean,std}`
     are over all the rows that the function scored, NaN if there are none.
     """
     rewards = _floating(jnp.asarray(rewards))
@@ -74,11 +74,11 @@ def reward_metrics(
         raise InputError(f"rewards have shape {rewards.shape}, not [P, G, {len(names)}]: {names}")
     total, scored = _weighted_sum(rewards, _weights(weights, rewards))
     comparable = jnp.sum(scored, axis=1) >= 2
-    spread = _differs(total, scored, axis=1)[:, 0]
+    differing = _differs(total, scored, axis=1)[:, 0]
     metrics = {
         "reward": _mean(total, scored, axis=None).squeeze(),
         "reward_std": _mean(_std(total, scored, axis=1)[:, 0], comparable, axis=0).squeeze(),
-        "frac_reward_zero_std": jnp.mean(1.0 - spread),
+        "frac_reward_zero_std": jnp.mean(1.0 - differing),
     }
     for index, name in enumerate(names):
         values = rewards[..., index]
@@ -105,7 +105,7 @@ def _check(rewards, group_size: int, normalize: str) -> None:
 
 
 def _floating(x: jax.Array) -> jax.Array:
-    """At least float32: a spread among rewards near 1 is lost in 16 bits."""
+    """At least float32: differences among rewards near 1 are lost in 16 bits."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -132,7 +132,7 @@ def _per_function(by_function: jax.Array, weights: jax.Array, eps: float) -> jax
     informative = seen & _differs(by_function, seen, axis=1)
     total = jnp.sum(jnp.where(informative, normalized * weights, 0.0), axis=-1)
     scored = seen.any(axis=-1)
-    # The mean is zero but for round-off; a group that says nothing must not inherit that.
+    # The mean is zero but for round-off; an uninformative group must not inherit that.
     advantages = (total - _mean(total, scored, axis=None)) / (_std(total, scored, axis=None) + eps)
     return jnp.where(informative.any(axis=-1), advantages, 0.0)
 

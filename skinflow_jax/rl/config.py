@@ -16,8 +16,8 @@ class GrpoConfig:
     Attributes:
       group_size: completions a prompt, G.
       max_tokens: the most a completion may have.
-      temperature, top_k, top_p, min_tokens, stop_ids: how tokens are drawn, see `make_sampling`.
-      compactions: how often the rows in work may be halved while completions end. Each makes the
+      temperature, top_k, top_p, min_tokens, stop_ids: how tokens are sampled, see `make_sampling`.
+      compactions: how often the active rows may be halved while completions end. Each makes the
         program larger.
       rewards: names of built-in functions, or `path.py:function`.
       reward_weights: one a function; None weighs all 1.
@@ -27,7 +27,7 @@ class GrpoConfig:
       advantages: see `group_advantages`.
       num_iterations: how often each rollout is learned from.
       mini_batches: optimizer steps an iteration, each on its share of the prompts.
-      mask_truncated: completions that the limit cut teach nothing.
+      mask_truncated: truncated completions are masked out of the loss.
       max_refills: batches drawn at most to replace groups of equal rewards (dynamic sampling).
         Places still free then keep such groups, whose advantages are 0.
       loss: the policy loss.
@@ -90,7 +90,7 @@ class GrpoConfig:
 
     @property
     def sampling(self) -> Sampling:
-        """How tokens are drawn."""
+        """How tokens are sampled."""
         return make_sampling(
             self.temperature, self.top_k, self.top_p, self.min_tokens, self.stop_ids
         )

@@ -28,7 +28,7 @@ from skinflow_jax.rl.rewards import OVERLONG, overlong_penalty, score
 from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
 from skinflow_jax.rl.sampler import Rollout, decode, prefill_prompts, rollout_weights
 from skinflow_jax.rl.update import (
-    Judgement,
+    GroupScores,
     PolicyBatch,
     fixed_log_probs,
     mini_batch,
@@ -117,10 +117,10 @@ class GrpoLearner:
             )
             rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
             rewards = place_batch(rewards, self._mesh)
-            judged = compiled("advantages", self._score, rewards, rollout.terminated)
+            scores = compiled("advantages", self._score, rewards, rollout.terminated)
             log_probs = functools.partial(compiled, "log-probabilities", self._log_probs)
             fixed = self._fixed(state, inputs, rollout, log_probs)
-            batch = PolicyBatch(inputs, rollout, judged.advantages, *fixed)
+            batch = PolicyBatch(inputs, rollout, scores.advantages, *fixed)
             compiled("update", self._update, state, batch)
         return compiled.temporary
 
@@ -146,20 +146,20 @@ class GrpoLearner:
                 return fresh
 
             scored, metrics = with_refills(
-                scored, draw, self._judge, config.max_refills, self._collate, self._mesh
+                scored, draw, self._group_scores, config.max_refills, self._collate, self._mesh
             )
             fixed = self._fixed(state, scored.inputs, scored.rollout, self._log_probs)
         del weights
         with clock("update"):
-            judged = self._judge(scored)
-            batch = PolicyBatch(scored.inputs, scored.rollout, judged.advantages, *fixed)
+            scores = self._group_scores(scored)
+            batch = PolicyBatch(scored.inputs, scored.rollout, scores.advantages, *fixed)
             state, figures = self._update(state, batch)
-            rollouts = _rollout_rows(scored, local_rows(judged.advantages), self._names)
+            rollouts = _rollout_rows(scored, local_rows(scores.advantages), self._names)
             jax.block_until_ready((state.step, figures))
         taken = int(figures["optimizer_steps"])
         if taken < config.updates:
             batch = mini_batch(batch, taken % config.mini_batches, of=config.mini_batches)
-        metrics = judged.metrics | figures | metrics | clock.metrics()
+        metrics = scores.metrics | figures | metrics | clock.metrics()
         metrics |= self._speed(state.model, scored, sampled, began)
         return StepResult(
             state,
@@ -218,7 +218,7 @@ class GrpoLearner:
             reference = log_probs(joined(self._reference, state.model), inputs, rollout)
         return old, reference
 
-    def _judge(self, scored: ScoredRollout) -> Judgement:
+    def _group_scores(self, scored: ScoredRollout) -> GroupScores:
         return self._score(place_batch(scored.rewards, self._mesh), scored.rollout.terminated)
 
     def _sampling(self, model: Vlm, scored: ScoredRollout) -> tuple[float, int]:

@@ -2,7 +2,7 @@
 
 A loss averaged per micro-batch or per device is not the loss of the batch when completions differ
 in length. Here every part returns what it adds to numerator and denominator; `merge_policy_sums`
-joins parts, `finish_policy_loss` divides. Names: l, o, s, f are the current, old, sampler's and
+merges parts, `finish_policy_loss` divides. Names: l, o, s, f are the current, old, sampler's and
 reference's log-probabilities of the taken tokens, A the advantage, c = exp(l − o) the ratio.
 """
 
@@ -22,7 +22,7 @@ KL_ESTIMATORS = ("k1", "k2", "k3")
 SAMPLER_LEVELS = ("token", "sequence")
 LOG_RATIO_LIMIT = 20.0
 
-# What does not add: the extremes over sequences, with the operation that joins two parts.
+# Not additive: the extremes over sequences, with the operation that merges two parts.
 EXTREMES = {"clip_ratio/low_min": jnp.minimum, "clip_ratio/high_max": jnp.maximum}
 
 Sums = dict[str, jax.Array]
@@ -147,12 +147,13 @@ def policy_loss_sums(
 ) -> tuple[Sums, Sums]:
     """(sums, counts) under the same keys: `loss`, `clip_ratio/…`, and `kl` given a reference.
 
-    Only `logps` carries a gradient. What stands where `mask` is false changes nothing, be it NaN.
+    Only `logps` carries a gradient. Values where `mask` is False change nothing, even NaN.
     The clip ratios are shares of tokens, for gspo of sequences: low is c < 1 − clip_low with
     A < 0, high is c > 1 + clip_high with A > 0, whatever the loss type makes of them.
     `low_min` and `high_max` are the extremes of that share over sequences with a token (our
-    choice: TRL's are over processes, so they depend on the sharding). These two do not add;
-    `merge_policy_sums` knows. Raises InputError for shapes that differ and for a missing reference.
+    choice: TRL's are over processes, so they depend on the sharding). These two are not sums;
+    `merge_policy_sums` takes their extremes. Raises InputError for shapes that differ and for a
+    missing reference.
     """
     given = {"old_logps": old_logps, "ref_logps": ref_logps, "sampler_logps": sampler_logps}
     _check_shapes(logps, advantages, given | {"mask": mask})
@@ -192,7 +193,7 @@ def merge_policy_sums(one: tuple[Sums, Sums], other: tuple[Sums, Sums]) -> tuple
 
 
 def finish_policy_loss(sums: Sums, counts: Sums) -> Sums:
-    """The one division; 0 for what counted nothing, such as the loss of a batch without tokens."""
+    """The one division; 0 where the count is 0, such as the loss of a batch without tokens."""
     return {
         key: jnp.where(counts[key] > 0, value / jnp.maximum(counts[key], 1), 0.0)
         for key, value in sums.items()
@@ -211,7 +212,7 @@ def _check_shapes(logps, advantages, others) -> None:
 
 
 def _masked(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Zeros for what is masked *before* anything is computed, else 0·inf = NaN in the gradient."""
+    """Zeros at masked tokens *before* anything is computed, else 0·inf = NaN in the gradient."""
     x = jnp.asarray(x)
     return jnp.where(mask, x.astype(jnp.promote_types(x.dtype, jnp.float32)), 0.0)
 

@@ -1,4 +1,4 @@
-"""Scored rollouts, and dynamic sampling: groups that teach nothing make room for others."""
+"""Scored rollouts, and dynamic sampling: uninformative groups are replaced by others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from skinflow_jax.data.pipeline import Example
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.parallel import anywhere, local_rows, place_batch
 from skinflow_jax.rl.sampler import Rollout
-from skinflow_jax.rl.update import Judgement
+from skinflow_jax.rl.update import GroupScores
 
 
 @dataclass(frozen=True)
 class ScoredRollout:
-    """A batch of prompts and its completions, judged. Host arrays hold this process's prompts.
+    """A batch of prompts, their completions and rewards. Host arrays hold this process's prompts.
 
     `inputs` and `rollout` are on the devices; `texts` is `[P][G]`; `rewards` is `[P, G, R]` with
     NaN for "not scored".
@@ -31,7 +31,7 @@ class ScoredRollout:
 def with_refills(
     first: ScoredRollout,
     draw: Callable[[int], ScoredRollout],
-    judge: Callable[[ScoredRollout], Judgement],
+    group_scores: Callable[[ScoredRollout], GroupScores],
     most: int,
     collate: Callable[[list[Example]], ModelInputs],
     mesh=None,
@@ -41,24 +41,24 @@ def with_refills(
     Args:
       first: as many groups as an update takes.
       draw: gives the rollout of refill number 1, 2, ….
-      judge: says which groups teach anything.
-      most: draws at most. Places that are free after them keep groups that teach nothing.
+      group_scores: advantages and which groups are informative.
+      most: the most draws. Places still free after them keep uninformative groups.
       collate: examples to inputs, as the pipeline makes them.
       mesh: where the result goes.
 
     Returns the rollout and `dynamic_sampling/…`: `refills` drawn, and of all that was sampled the
     share of `informative` groups and the mean `reward` (the update sees others).
     """
-    rounds, judged = [first], [judge(first)]
-    masks, wanted = [local_rows(judged[0].informative)], len(first.examples)
-    # All processes draw, or none.
+    rounds, scores = [first], [group_scores(first)]
+    masks, wanted = [local_rows(scores[0].informative)], len(first.examples)
+    # Collective: all processes draw, or none.
     while len(rounds) <= most and anywhere(sum(map(np.sum, masks)) < wanted):
         rounds.append(draw(len(rounds)))
-        judged.append(judge(rounds[-1]))
-        masks.append(local_rows(judged[-1].informative))
+        scores.append(group_scores(rounds[-1]))
+        masks.append(local_rows(scores[-1].informative))
 
     def mean(name):
-        return float(np.mean([float(judgement.metrics[name]) for judgement in judged]))
+        return float(np.mean([float(s.metrics[name]) for s in scores]))
 
     metrics = {
         "dynamic_sampling/refills": len(rounds) - 1,
@@ -78,7 +78,7 @@ def _gathered(rounds: list[ScoredRollout], places, collate, mesh) -> ScoredRollo
     picked = [jax.tree.map(lambda x, p=p: x[p], rows[r]) for r, p in places]
     rollout = jax.tree.map(lambda *xs: np.stack(xs), *picked)
 
-    # Laid out as the sampler leaves it, so that the update is the same program.
+    # Sharded as the sampler's outputs are, so that the update is the same program.
     def placed(like, x):
         return jax.make_array_from_process_local_data(like.sharding, x)
 

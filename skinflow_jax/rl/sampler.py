@@ -1,8 +1,8 @@
 """Group rollouts: each prompt encoded and prefilled once, its G completions sampled together.
 
-Decoding shrinks as rows end: it goes on with half the rows of each group, then half the prompts,
-as soon as the live ones fit. All of it is one program of a few loops, so nothing is compiled again
-and nothing waits for the host.
+The active batch is compacted as rows end: decoding goes on with half the rows of each group, then
+half the prompts, as soon as the live rows fit. All of it is one program of a few while loops, so
+nothing is recompiled and nothing waits for the host.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from skinflow_jax.models.attention import KeyValue
-from skinflow_jax.models.decoder import Visible, turned
+from skinflow_jax.models.decoder import Visible, transpose_keys
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.log_probs import chosen_log_probs
 from skinflow_jax.models.prefix import Prefix
@@ -34,9 +34,9 @@ from skinflow_jax.rl.token_choice import Sampling, choose, ending_tokens
 class Rollout:
     """G completions of each of P prompts, at most T tokens.
 
-    `mask` is True at sampled tokens, the end token included; after it there are pads.
+    `mask` is True at sampled tokens, the end token included; after it there is padding.
     `log_probs` are the sampler's own, of the chosen tokens under softmax(logits / temperature)
-    over the whole vocabulary, whatever top-k, top-p and min_tokens left out; 0 at pads.
+    over the whole vocabulary, whatever top-k, top-p and min_tokens left out; 0 at padding.
     `terminated` is False where the limit cut a completion.
     """
 
@@ -58,20 +58,20 @@ def sample(
     compute: ComputeConfig = DEFAULT_COMPUTE,
     compactions: int = 0,
 ) -> Rollout:
-    """Sample until every row has ended or `max_tokens` are there.
+    """Sample until every row has ended or has `max_tokens` tokens.
 
     Args:
       model: the policy, as it is trained.
       inputs: the prompts.
       key: the step's key, a function of (seed, step).
-      rows: a number for each prompt. Completion g of prompt p draws token t from
-        fold_in(fold_in(fold_in(key, rows[p]), g), t): what a row draws does not depend on the
+      rows: a number for each prompt. Completion g of prompt p samples token t by
+        fold_in(fold_in(fold_in(key, rows[p]), g), t): a row's tokens do not depend on the
         batch around it.
-      sampling: how tokens are drawn.
-      group_size: completions a prompt, G.
+      sampling: how tokens are sampled.
+      group_size: completions per prompt, G.
       max_tokens: T.
-      compute: activation type.
-      compactions: how often the rows in work may be halved as rows end.
+      compute: activation dtype.
+      compactions: how often the active rows may be halved as rows end.
     """
     model = rollout_weights(model, compute)
     prefix = prefill_prompts(model, inputs, compute)
@@ -89,9 +89,9 @@ def sample(
 
 @functools.partial(jax.jit, static_argnames="compute")
 def rollout_weights(model: Vlm, compute: ComputeConfig = DEFAULT_COMPUTE) -> Vlm:
-    """The model as the sampler reads it: in the activations' type, laid out for decoding.
+    """The model as the sampler reads it: in the activation dtype, sharded for decoding.
 
-    Where that is how it is trained, the arrays are the model's own.
+    Where it is trained so, the arrays are the model's own.
     """
     return rollout_copy(model, compute.dtype)
 
@@ -106,11 +106,11 @@ def prefill_prompts(
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class _Rows:
-    """The rows in work: P prompts, G rows each, whose next token `hidden` predicts.
+class _ActiveRows:
+    """The rows still decoded: P prompts, G rows each, whose next token `hidden` predicts.
 
-    `prompt` and `row` say which of all rows they are. `prefix` and `cache`: keys, turned,
-    and values by layer.
+    `prompt` and `row` are their indices in the whole batch. `prefix` and `cache`: transposed keys,
+    and values, by layer.
     """
 
     prompt: Int[Array, "P"]
@@ -137,31 +137,31 @@ def decode(
 ) -> Rollout:
     """The second half of `sample`, from the rollout weights and the prefilled prompts."""
     layers = model.decoder.unstacked()
-    work = _all_rows(model, prefix, group_size, max_tokens)
-    whole, t = work.out, jnp.int32(0)
-    sizes = bucket_sizes(*work.row.shape, batch_shards(), compactions)
+    active = _all_rows(model, prefix, group_size, max_tokens)
+    rollout, t = active.out, jnp.int32(0)
+    sizes = bucket_sizes(*active.row.shape, batch_shards(), compactions)
     for size, smaller in zip(sizes, [*sizes[1:], None], strict=True):
-        work = work if size == sizes[0] else _compacted(work, size)
-        keys = _row_keys(key, rows[work.prompt], work.row)
+        active = active if size == sizes[0] else _compacted(active, size)
+        keys = _row_keys(key, rows[active.prompt], active.row)
         step = functools.partial(
             _decoding_step, model=model, layers=layers, keys=keys, sampling=sampling
         )
 
         def unfinished(state, smaller=smaller):
-            t, work = state
-            live = ~work.out.terminated
+            t, active = state
+            live = ~active.out.terminated
             return (t < max_tokens) & jnp.any(live) & ~_fits(live, smaller)
 
-        t, work = jax.lax.while_loop(unfinished, step, (t, work))
-        here = (work.prompt[:, None], work.row)
-        whole = jax.tree.map(lambda x, part, here=here: x.at[here].set(part), whole, work.out)
-    return jax.tree.map(lambda x: constrain(x, "batch", *[None] * (x.ndim - 1)), whole)
+        t, active = jax.lax.while_loop(unfinished, step, (t, active))
+        index = (active.prompt[:, None], active.row)
+        rollout = jax.tree.map(lambda x, new, i=index: x.at[i].set(new), rollout, active.out)
+    return jax.tree.map(lambda x: constrain(x, "batch", *[None] * (x.ndim - 1)), rollout)
 
 
 def bucket_sizes(prompts: int, group: int, shards: int, compactions: int) -> list[tuple[int, int]]:
-    """(prompts, rows a group) that decoding shrinks through: groups first, then prompts.
+    """(prompts, rows per group) after each compaction: groups are halved first, then prompts.
 
-    Every device keeps its own prompts, so each of the `shards` holds equally many.
+    Prompts stay on their shard, so each of the `shards` holds equally many.
     """
     sizes = [(prompts, group)]
     while len(sizes) <= compactions:
@@ -176,7 +176,7 @@ def bucket_sizes(prompts: int, group: int, shards: int, compactions: int) -> lis
 
 
 def _fits(live: Bool[Array, "P G"], size: tuple[int, int] | None) -> Bool[Array, ""]:
-    """Whether the live rows find room in `size`; never where there is no smaller one."""
+    """Whether the live rows fit into `size`; False for None, where there is no smaller one."""
     if size is None:
         return jnp.bool_(False)
     shards = batch_shards()
@@ -184,13 +184,13 @@ def _fits(live: Bool[Array, "P G"], size: tuple[int, int] | None) -> Bool[Array,
     return (live.sum(axis=1).max() <= size[1]) & (prompts.max() <= size[0] // shards)
 
 
-def _all_rows(model: Vlm, prefix: Prefix, group: int, length: int) -> _Rows:
+def _all_rows(model: Vlm, prefix: Prefix, group: int, length: int) -> _ActiveRows:
     shape = (prefix.mask.shape[0], group)
     hidden = prefix.last_hidden[:, None]
-    return _Rows(
+    return _ActiveRows(
         prompt=jnp.arange(shape[0]),
         row=jnp.broadcast_to(jnp.arange(group), shape),
-        prefix=[turned(*pair) for pair in zip(prefix.keys, prefix.values, strict=True)],
+        prefix=[transpose_keys(*pair) for pair in zip(prefix.keys, prefix.values, strict=True)],
         prefix_mask=prefix.mask,
         next_position=prefix.next_position,
         hidden=jnp.broadcast_to(hidden, (*shape, hidden.shape[-1])),
@@ -212,15 +212,15 @@ def _row_keys(key: jax.Array, rows: Int[Array, "P"], group: Int[Array, "P G"]) -
 
 
 def _decoding_step(
-    state: tuple[jax.Array, _Rows], *, model: Vlm, layers, keys, sampling: Sampling
-) -> tuple[jax.Array, _Rows]:
-    """Draw the tokens at t and read them."""
-    t, work = state
-    out, done = work.out, work.out.terminated
+    state: tuple[jax.Array, _ActiveRows], *, model: Vlm, layers, keys, sampling: Sampling
+) -> tuple[jax.Array, _ActiveRows]:
+    """Sample the tokens at t, then run the decoder on them."""
+    t, active = state
+    out, done = active.out, active.out.terminated
     decoder, config = model.decoder, model.config
     ending = ending_tokens(sampling, config.eos_token_ids, config.text.vocab_size)
 
-    logits = decoder.logits(work.hidden)
+    logits = decoder.logits(active.hidden)
     token = choose(logits, keys, t, ending, sampling)
     log_prob, _ = chosen_log_probs(logits, token, sampling.temperature)
     token = jnp.where(done, config.pad_token_id, token)
@@ -230,49 +230,75 @@ def _decoding_step(
         log_probs=out.log_probs.at[:, :, t].set(jnp.where(done, 0.0, log_prob)),
         terminated=done | ending[token],
     )
-    seen = jnp.arange(out.tokens.shape[2]) <= t
-    rotation = completion_rotation(model, work.next_position, t[None])
+    written = jnp.arange(out.tokens.shape[2]) <= t
+    rotation = completion_rotation(model, active.next_position, t[None])
     states, cache = decoder.decode(
         layers,
-        decoder.embed(token[:, :, None], work.hidden.dtype),
-        Visible(rotation, seen, work.prefix_mask),
-        work.prefix,
-        work.cache,
+        decoder.embed(token[:, :, None], active.hidden.dtype),
+        Visible(rotation, written, active.prefix_mask),
+        active.prefix,
+        active.cache,
         t,
     )
-    return t + 1, dataclasses.replace(work, hidden=states[:, :, 0], cache=cache, out=out)
+    return t + 1, dataclasses.replace(active, hidden=states[:, :, 0], cache=cache, out=out)
 
 
-def _compacted(work: _Rows, size: tuple[int, int]) -> _Rows:
-    """The live rows, and as many ended ones as fill up `size`; each device keeps its own."""
-    shards, fewer_prompts = batch_shards(), size[0] < work.prompt.shape[0]
-    live = (~work.out.terminated).reshape(shards, -1, work.row.shape[1])
-    prompts = jnp.argsort(~live.any(axis=2), axis=1, stable=True)[:, : size[0] // shards]
-    if not fewer_prompts:
-        prompts = jnp.broadcast_to(jnp.arange(live.shape[1]), live.shape[:2])
-    rows = jnp.argsort(~live, axis=2, stable=True)[:, :, : size[1]]
+def _compacted(active: _ActiveRows, size: tuple[int, int]) -> _ActiveRows:
+    """`active` cut to `size` = (prompts, rows per group): all live rows, ended ones as filling.
 
-    def take(x, *index):
-        by_shard = x.reshape(shards, -1, *x.shape[1:])
-        taken = jax.vmap(lambda x, *index: x[index])(by_shard, *index)
-        return taken.reshape(-1, *taken.shape[2:])
+    Prompts stay on their shard. For example 4 prompts of 4 rows on 2 shards, cut to (2, 2); live
+    rows are 1:
 
+        shard 0:  prompt 0  0 0 0 0    prompt 1  0 1 0 1
+        shard 1:  prompt 2  1 0 0 0    prompt 3  0 0 0 0
+
+    `kept_prompts` [2 shards, 1] = [[1], [0]], counted within a shard: prompts 1 and 2.
+    `kept_rows` [2 shards, 1, 2] = [[[1, 3]], [[0, 1]]]: the live rows of prompt 1; of prompt 2 the
+    live row 0 and, as filling, row 1.
+    """
+    shards, fewer_prompts = batch_shards(), size[0] < active.prompt.shape[0]
+
+    def by_shard(x):
+        return x.reshape(shards, -1, *x.shape[1:])
+
+    def joined(x):
+        return x.reshape(-1, *x.shape[2:])
+
+    # 1. Which prompts of each shard, [shards, prompts per shard].
+    live = by_shard(~active.out.terminated)
+    if fewer_prompts:
+        kept_prompts = _true_first(live.any(axis=2), size[0] // shards)
+    else:
+        kept_prompts = jnp.broadcast_to(jnp.arange(live.shape[1]), live.shape[:2])
+
+    # 2. Which rows of each of these, [shards, prompts per shard, rows].
+    live = jnp.take_along_axis(live, kept_prompts[:, :, None], axis=1)
+    kept_rows = _true_first(live, size[1])
+
+    # 3. Gather both on each shard.
     def take_prompts(x):
-        return take(x, prompts) if fewer_prompts else x
-
-    rows = jax.vmap(lambda rows, prompts: rows[prompts])(rows, prompts)
+        if not fewer_prompts:
+            return x
+        return joined(jax.vmap(lambda x, prompts: x[prompts])(by_shard(x), kept_prompts))
 
     def take_rows(x, axis=1):
-        taken = take(jnp.moveaxis(x, axis, 1), prompts[:, :, None], rows)
-        return jnp.moveaxis(taken, 1, axis)
+        """`axis` is that of the group."""
+        x = by_shard(jnp.moveaxis(x, axis, 1))
+        x = jax.vmap(lambda x, prompts, rows: x[prompts[:, None], rows])(x, kept_prompts, kept_rows)
+        return jnp.moveaxis(joined(x), 1, axis)
 
-    return _Rows(
-        prompt=take_prompts(work.prompt),
-        row=take_rows(work.row),
-        prefix=jax.tree.map(take_prompts, work.prefix),
-        prefix_mask=take_prompts(work.prefix_mask),
-        next_position=take_prompts(work.next_position),
-        hidden=take_rows(work.hidden),
-        cache=jax.tree.map(lambda x: take_rows(x, axis=2), work.cache),
-        out=jax.tree.map(take_rows, work.out),
+    return _ActiveRows(
+        prompt=take_prompts(active.prompt),
+        row=take_rows(active.row),
+        prefix=jax.tree.map(take_prompts, active.prefix),
+        prefix_mask=take_prompts(active.prefix_mask),
+        next_position=take_prompts(active.next_position),
+        hidden=take_rows(active.hidden),
+        cache=jax.tree.map(lambda x: take_rows(x, axis=2), active.cache),
+        out=jax.tree.map(take_rows, active.out),
     )
+
+
+def _true_first(flags: Bool[Array, "... n"], count: int) -> Int[Array, "... count"]:
+    """Indices of `count` entries along the last axis: the True ones in order, then the others."""
+    return jnp.argsort(~flags, axis=-1, stable=True)[..., :count]

@@ -47,19 +47,19 @@ def fixed_log_probs(
     compute: ComputeConfig,
     micro_batches: int,
 ) -> Float[Array, "P G T"]:
-    """Log-probabilities that stay as they are while the policy moves: the old one's, or those of
-    the reference."""
+    """Log-probabilities that are constant during the update: of the old policy or the reference."""
 
-    def of_part(part):
+    def of_micro_batch(part):
         return rollout_log_probs(model, *part, temperature, compute)[0]
 
-    return joined_parts(jax.lax.map(of_part, strided_parts((inputs, rollout), micro_batches)))
+    parts = strided_parts((inputs, rollout), micro_batches)
+    return joined_parts(jax.lax.map(of_micro_batch, parts))
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What rewards make of a rollout; `informative`: the groups that teach anything."""
+class GroupScores:
+    """Advantages of a rollout; `informative`: groups with a nonzero one that is learned from."""
 
     advantages: Float[Array, "P G"]
     informative: Bool[Array, "P"]
@@ -73,7 +73,7 @@ def score_rollout(
     *,
     config: GrpoConfig,
     names: tuple[str, ...],
-) -> Judgement:
+) -> GroupScores:
     """Advantages of rewards in which NaN is "not scored"."""
     prompts, group, _ = rewards.shape
     advantages = group_advantages(
@@ -88,7 +88,7 @@ def score_rollout(
     metrics = reward_metrics(rewards, names, weights=config.weights)
     if config.max_refills:
         metrics["dynamic_sampling/informative"] = informative.mean()
-    return Judgement(advantages, informative, metrics)
+    return GroupScores(advantages, informative, metrics)
 
 
 @jax.tree_util.register_dataclass
@@ -96,7 +96,7 @@ def score_rollout(
 class PolicyBatch:
     """What an update learns from; leading axis: prompts.
 
-    `old` is None where the policy that is updated sampled the rollout itself, `reference` where
+    `old` is None where the rollout is on-policy (a single optimizer step), `reference` where
     there is no KL.
     """
 
@@ -116,7 +116,7 @@ def policy_sums(
     compute: ComputeConfig,
     mask_truncated: bool = False,
 ):
-    """Unreduced policy loss of `batch`, with what its metrics divide.
+    """Sums and counts of the policy loss of `batch` and of its metrics.
 
     Without old log-probabilities the current policy is the old one: its ratio is 1 and carries
     the gradient.
@@ -173,8 +173,8 @@ def policy_update(
     """All optimizer steps of a rollout: (state, metrics).
 
     Metrics are means over the optimizer steps; those called min or max are extremes.
-    `optimizer_steps` are those taken: the first whose loss or gradient is not finite is not, and
-    none after it.
+    `optimizer_steps` are those taken: neither the first whose loss or gradient is not finite nor
+    any after it.
     """
     sums = functools.partial(
         policy_sums,
@@ -215,7 +215,7 @@ def policy_update(
 
 @functools.partial(jax.jit, static_argnames="of")
 def mini_batch(batch: PolicyBatch, index, *, of: int) -> PolicyBatch:
-    """Part `index` `of` so many, what one optimizer step learns from."""
+    """Mini-batch `index` `of` so many: the prompts of one optimizer step."""
     return jax.tree.map(lambda x: x[index], strided_parts(batch, of))
 
 
@@ -228,7 +228,7 @@ def _over_updates(name: str, values: jax.Array) -> jax.Array:
 
 
 def completion_metrics(rollout: Rollout) -> dict[str, jax.Array]:
-    """Lengths in tokens by TRL's names; `terminated` ones ended by themselves."""
+    """Lengths in tokens by TRL's names; `terminated` completions are those not truncated."""
     lengths = rollout.mask.sum(axis=-1).astype(jnp.float32)
     ended = rollout.terminated
     some = jnp.any(ended)

@@ -1,6 +1,6 @@
 """`skinflow ablation`: what each part of the method is worth, over several seeds.
 
-Every row starts from the same warm-up of its seed, goes through its own stages and is judged on
+Every row starts from the same warm-up of its seed, goes through its own stages and is evaluated on
 the same held-out cases. Seeds draw data, weights and samples.
 """
 
@@ -69,7 +69,7 @@ def load_ablation(folder: Path) -> Ablation:
 def run_ablation(folder: Path, seeds: Sequence[int], workdir: Path) -> str:
     """Train what is not there yet, then print and write the table; returns it as Markdown.
 
-    A row of a seed that has been judged is not trained again, so that an interrupted ablation goes
+    A row of a seed that has been evaluated is not trained again: an interrupted ablation goes
     on where it was and several processes can share the seeds.
     """
     ablation, console = load_ablation(folder), Console()

@@ -66,7 +66,7 @@ def prepare_records(data: DataConfig, split: str, count: int | None, folder: Pat
 
 
 def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, list[str]]:
-    """The records that the config judges on, and the diagnoses of its training cases."""
+    """The records that the config evaluates on, and the diagnoses of its training cases."""
     data, wanted = config.data, config.evaluation
     records = prepare_records(data, wanted.split, wanted.count, records_folder)
     return records, labels_of(open_source(data, data.split, data.count))

@@ -2,7 +2,7 @@
 
 Images are drawn (or read), a warm-up by supervised fine-tuning teaches both output formats on a
 few labelled cases, Stage I rewards captions, Stage II rewards ranked diagnoses; after each the
-same held-out cases are judged, and the result is exported for transformers.
+same held-out cases are evaluated, and the result is exported for transformers.
 """
 
 import dataclasses
@@ -120,7 +120,7 @@ def demo_configs(
         evaluation=evaluation,
     )
 
-    # Our choices. Sampling below temperature 1, near the greedy answers that are judged, made
+    # Our choices. Sampling below temperature 1, near the greedy answers that are evaluated, made
     # Stage I pay: at 1 it sharpened the answers and left the greedy ones as they were. Stage II
     # keeps some caption prompts, or it unlearns to describe (valid captions fell from 100 % to
     # 11 %), and is paid 1/p for the first accepted rank p, which weighs the first place more.
@@ -224,7 +224,7 @@ def _introduce(
     console.print(
         f"[bold]skinflow demo[/bold] on {source} ({kind}), {len(heldout.manifest.diagnoses)} "
         f"diseases. Warm-up on {captions} labelled captions and {diagnoses} labelled diagnoses, "
-        "then Stage I by caption reward and Stage II by diagnosis reward on other cases; judged "
+        "then Stage I by caption reward and Stage II by diagnosis reward on other cases; evaluated "
         f"on {len(heldout)} held-out ones. Research software, not a medical device."
     )
 

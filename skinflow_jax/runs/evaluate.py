@@ -33,12 +33,12 @@ def evaluate_policy(
     training_labels: list[str],
     out: Path,
 ) -> Summary:
-    """Greedy answers to every held-out record, judged; writes metrics.json and predictions.jsonl.
+    """Evaluate greedy answers to all held-out records; writes metrics.json and predictions.jsonl.
 
     `training_labels`: diagnoses of the training cases, for the majority-class baseline. Batches are
     rounded up to what divides over the devices.
     """
-    mesh, predictions = judging_mesh(config), []
+    mesh, predictions = evaluation_mesh(config), []
     with use_mesh(mesh):
         shards = batch_shards()
         for task in config.evaluation.tasks:
@@ -64,13 +64,13 @@ def evaluate_policy(
     return summary
 
 
-def judging_mesh(config: RunConfig):
+def evaluation_mesh(config: RunConfig):
     """The mesh of the config, which may be a pod's; None where there is but one device."""
     return make_mesh(config.mesh) if jax.device_count() > 1 else None
 
 
 def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: Path):
-    """What the loop calls now and then: judges the held-out cases into `out`/<step>/."""
+    """What the loop calls now and then: evaluates the held-out cases into `out`/<step>/."""
     records, labels = heldout_cases(config, records_folder)
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
@@ -84,7 +84,7 @@ def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: 
 def evaluate(
     config: RunConfig, checkpoint: Path, out: Path | None = None, records: Path | None = None
 ) -> Summary:
-    """Judge a checkpoint on the held-out split of `config` and print the table.
+    """Evaluate a checkpoint on the held-out split of `config` and print the table.
 
     Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
@@ -98,7 +98,7 @@ def evaluate(
     out = out or checkpoint / "eval" / str(_latest_step(checkpoint))
     records = records or (checkpoint if run else out) / "records"
     heldout, labels = heldout_cases(config, records)
-    policy = open_checkpoint(checkpoint, judging_mesh(config))
+    policy = open_checkpoint(checkpoint, evaluation_mesh(config))
     summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
     print(baseline_line(summary))

@@ -77,18 +77,18 @@ def check_checkpoint(folder: Path) -> None:
 
 
 def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Policy:
-    """What a run starts from: a checkpoint or random weights, grown and adapted if asked for."""
+    """What a run starts from: a checkpoint or random weights, converted as configured."""
     if config.model.init_from is None:
         policy = fresh_policy(config, tokenizer_folder)
     else:
         policy = open_checkpoint(Path(config.model.init_from), mesh)
-    model, grow = policy.model, {"seed": config.seed, "mesh": mesh}
+    model, options = policy.model, {"seed": config.seed, "mesh": mesh}
     if config.model.extra_width:
-        model = with_extra_width(model, config.model.extra_width, **grow)
+        model = with_extra_width(model, config.model.extra_width, **options)
     if config.model.dve is not None:
-        model = with_dve(model, config.model.dve, **grow)
+        model = with_dve(model, config.model.dve, **options)
     if config.model.lora is not None:
-        model = with_lora(model, config.model.lora, **grow)
+        model = with_lora(model, config.model.lora, **options)
     model.config = dataclasses.replace(model.config, trainable=config.model.trainable)
     return dataclasses.replace(policy, model=model)
 

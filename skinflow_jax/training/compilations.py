@@ -1,4 +1,4 @@
-"""How often XLA has compiled a program: a step that compiles anew is slow, and nobody is told."""
+"""How often XLA has compiled a program: a step that recompiles is slow, and nothing reports it."""
 
 from jax import monitoring
 

@@ -1,7 +1,7 @@
-"""Gradient of a sum over a batch, in micro-batches, with the counts to divide by at the end.
+"""Gradient accumulation over micro-batches, with the counts to divide by at the end.
 
 A loss is a ratio of sums; dividing once, over the whole optimizer step, makes the result the same
-however the batch is cut into micro-batches or spread over devices.
+however the batch is divided into micro-batches or sharded over devices.
 """
 
 import functools
@@ -47,9 +47,9 @@ def accumulated_gradients(
         gradients, aux = gradient(trained, part)
         return jax.tree.map(jnp.add, total, gradients), aux
 
-    # From zero, so that the gradient is compiled once and not a second time for the first part.
-    nothing = constrain_module(jax.tree.map(jnp.zeros_like, trained))
-    total, aux = jax.lax.scan(step, nothing, strided_parts(batch, micro_batches))
+    # From zero, so that the gradient is traced once and not a second time for the first part.
+    zeros = constrain_module(jax.tree.map(jnp.zeros_like, trained))
+    total, aux = jax.lax.scan(step, zeros, strided_parts(batch, micro_batches))
     by_part = [jax.tree.map(lambda x, i=i: x[i], aux) for i in range(micro_batches)]
     return total, functools.reduce(merge, by_part)
 
@@ -57,7 +57,7 @@ def accumulated_gradients(
 def strided_parts(batch: Any, parts: int) -> Any:
     """`batch` with its leading axis split in two, `[parts, rest]`.
 
-    Part m takes every parts-th row from m on: on a mesh each part stays spread over the devices.
+    Part m takes every parts-th row from m on: on a mesh each part stays sharded over the devices.
     """
     return jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch)
 

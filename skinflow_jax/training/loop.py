@@ -22,7 +22,7 @@ class StepResult:
     """What a learner's step gives the loop.
 
     `inputs`: the prompts learned from. `evidence`: arrays from which, with the state before it,
-    the update can be made again; of several updates in a step the one that broke.
+    the update can be repeated; of several updates in a step the one that broke.
     `rollouts`: one object a completion, with the text and its rewards; empty for `sft`.
     `images`: `[N, H, W, 3]` uint8 of the first prompts, or None.
     """

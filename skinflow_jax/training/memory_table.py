@@ -23,7 +23,7 @@ from skinflow_jax.parallel import ROLLOUT_RULES, module_shardings
 from skinflow_jax.parallel.sharding import logical_spec
 from skinflow_jax.training.state import TrainState
 
-# In the order of the way of the data.
+# In the order of the data flow.
 PARTS = (
     "patch embedding",
     "vision blocks",
@@ -67,7 +67,7 @@ class MemoryRow:
 class RolloutShapes:
     """What a GRPO step holds at most: prompts over all devices, lengths in tokens.
 
-    `micro_batches`: parts in which the update takes the prompts. `reference`: whether there is a
+    `micro_batches`: of an update's prompts. `reference`: whether there is a
     KL.
     """
 
@@ -105,7 +105,7 @@ def memory_rows(
 ) -> list[MemoryRow]:
     """What one device of `mesh` holds of an abstract state, its gradients and a GRPO step.
 
-    Activations are not among them: compiling tells those, see `program_table`.
+    Without activations, which only compiling tells, see `program_table`.
     """
     trained = _bytes(trained_part(state.model))
     rows = [
@@ -144,7 +144,7 @@ def _rollout_rows(model: Vlm, rollout: RolloutShapes, mesh) -> Iterable[MemoryRo
 
 
 def _part_size(shape: tuple[int, ...], axes: tuple[str | None, ...], mesh) -> int:
-    """Numbers on one device of an array with these logical axes at its end."""
+    """Elements of one device's shard of an array with these trailing logical axes."""
     if mesh is not None:
         shape = NamedSharding(mesh, logical_spec(axes, shape, mesh)).shard_shape(shape)
     return math.prod(shape)

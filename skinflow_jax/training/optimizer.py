@@ -90,7 +90,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
 
 def _of_arrays(transform: optax.GradientTransformation) -> optax.GradientTransformation:
     """`transform` on bare arrays: row and column sums must not pass for parameters, whose logical
-    axes they do not have. They are whole on every device."""
+    axes they do not have. They are replicated."""
 
     def bare(tree):
         return jax.tree.map(

@@ -1,4 +1,4 @@
-"""What a training step turns into the next: step number, model, optimizer state."""
+"""The train state: step number, model, optimizer state."""
 
 import functools
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class TrainState:
 
 
 def create_state(model: Vlm, optimizer: optax.GradientTransformation, mesh=None) -> TrainState:
-    """A fresh state around `model`, laid out by the training rules on `mesh`."""
+    """A fresh state around `model`, sharded by the training rules on `mesh`."""
 
     # Bound to a device by name, like a restored state: both then run the same compiled program.
     shardings = SingleDeviceSharding(jax.devices()[0])
@@ -71,8 +71,8 @@ def apply_gradients(
     `gradients` have the trained parameters alone; the others stay as they are, and so does all
     of the state if `where` is False.
 
-    The new state is laid out like the old one: left to the compiler, it may come out otherwise,
-    and every program would be compiled again for it.
+    The new state has the old one's sharding: the compiler might choose another, for which every
+    program would be recompiled.
     """
     gradients = constrain_module(gradients)
     trained = trained_part(state.model)

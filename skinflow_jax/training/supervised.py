@@ -21,7 +21,7 @@ from skinflow_jax.training.state import TrainState, apply_gradients, is_finite
 
 
 def supervised_sums(model, batch, compute: ComputeConfig = DEFAULT_COMPUTE):
-    """Summed cross-entropy of the target tokens and the sums that the metrics divide.
+    """Summed cross-entropy of the target tokens, and the sums of the metrics.
 
     `batch` = (inputs, completion ids `[B, T]`, completion mask `[B, T]`): the same prefix and
     completion passes as in RL, with groups of one.
@@ -72,7 +72,7 @@ class SupervisedLearner:
         micro_batches: int = 1,
         mesh=None,
     ):
-        """`target_length`: tokens that a target has room for."""
+        """`target_length`: tokens that targets are padded to."""
         self._mesh, self._target_length = mesh, target_length
         self._update = functools.partial(
             supervised_update, optimizer=optimizer, compute=compute, micro_batches=micro_batches

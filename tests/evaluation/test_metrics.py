@@ -206,7 +206,7 @@ def test_predictions_must_be_as_many_as_references(function):
         function(["A", "B"], [1])
 
 
-def test_the_majority_class_is_chosen_on_training_labels_and_judged_on_held_out_ones():
+def test_the_majority_class_is_chosen_on_training_labels_and_evaluated_on_held_out_ones():
     baseline = majority_baseline(["BCC"] * 5 + ["ACK"] * 4, ["ACK", "ACK", "ACK", "BCC"])
     assert baseline.label == "BCC"
     assert (baseline.accuracy.value, baseline.accuracy.n) == (0.25, 4)

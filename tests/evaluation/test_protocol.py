@@ -1,4 +1,4 @@
-"""The protocol: how one answer is judged, and what is written down."""
+"""The protocol: how one answer is evaluated, and what is written down."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skinflow_jax.data.pipeline import Example
-from skinflow_jax.evaluation.protocol import judge, write_predictions
+from skinflow_jax.evaluation.protocol import evaluate_answer, write_predictions
 
 CAPTION = {"colour": "red", "shape": "round"}
 
@@ -30,23 +30,27 @@ def diagnoses(*names):
         (("psoriasis",), None, True),
     ],
 )
-def test_a_diagnosis_is_judged_by_its_first_accepted_rank(names, rank, safety_critical):
-    judged = judge(diagnoses(*names), example("diagnosis"))
-    assert (judged.valid, judged.rank, judged.safety_critical) == (True, rank, safety_critical)
-    assert judged.first is not None and judged.case_id == "case-1"
+def test_a_diagnosis_is_evaluated_by_its_first_accepted_rank(names, rank, safety_critical):
+    result = evaluate_answer(diagnoses(*names), example("diagnosis"))
+    assert (result.valid, result.rank, result.safety_critical) == (
+        True,
+        rank,
+        safety_critical,
+    )
+    assert result.first is not None and result.case_id == "case-1"
 
 
 @pytest.mark.parametrize("text", ["", "melanoma", "{", '{"diagnoses": []}', '["melanoma"]'])
 def test_an_answer_out_of_form_counts_as_wrong_and_not_as_safety_critical(text):
-    judged = judge(text, example("diagnosis"))
-    assert (judged.valid, judged.rank, judged.first) == (False, None, None)
-    assert not judged.safety_critical and judged.text == text
+    result = evaluate_answer(text, example("diagnosis"))
+    assert (result.valid, result.rank, result.first) == (False, None, None)
+    assert not result.safety_critical and result.text == text
 
 
-def test_a_caption_is_judged_field_by_field_and_zero_out_of_form():
+def test_a_caption_is_evaluated_field_by_field_and_zero_out_of_form():
     def reward(text):
-        judged = judge(text, example("caption", CAPTION))
-        return judged.caption_reward, judged.valid
+        result = evaluate_answer(text, example("caption", CAPTION))
+        return result.caption_reward, result.valid
 
     assert reward(json.dumps(CAPTION)) == (1.0, True)
     half, valid = reward('{"colour": "red"}')
@@ -55,14 +59,14 @@ def test_a_caption_is_judged_field_by_field_and_zero_out_of_form():
 
 
 def test_a_caption_that_nothing_is_known_of_is_not_scored():
-    judged = judge(json.dumps(CAPTION), example("caption"))
-    assert judged.caption_reward is None and judged.valid
+    result = evaluate_answer(json.dumps(CAPTION), example("caption"))
+    assert result.caption_reward is None and result.valid
 
 
 def test_predictions_are_written_one_json_object_a_line(tmp_path):
     texts = [diagnoses("melanoma"), "naïve\nanswer"]
     path = tmp_path / "new" / "predictions.jsonl"
-    write_predictions([judge(text, example("diagnosis")) for text in texts], path)
+    write_predictions([evaluate_answer(text, example("diagnosis")) for text in texts], path)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [row["text"] for row in rows] == texts
     assert [row["rank"] for row in rows] == [1, None]

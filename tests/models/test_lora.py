@@ -152,5 +152,5 @@ def test_a_model_with_adapters_takes_no_others_and_no_other_tower(base):
     with pytest.raises(ConfigError, match=r"model.lora=.*rank=5.*has adapters already.*rank=3"):
         with_lora(model, LoraConfig(rank=5))
     for grown in (lambda: with_dve(model, DveConfig(groups=8)), lambda: with_extra_width(model, 8)):
-        with pytest.raises(ConfigError, match="LoRA adapters cannot be remade"):
+        with pytest.raises(ConfigError, match="LoRA adapters cannot be converted"):
             grown()

@@ -106,7 +106,7 @@ def updates(mesh, micro_batches, model, reference, rollout, algorithms):
         else:
             config = grpo_config(name)
             inputs, rollout, rewards = place_batch((inputs, rollout, rewards), mesh)
-            judged = score_rollout(rewards, rollout.terminated, config=config, names=("caption",))
+            scores = score_rollout(rewards, rollout.terminated, config=config, names=("caption",))
             reference_log_probs = fixed_log_probs(
                 reference,
                 inputs,
@@ -115,9 +115,9 @@ def updates(mesh, micro_batches, model, reference, rollout, algorithms):
                 compute=DEFAULT_COMPUTE,
                 micro_batches=micro_batches,
             )
-            batch = PolicyBatch(inputs, rollout, judged.advantages, None, reference_log_probs)
+            batch = PolicyBatch(inputs, rollout, scores.advantages, None, reference_log_probs)
             state, metrics = policy_update(state, batch, config=config, **static)
-            yield name, state, metrics | judged.metrics | {"advantages": judged.advantages}
+            yield name, state, metrics | scores.metrics | {"advantages": scores.advantages}
 
 
 def copy(model):

@@ -29,7 +29,7 @@ def scored(cases, useful):
     )
 
 
-def judged(rewards, terminated, names=("caption",), **settings):
+def group_scores(rewards, terminated, names=("caption",), **settings):
     config = GrpoConfig(group_size=GROUP, rewards=names, max_refills=1, **settings)
     return score_rollout(jnp.array(rewards), jnp.array(terminated), config=config, names=names)
 
@@ -37,10 +37,10 @@ def judged(rewards, terminated, names=("caption",), **settings):
 def refill(first, *further, most=5):
     draws = iter(further)
 
-    def judge(scored):
-        return judged(scored.rewards, scored.rollout.terminated)
+    def score_groups(scored):
+        return group_scores(scored.rewards, scored.rollout.terminated)
 
-    return with_refills(first, lambda _: next(draws), judge, most, collate=np.array)
+    return with_refills(first, lambda _: next(draws), score_groups, most, collate=np.array)
 
 
 def assert_about(result, cases):
@@ -100,7 +100,7 @@ ENDED = np.ones((6, GROUP), bool)
     ],
 )
 def test_a_group_is_informative_if_its_advantages_are_not_all_zero(settings, expected):
-    result = judged(REWARDS, ENDED, TWO, **settings)
+    result = group_scores(REWARDS, ENDED, TWO, **settings)
     np.testing.assert_array_equal(result.informative, expected)
     np.testing.assert_array_equal((result.advantages != 0).any(axis=1), expected)
 
@@ -108,5 +108,5 @@ def test_a_group_is_informative_if_its_advantages_are_not_all_zero(settings, exp
 def test_a_group_of_masked_completions_is_not_informative():
     cut = ENDED.copy()
     cut[0] = False
-    assert not judged(REWARDS, cut, TWO, mask_truncated=True).informative[0]
-    assert judged(REWARDS, cut, TWO).informative[0]
+    assert not group_scores(REWARDS, cut, TWO, mask_truncated=True).informative[0]
+    assert group_scores(REWARDS, cut, TWO).informative[0]

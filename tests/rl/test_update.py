@@ -122,7 +122,7 @@ def test_the_state_before_is_given_up_to_the_one_after(model, batch):
 
 
 def test_two_mini_batches_are_two_updates_one_after_the_other(model, batch):
-    """The second half is judged against the policy that sampled it, which is the old one."""
+    """The second half is compared with the policy that sampled it, which is the old one."""
     config = settings(mini_batches=2)
     batch = dataclasses.replace(batch, old=old_log_probs(model, batch, micro_batches=2))
     both, figures = update(model, batch, config)

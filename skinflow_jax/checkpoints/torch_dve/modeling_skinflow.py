@@ -1,4 +1,4 @@
-"""Qwen2.5-VL whose vision tower has linear maps made anew for every image, in PyTorch.
+"""Qwen2.5-VL whose vision tower has linear maps computed per image, in PyTorch.
 
 FDLinear scales a map's input channels, its output channels and groups of frequencies of its weight
 by gates that a small network reads off the mean of the map's input over the tokens of one image.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from skinflow_jax.models.layers import FewRowsProjection, Projection
+from skinflow_jax.models.layers import DecodeProjection, Projection
 
 SIZE, HEADS, HEAD = 24, 3, 8
 OUTPUTS = {"q": (HEADS, 2, HEAD), "k": (HEADS, HEAD), "v": (HEADS, HEAD)}
@@ -27,7 +27,7 @@ def test_joined_maps_give_what_each_gives_with_biases_and_adapters(adapted):
         for seed, (name, outputs) in enumerate(OUTPUTS.items())
     ]
     x = jax.random.normal(jax.random.key(9), (2, 5, SIZE))
-    joined = FewRowsProjection(maps, [(HEADS, n, HEAD) for n in (2, 1, 1)], axis=1)(x)
+    joined = DecodeProjection(maps, [(HEADS, n, HEAD) for n in (2, 1, 1)], axis=1)(x)
     assert joined.shape == (2, 5, HEADS, 4, HEAD)
     found = joined[..., :2, :], joined[..., 2, :], joined[..., 3, :]
     for projection, part in zip(maps, found, strict=True):
@@ -37,5 +37,5 @@ def test_joined_maps_give_what_each_gives_with_biases_and_adapters(adapted):
 def test_several_input_axes_are_contracted_without_bias():
     projection = random_projection((HEADS, HEAD), (SIZE,), 0)
     x = jax.random.normal(jax.random.key(9), (4, 1, HEADS, HEAD))
-    found = FewRowsProjection([projection], [(SIZE,)])(x)
+    found = DecodeProjection([projection], [(SIZE,)])(x)
     np.testing.assert_allclose(found, projection(x), rtol=1e-5, atol=1e-5)
