@@ -160,7 +160,7 @@ def race(side: int, chosen) -> dict:
 def watched_step(worker: Worker, waiting: Worker) -> dict:
     """One step's answer, and how much of a core was meanwhile used by those who should not.
 
-    `waiting_share`: by the other worker; `strangers_share`: by all other processes of the machine.
+    `waiting_share`: by the other worker; `others_share`: by all other processes of the machine.
     """
     began = time.perf_counter()
     before = busy_seconds(), worker.processor_seconds(), waiting.processor_seconds()
@@ -169,8 +169,8 @@ def watched_step(worker: Worker, waiting: Worker) -> dict:
     elapsed = time.perf_counter() - began
     machine, working, idle = (b - a for a, b in zip(before, after, strict=True))
     check_step(answer, worker.name)
-    strangers = max(0.0, machine - working - idle)
-    return answer | {"waiting_share": idle / elapsed, "strangers_share": strangers / elapsed}
+    others = max(0.0, machine - working - idle)
+    return answer | {"waiting_share": idle / elapsed, "others_share": others / elapsed}
 
 
 def flop_ratio(side: int, prompt_tokens: int) -> tuple[float, float]:
@@ -188,13 +188,13 @@ def flop_ratio(side: int, prompt_tokens: int) -> tuple[float, float]:
 
 
 def table(run: dict) -> str:
-    """Markdown: median seconds by phase, the ratio, its least and greatest over paired steps."""
+    """Markdown: median seconds by phase, the ratio, its minimum and maximum over paired steps."""
     theirs, ours = (run["answers"][name] for name in (THEIRS, OURS))
     prompt = int(ours[-1]["prompt_tokens"])
     repeated, once = flop_ratio(run["side"], prompt)
     lines = [
         f"### {run['side']} px: {(run['side'] // 28) ** 2:,} image tokens, {prompt:,} in a prompt",
-        "| median seconds | TRL | ours | ratio | least to greatest over pairs |",
+        "| median seconds | TRL | ours | ratio | min to max over pairs |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for phase, title in ROWS.items():
@@ -234,13 +234,13 @@ def libraries(name: str, started: dict) -> str:
 def disturbance(theirs: list[dict], ours: list[dict]) -> str:
     """What both lost to others, in shares of a core; a quiet machine has a few per cent."""
     waiting = max(answer["waiting_share"] for answer in theirs + ours)
-    strangers = [
-        statistics.median(answer["strangers_share"] for answer in answers)
+    others = [
+        statistics.median(answer["others_share"] for answer in answers)
         for answers in (theirs, ours)
     ]
     return (
         f"The waiting process used at most {waiting:.0%} of a core; other processes took, in the "
-        f"median, {strangers[0]:.0%} of one from TRL and {strangers[1]:.0%} from ours."
+        f"median, {others[0]:.0%} of one from TRL and {others[1]:.0%} from ours."
     )
 
 

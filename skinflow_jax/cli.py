@@ -130,7 +130,7 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _add_config(build, "config file such as configs/debug_sft.py")
     build.add_argument("--out", type=Path, required=True, help="folder for the records")
     _train_arguments(command("train", _train, "Train by a config: supervised (sft) or GRPO."))
-    _evaluate_arguments(command("evaluate", _evaluate, "Judge a model on held-out cases."))
+    _evaluate_arguments(command("evaluate", _evaluate, "Evaluate a model on held-out cases."))
     _generate_arguments(command("generate", _generate, "Caption and diagnose images."))
     ablation = command("ablation", _ablation, "What each part of the method is worth, over seeds.")
     ablation.add_argument(

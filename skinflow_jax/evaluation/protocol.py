@@ -72,7 +72,7 @@ def predict(
 
 
 def evaluate_answer(text: str, example: Example) -> Prediction:
-    """The judgement of one answer; an invalid one stays in every denominator as wrong."""
+    """The evaluation of one answer; an invalid one stays in every denominator as wrong."""
     if example.task == "caption":
         reference = json.dumps(example.caption)
         reward = caption_reward(text, example.caption) if example.caption else None
