@@ -1,7 +1,7 @@
 """Figures of an evaluation with their uncertainty, from results case by case (NumPy only).
 
 All intervals are percentile bootstrap over cases (Efron & Tibshirani, ch. 13), the same for the
-same seed. They see no spread where the cases show none: 0 of n gives [0, 0]; look at n.
+same seed. Without variance among the cases they have no width: 0 of n gives [0, 0]; look at n.
 """
 
 import math

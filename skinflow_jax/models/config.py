@@ -16,7 +16,7 @@ GATES = ("input", "output", "group")
 class DveConfig:
     """The dynamic vision encoder: which linear maps of the tower depend on the image, and how.
 
-    `blocks`: places in the tower, None for the full-attention blocks (SkinFlow's choice, read as
+    `blocks`: indices in the tower, None for the full-attention blocks (SkinFlow's choice, read as
     its 1-based layers 8, 16, 24, 32); `groups`: frequency groups K (640 = hidden size / 2 in its
     implementation section, 64 in its example, 4 in its co-author's code); `reduction`: a gate's
     hidden layer has max(inputs // reduction, 16) units; `linears`: the maps of a block's
@@ -137,7 +137,7 @@ class VisionConfig:
 
     @property
     def dynamic_blocks(self) -> tuple[int, ...]:
-        """Places of the blocks with dynamic linears, in order; none without DVE."""
+        """Indices of the blocks with dynamic linears, in order; none without DVE."""
         return () if self.dve is None else self.dve.blocks or ()
 
     @property
@@ -209,7 +209,7 @@ class TextConfig:
 class VlmConfig:
     """A whole model: tower, language model and the ids that tie them to a tokenizer.
 
-    `lora`: its adapters, if it has any; `trainable`: which half training moves where it has none
+    `lora`: its adapters, if it has any; `trainable`: which half is trained where it has none
     (see `models.trainable`).
     """
 

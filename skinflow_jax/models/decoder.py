@@ -29,7 +29,7 @@ from skinflow_jax.parallel import constrain
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Visible:
-    """What the queries of one call see, the same in every layer."""
+    """Rotary positions and attention masks of one call, the same in every layer."""
 
     rotation: Float[Array, "2 P 1 #G 1 L half_head"]
     own_mask: Bool[Array, "..."]
@@ -221,7 +221,7 @@ class Decoder(nnx.Module):
         cache: list[KeyValue],
         t: Int[Array, ""],
     ) -> tuple[Float[Array, "P G 1 D"], list[KeyValue]]:
-        """One token per row, written at own position `t` of the cache; its first t + 1 are seen.
+        """One token per row, written at own position `t` of the cache; its first t + 1 are visible.
 
         Keys of `prefix` and `cache` are transposed, `[..., h, M]`.
         """

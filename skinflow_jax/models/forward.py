@@ -44,13 +44,13 @@ def forward_logits(
         mask = np.asarray(attention_mask).astype(bool)
     if not mask.any(axis=1).all():
         raise InputError(f"row {int(np.argmin(mask.any(axis=1)))}: attention_mask is all zeros")
-    token_rows = [ids[seen] for ids, seen in zip(input_ids, mask, strict=True)]
+    token_rows = [ids[row_mask] for ids, row_mask in zip(input_ids, mask, strict=True)]
     image_rows = _images_of_rows(token_rows, pixel_values, image_grid_thw, model.config)
     inputs = build_inputs(token_rows, image_rows, model.config)
     packed = np.asarray(_logits(model, inputs, compute))
     out = np.zeros((*input_ids.shape, packed.shape[-1]), np.float32)
-    for row, seen, logits in zip(out, mask, packed, strict=True):
-        row[seen] = logits[: seen.sum()]
+    for row, row_mask, logits in zip(out, mask, packed, strict=True):
+        row[row_mask] = logits[: row_mask.sum()]
     return out
 
 

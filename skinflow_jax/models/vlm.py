@@ -102,8 +102,8 @@ def prompt_states(
     length = inputs.input_ids.shape[1]
     positions = jnp.where(inputs.token_mask[:, None], inputs.positions, 0)
     causal = jnp.tril(jnp.ones((length, length), bool))
-    seen = causal & inputs.token_mask[:, None, None, None, None, :]
-    visible = Visible(model.decoder.rotation(positions[:, None]), seen)
+    mask = causal & inputs.token_mask[:, None, None, None, None, :]
+    visible = Visible(model.decoder.rotation(positions[:, None]), mask)
     states, (keys, values) = model.decoder(
         embed_prompt(model, inputs, compute), visible, remat=compute.remat
     )
@@ -130,7 +130,7 @@ def completion_states(
     completions: Int[Array, "P G T"],
     compute: ComputeConfig = DEFAULT_COMPUTE,
 ) -> Float[Array, "P G T D"]:
-    """States that predict each completion token: the one at t has seen prompt and tokens < t.
+    """States that predict each completion token: the one at t attends to prompt and tokens < t.
 
     Completions are padded on the right, so that the causal mask alone hides their padding.
     """

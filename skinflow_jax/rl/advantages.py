@@ -82,10 +82,10 @@ def reward_metrics(
     }
     for index, name in enumerate(names):
         values = rewards[..., index]
-        seen = ~jnp.isnan(values)
+        mask = ~jnp.isnan(values)
         for statistic, function in (("mean", _mean), ("std", _std)):
-            value = function(values, seen, axis=None).squeeze()
-            metrics[f"rewards/{name}/{statistic}"] = jnp.where(seen.any(), value, jnp.nan)
+            value = function(values, mask, axis=None).squeeze()
+            metrics[f"rewards/{name}/{statistic}"] = jnp.where(mask.any(), value, jnp.nan)
     return metrics
 
 
@@ -121,40 +121,40 @@ def _weights(weights, by_function: jax.Array) -> jax.Array:
 
 def _weighted_sum(by_function: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(weighted sum over the functions that scored, whether any did), both `[P, G]`."""
-    seen = ~jnp.isnan(by_function)
-    return jnp.sum(jnp.where(seen, by_function * weights, 0.0), axis=-1), seen.any(axis=-1)
+    mask = ~jnp.isnan(by_function)
+    return jnp.sum(jnp.where(mask, by_function * weights, 0.0), axis=-1), mask.any(axis=-1)
 
 
 def _per_function(by_function: jax.Array, weights: jax.Array, eps: float) -> jax.Array:
-    seen = ~jnp.isnan(by_function)
-    deviation = by_function - _mean(by_function, seen, axis=1)
-    normalized = deviation / (_std(by_function, seen, axis=1) + eps)
-    informative = seen & _differs(by_function, seen, axis=1)
+    mask = ~jnp.isnan(by_function)
+    deviation = by_function - _mean(by_function, mask, axis=1)
+    normalized = deviation / (_std(by_function, mask, axis=1) + eps)
+    informative = mask & _differs(by_function, mask, axis=1)
     total = jnp.sum(jnp.where(informative, normalized * weights, 0.0), axis=-1)
-    scored = seen.any(axis=-1)
+    scored = mask.any(axis=-1)
     # The mean is zero but for round-off; an uninformative group must not inherit that.
     advantages = (total - _mean(total, scored, axis=None)) / (_std(total, scored, axis=None) + eps)
     return jnp.where(informative.any(axis=-1), advantages, 0.0)
 
 
-def _mean(x: jax.Array, seen: Bool[Array, "..."], axis) -> jax.Array:
-    """Mean over the seen entries along `axis` (kept); 0 where there are none."""
-    total = jnp.sum(jnp.where(seen, x, 0.0), axis=axis, keepdims=True)
-    return total / jnp.maximum(jnp.sum(seen, axis=axis, keepdims=True), 1)
+def _mean(x: jax.Array, mask: Bool[Array, "..."], axis) -> jax.Array:
+    """Mean over entries where `mask`, along `axis` (kept); 0 where there are none."""
+    total = jnp.sum(jnp.where(mask, x, 0.0), axis=axis, keepdims=True)
+    return total / jnp.maximum(jnp.sum(mask, axis=axis, keepdims=True), 1)
 
 
-def _std(x: jax.Array, seen: Bool[Array, "..."], axis) -> jax.Array:
-    """Standard deviation (ddof 1) over the seen entries along `axis` (kept); 0 for fewer than 2."""
-    squares = jnp.where(seen, jnp.square(x - _mean(x, seen, axis)), 0.0)
-    count = jnp.sum(seen, axis=axis, keepdims=True)
+def _std(x: jax.Array, mask: Bool[Array, "..."], axis) -> jax.Array:
+    """Standard deviation (ddof 1) where `mask`, along `axis` (kept); 0 for fewer than 2 entries."""
+    squares = jnp.where(mask, jnp.square(x - _mean(x, mask, axis)), 0.0)
+    count = jnp.sum(mask, axis=axis, keepdims=True)
     return jnp.sqrt(jnp.sum(squares, axis=axis, keepdims=True) / jnp.maximum(count - 1, 1))
 
 
-def _differs(x: jax.Array, seen: Bool[Array, "..."], axis) -> jax.Array:
-    """Whether the seen entries along `axis` (kept) differ by more than round-off.
+def _differs(x: jax.Array, mask: Bool[Array, "..."], axis) -> jax.Array:
+    """Whether entries where `mask` differ by more than round-off, along `axis` (kept).
 
     A std would not do: the mean of equal numbers need not equal them in floating point.
     """
-    high = jnp.max(jnp.where(seen, x, -jnp.inf), axis=axis, keepdims=True)
-    low = jnp.min(jnp.where(seen, x, jnp.inf), axis=axis, keepdims=True)
+    high = jnp.max(jnp.where(mask, x, -jnp.inf), axis=axis, keepdims=True)
+    low = jnp.min(jnp.where(mask, x, jnp.inf), axis=axis, keepdims=True)
     return high - low > 4 * jnp.finfo(x.dtype).eps * jnp.maximum(jnp.abs(high), jnp.abs(low))

@@ -280,11 +280,11 @@ def _clip_sums(ratio, advantages, mask, config: PolicyLossConfig) -> tuple[Sums,
     counts = dict.fromkeys(sums, jnp.sum(units).astype(ratio.dtype))
 
     # 1 and 0 are the neutral elements of min and max among shares: rows without tokens drop out.
-    seen = units.any(axis=1)
+    has_units = units.any(axis=1)
     low_share, high_share = (_token_mean(x.astype(ratio.dtype), units)[:, 0] for x in (low, high))
-    sums["clip_ratio/low_min"] = jnp.min(jnp.where(seen, low_share, 1.0))
-    sums["clip_ratio/high_max"] = jnp.max(jnp.where(seen, high_share, 0.0))
-    return sums, counts | dict.fromkeys(EXTREMES, seen.any().astype(ratio.dtype))
+    sums["clip_ratio/low_min"] = jnp.min(jnp.where(has_units, low_share, 1.0))
+    sums["clip_ratio/high_max"] = jnp.max(jnp.where(has_units, high_share, 0.0))
+    return sums, counts | dict.fromkeys(EXTREMES, has_units.any().astype(ratio.dtype))
 
 
 def _aggregate(token_loss, mask, config: PolicyLossConfig) -> tuple[jax.Array, jax.Array]:

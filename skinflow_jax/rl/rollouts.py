@@ -67,15 +67,15 @@ def with_refills(
     }
     if len(rounds) == 1:
         return first, metrics
-    places = [(r, p) for r, mask in enumerate(masks) for p in np.flatnonzero(mask)]
-    places += [(r, p) for r, mask in enumerate(masks) for p in np.flatnonzero(~mask)]
-    return _gathered(rounds, places[:wanted], collate, mesh), metrics
+    picks = [(r, p) for r, mask in enumerate(masks) for p in np.flatnonzero(mask)]
+    picks += [(r, p) for r, mask in enumerate(masks) for p in np.flatnonzero(~mask)]
+    return _gathered(rounds, picks[:wanted], collate, mesh), metrics
 
 
-def _gathered(rounds: list[ScoredRollout], places, collate, mesh) -> ScoredRollout:
-    examples = [rounds[r].examples[p] for r, p in places]
+def _gathered(rounds: list[ScoredRollout], picks, collate, mesh) -> ScoredRollout:
+    examples = [rounds[r].examples[p] for r, p in picks]
     rows = [jax.tree.map(local_rows, r.rollout) for r in rounds]
-    picked = [jax.tree.map(lambda x, p=p: x[p], rows[r]) for r, p in places]
+    picked = [jax.tree.map(lambda x, p=p: x[p], rows[r]) for r, p in picks]
     rollout = jax.tree.map(lambda *xs: np.stack(xs), *picked)
 
     # Sharded as the sampler's outputs are, so that the update is the same program.
@@ -86,6 +86,6 @@ def _gathered(rounds: list[ScoredRollout], places, collate, mesh) -> ScoredRollo
         examples=examples,
         inputs=place_batch(collate(examples), mesh),
         rollout=jax.tree.map(placed, rounds[0].rollout, rollout),
-        texts=[rounds[r].texts[p] for r, p in places],
-        rewards=np.stack([rounds[r].rewards[p] for r, p in places]),
+        texts=[rounds[r].texts[p] for r, p in picks],
+        rewards=np.stack([rounds[r].rewards[p] for r, p in picks]),
     )

@@ -1,4 +1,4 @@
-"""How the next token is drawn from its logits: every setting is traced, none recompiles."""
+"""How the next token is sampled from its logits: every setting is traced, none recompiles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from skinflow_jax.errors import ConfigError
 
-# Places for stop tokens: a fixed number, so that another list is no other program.
+# Slots for stop tokens: a fixed number, so that another list does not recompile.
 STOP_SLOTS = 8
 
 
@@ -33,14 +33,14 @@ def make_sampling(
     min_tokens: int = 0,
     stop_ids: Sequence[int] = (),
 ) -> Sampling:
-    """Settings of a draw. Raises ConfigError for values that make no sense.
+    """Sampling settings. Raises ConfigError for values that make no sense.
 
     Args:
-      temperature: divides the logits; 0 takes the likeliest token.
-      top_k: only the k likeliest tokens can be drawn; 0 is off.
-      top_p: only the likeliest tokens that together have this probability; 1 is off. After top_k,
-        of what that left.
-      min_tokens: no token that ends a completion is drawn before so many.
+      temperature: divides the logits; 0 is greedy: the most likely token.
+      top_k: only the k most likely tokens can be sampled; 0 is off.
+      top_p: only the most likely tokens that together have this probability (nucleus); 1 is off.
+        After top_k, of what that left.
+      min_tokens: no token that ends a completion is sampled before so many.
       stop_ids: tokens that end a completion besides the model's own end tokens; they stay in it.
     """
     if temperature < 0:
@@ -80,7 +80,7 @@ def choose(
         scores = scores / sampling.temperature
         scores = jax.lax.cond(
             (sampling.top_k > 0) | (sampling.top_p < 1),
-            lambda scores: _likeliest(scores, sampling.top_k, sampling.top_p),
+            lambda scores: _top_k_top_p(scores, sampling.top_k, sampling.top_p),
             lambda scores: scores,
             scores,
         )
@@ -92,12 +92,12 @@ def choose(
     return jnp.argmax(scores, axis=-1).astype(jnp.int32)
 
 
-def _likeliest(scores: Float[Array, "P G V"], top_k, top_p) -> Float[Array, "P G V"]:
+def _top_k_top_p(scores: Float[Array, "P G V"], top_k, top_p) -> Float[Array, "P G V"]:
     """`scores` with -inf at all that top-k and then top-p leave out.
 
     Thresholds are found bit by bit, exactly and without sorting a vocabulary.
     """
-    order = _order(scores)
+    order = _sortable_bits(scores)
     some = jnp.where(top_k > 0, jnp.minimum(top_k, scores.shape[-1]), scores.shape[-1])
     kept = order >= _threshold(order, jnp.ones_like(scores), some.astype(scores.dtype))
     mass = jnp.where(kept, jax.nn.softmax(scores, axis=-1), 0.0)
@@ -106,7 +106,7 @@ def _likeliest(scores: Float[Array, "P G V"], top_k, top_p) -> Float[Array, "P G
     return jnp.where(kept, scores, -jnp.inf)
 
 
-def _order(x: Float[Array, "..."]) -> UInt32[Array, "..."]:
+def _sortable_bits(x: Float[Array, "..."]) -> UInt32[Array, "..."]:
     """Unsigned integers in the same order as the floats."""
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     sign = jnp.uint32(1 << 31)
@@ -114,7 +114,7 @@ def _order(x: Float[Array, "..."]) -> UInt32[Array, "..."]:
 
 
 def _threshold(order: UInt32[Array, "P G V"], weights: Float[Array, "P G V"], wanted):
-    """`[P, G, 1]`: the largest value whose equals and betters weigh at least `wanted` together."""
+    """`[P, G, 1]`: the largest value such that those >= it weigh at least `wanted` together."""
 
     def place_bit(i, found):
         candidate = found | (jnp.uint32(1 << 31) >> i.astype(jnp.uint32))

@@ -18,7 +18,7 @@ ADAFACTOR_CLIP = 1.0  # root mean square of one parameter's update, d of the pap
 class OptimizerConfig:
     """`warmup_steps` of linear warm-up, then `schedule` over the rest of the run.
 
-    `name`: `adamw` keeps two numbers a parameter; `adafactor` (Shazeer and Stern 2018; no first
+    `name`: `adamw` keeps two moments per parameter; `adafactor` (Shazeer and Stern 2018; no first
     moment, steps not scaled by the parameter) keeps the second moment as sums over the rows and
     columns of a matrix, next to nothing. `mu_dtype`: of AdamW's first moment; bfloat16 saves two
     bytes a parameter. `b1`, `b2` and `mu_dtype` are AdamW's alone.
