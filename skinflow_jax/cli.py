@@ -5,14 +5,26 @@ rooms wait until a command runs, so that `--help` answers at once.
 """
 
 import argparse
+import contextlib
 import difflib
 import importlib.metadata
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
-from skinflow_jax.errors import FAILED_RUN, SUCCESS, ConfigError, InputError, exit_code
+from skinflow_jax.errors import (
+    FAILED_RUN,
+    SUCCESS,
+    ConfigError,
+    InputError,
+    Interrupted,
+    StartAgain,
+    Terminated,
+    exit_code,
+)
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
@@ -23,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = _parse(argv)
         _quiet_libraries()
-        arguments.run(arguments)
+        with _terminated_by_sigterm():
+            arguments.run(arguments)
     except BrokenPipeError:  # `skinflow generate … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED_RUN
@@ -36,6 +49,23 @@ def main(argv: list[str] | None = None) -> int:
         advice = "lower batch_size, raise micro_batches or use remat=full"
         return _fail(f"out of memory: {advice}", FAILED_RUN)
     return SUCCESS
+
+
+@contextlib.contextmanager
+def _terminated_by_sigterm():
+    """SIGTERM unwinds the command like Ctrl-C does, so that nothing half written stays behind."""
+
+    def terminate(*_):
+        raise Terminated("SIGTERM: ended; nothing half written is left")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _said(error: BaseException) -> str:
@@ -166,7 +196,24 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
 def _train_arguments(train: argparse.ArgumentParser) -> None:
     _add_config(train, "config file such as configs/debug_sft.py")
     train.add_argument("--workdir", type=Path, required=True, help="where to write")
-    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    train.add_argument(
+        "--step", type=_positive, help="resume from this step; later checkpoints are removed"
+    )
+    train.add_argument(
+        "--allow-changed",
+        metavar="FIELD",
+        action="append",
+        default=[],
+        help="let a resume change this field of the config (or: data); repeatable",
+    )
+    train.add_argument(
+        "--grace",
+        type=_seconds,
+        default=25.0,
+        metavar="SECONDS",
+        help="from SIGTERM or Ctrl-C to the end of the process; default: 25",
+    )
     _add_records(train)
 
 
@@ -206,6 +253,16 @@ def _positive(text: str) -> int:
     return value
 
 
+def _seconds(text: str) -> float:
+    try:
+        value = float(text.removesuffix("s"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
 def _seeds(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts) or text == "0":
@@ -221,12 +278,17 @@ def _quiet_libraries() -> None:
 def _demo(arguments) -> None:
     from skinflow_jax.runs.demo import run_demo
 
-    run_demo(
-        arguments.workdir,
-        source=arguments.source,
-        data_root=arguments.data_root,
-        seed=arguments.seed,
-    )
+    try:
+        run_demo(
+            arguments.workdir,
+            source=arguments.source,
+            data_root=arguments.data_root,
+            seed=arguments.seed,
+        )
+    except StartAgain as error:  # a demo begins anew, it has nothing to go on from
+        raise Terminated("SIGTERM: ended; the demo starts from the beginning") from error
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted; the demo starts from the beginning") from error
 
 
 def _config(arguments):
@@ -251,7 +313,15 @@ def _train(arguments) -> None:
     from skinflow_jax.runs.train import train
 
     _check_start(config.model.init_from, arguments.config)
-    train(config, arguments.workdir, resume=arguments.resume, records_folder=arguments.records)
+    train(
+        config,
+        arguments.workdir,
+        resume=arguments.resume,
+        records_folder=arguments.records,
+        step=arguments.step,
+        allow_changed=arguments.allow_changed,
+        grace=arguments.grace,
+    )
     print(f"written: {arguments.workdir}; next: skinflow evaluate --checkpoint={arguments.workdir}")
 
 

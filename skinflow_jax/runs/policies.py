@@ -1,6 +1,7 @@
 """Policies: opened, started afresh or from another, imported and exported."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,12 @@ from skinflow_jax.checkpoints.pixel_budget import (
     read_pixel_budget,
     write_pixel_budget,
 )
-from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.checkpoints.run_state import (
+    RunCheckpoints,
+    load_model,
+    newest_checkpoint,
+    read_facts,
+)
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.chat import TASKS, corpus, messages
 from skinflow_jax.data.sources import Source
@@ -25,6 +31,7 @@ from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.runs.cases import open_source, readable_cases
+from skinflow_jax.runs.facts import check_tokenizer, file_digests
 from skinflow_jax.tokenizers import (
     Tokenizer,
     load_tokenizer,
@@ -40,25 +47,36 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Policy:
-    """A model, the tokenizer whose ids it speaks, the size of the images it knows (if stated)."""
+    """A model, the tokenizer whose ids it speaks, the size of the images it knows (if stated).
+
+    `step`: of the checkpoint that it was read from; None for a Hugging Face folder.
+    """
 
     model: Vlm
     tokenizer: Tokenizer
     pixels: PixelBudget | None = None
+    step: int | None = None
 
 
-def open_checkpoint(folder: Path, mesh=None) -> Policy:
+def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Policy:
     """The policy in a run's workdir or a Hugging Face folder.
 
-    Raises InputError when it is neither.
+    Args:
+      folder: either of the two.
+      mesh: where the parameters go; None for one device.
+      step: which checkpoint of a run; None for the newest that is whole.
+
+    Raises InputError when it is neither, or the tokenizer is not the one that the weights speak.
     """
     check_checkpoint(folder)
     pixels = read_pixel_budget(folder)
-    if is_run(folder):
-        model, tokenizer = load_model(folder / CHECKPOINTS, mesh=mesh), folder / TOKENIZER
-    else:
-        model, tokenizer = load_pretrained(folder, mesh=mesh), folder
-    return Policy(model, load_tokenizer(tokenizer), pixels)
+    if not is_run(folder):
+        return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder), pixels)
+    step = newest_checkpoint(folder / CHECKPOINTS, step=step)
+    facts = read_facts(folder / CHECKPOINTS, step)
+    check_tokenizer(facts.get("tokenizer"), folder / TOKENIZER)
+    model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
+    return Policy(model, load_tokenizer(folder / TOKENIZER), pixels, step)
 
 
 def is_run(folder: Path) -> bool:
@@ -76,12 +94,22 @@ def check_checkpoint(folder: Path) -> None:
         raise InputError(f"{folder} holds neither {CHECKPOINTS}/ nor config.json: {wanted}")
 
 
-def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Policy:
-    """What a run starts from: a checkpoint or random weights, converted as configured."""
+def starting_policy(
+    config: RunConfig,
+    make_tokenizer: Callable[[], Tokenizer],
+    mesh=None,
+    *,
+    step: int | None = None,
+) -> Policy:
+    """What a run starts from: a checkpoint or random weights, converted as configured.
+
+    `make_tokenizer` gives the one that random weights are made for; `step` says which checkpoint.
+    """
     if config.model.init_from is None:
-        policy = fresh_policy(config, tokenizer_folder)
+        sizes, tokenizer = model_config(config.model.size), make_tokenizer()
+        policy = Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
     else:
-        policy = open_checkpoint(Path(config.model.init_from), mesh)
+        policy = open_checkpoint(Path(config.model.init_from), mesh, step=step)
     model, options = policy.model, {"seed": config.seed, "mesh": mesh}
     if config.model.extra_width:
         model = with_extra_width(model, config.model.extra_width, **options)
@@ -93,12 +121,11 @@ def starting_policy(config: RunConfig, tokenizer_folder: Path, mesh=None) -> Pol
     return dataclasses.replace(policy, model=model)
 
 
-def fresh_policy(config: RunConfig, tokenizer_folder: Path) -> Policy:
-    """Random weights of the configured size over a tokenizer trained on the source's corpus."""
-    sizes = model_config(config.model.size)
+def fresh_tokenizer(config: RunConfig, folder: Path) -> Tokenizer:
+    """The tokenizer of a run that starts from random weights, written into `folder`."""
     source = open_source(config.data, config.data.split, config.data.count)
-    tokenizer = train_tokenizer(config.data, source, tokenizer_folder, sizes.text.vocab_size)
-    return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
+    vocabulary = model_config(config.model.size).text.vocab_size
+    return train_tokenizer(config.data, source, folder, vocabulary)
 
 
 def train_tokenizer(data: DataConfig, source: Source, folder: Path, vocab_size: int) -> Tokenizer:
@@ -128,7 +155,8 @@ def import_hf(folder: Path, workdir: Path) -> None:
         write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
     state = TrainState(jnp.int32(0), policy.model, ())
     with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
-        checkpoints.save(0, state, None, facts={"imported_from": str(folder)})
+        facts = {"imported_from": str(folder), "tokenizer": file_digests(workdir / TOKENIZER)}
+        checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
     print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
 

@@ -1,37 +1,44 @@
 """A training run: a config's records, policy, learner and loop put together."""
 
 import functools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from rich.console import Console
 
 from skinflow_jax.checkpoints.failure import keep_failure
-from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import RunConfig, to_dict
-from skinflow_jax.data.pipeline import (
-    bucket_shapes,
-    make_pipeline,
-    prompt_inputs,
-)
+from skinflow_jax.data.pipeline import bucket_shapes, make_pipeline, prompt_inputs
 from skinflow_jax.data.records import RecordSet
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import ConfigError, InputError, RunError
+from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.dve_conversion import describe_dve
 from skinflow_jax.models.trainable import trained_part
-from skinflow_jax.parallel import MeshConfig, make_mesh, use_mesh
+from skinflow_jax.models.vlm import Vlm
+from skinflow_jax.parallel import MeshConfig, anywhere, make_mesh, use_mesh
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.runs.cases import buckets, prepare_records
 from skinflow_jax.runs.evaluate import heldout_evaluation
-from skinflow_jax.runs.policies import (
-    CHECKPOINTS,
-    TOKENIZER,
-    Policy,
-    starting_policy,
+from skinflow_jax.runs.facts import RunFacts
+from skinflow_jax.runs.lock import workdir_lock
+from skinflow_jax.runs.policies import CHECKPOINTS, Policy
+from skinflow_jax.runs.start import (
+    Start,
+    Stored,
+    check_stored,
+    find_stored,
+    fresh_start,
+    pixel_budget,
+    resumed_start,
 )
+from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.training.gate_figures import gate_figures
-from skinflow_jax.training.loop import Learner, run_loop
+from skinflow_jax.training.loop import Learner, StepResult, run_loop
 from skinflow_jax.training.memory_table import (
     RolloutShapes,
     memory_rows,
@@ -39,10 +46,15 @@ from skinflow_jax.training.memory_table import (
     program_table,
     start_table,
 )
-from skinflow_jax.training.optimizer import learning_rate_schedule, make_optimizer
+from skinflow_jax.training.optimizer import (
+    applied_updates,
+    learning_rate_schedule,
+    make_optimizer,
+)
 from skinflow_jax.training.progress import track
-from skinflow_jax.training.sinks import RunWriter
+from skinflow_jax.training.sinks import RunWriter, set_aside
 from skinflow_jax.training.state import TrainState, abstract_state, create_state
+from skinflow_jax.training.stop_signals import GRACE, StopSignals
 from skinflow_jax.training.supervised import SupervisedLearner
 
 
@@ -53,6 +65,9 @@ def train(
     resume: bool = False,
     records_folder: Path | None = None,
     title: str | None = None,
+    step: int | None = None,
+    allow_changed: Collection[str] = (),
+    grace: float = GRACE,
 ) -> Policy:
     """Run `config` in `workdir`; returns the trained policy.
 
@@ -60,95 +75,213 @@ def train(
       config: the run.
       workdir: receives config.json, metrics.jsonl, rollouts.jsonl, tensorboard/, tokenizer/,
         checkpoints/, and eval/<step>/ every `config.loop.evaluate_every` steps.
-      resume: go on from the latest checkpoint in `workdir`, if there is one.
+      resume: go on from the newest checkpoint in `workdir` that is whole, if there is one.
       records_folder: where records are built or found; default `workdir/records`.
       title: what the progress bar says.
+      step: resume from the checkpoint of this step; later ones are removed.
+      allow_changed: names of config fields that a resume may change though they make it another
+        run (see `resume_rules`), or "data".
+      grace: seconds from SIGTERM or Ctrl-C to the end of the process; the step under way is
+        finished and saved if it can be.
 
     Raises:
-      InputError: `workdir` holds a run and `resume` is False, or the data or model are bad.
+      InputError: `workdir` holds a run and `resume` is False, is in use, or was made with something
+        else; the data or model are bad.
+      RunError: a loss is not finite, a reward failed, the disk is full.
+      StartAgain, Interrupted: after SIGTERM or Ctrl-C.
     """
-    checkpoints_folder = workdir / CHECKPOINTS
-    if checkpoints_folder.exists() and not resume:
-        raise InputError(f"{workdir} holds a run already: add --resume or choose another workdir")
-    mesh = make_mesh(config.mesh) if jax.device_count() > 1 or config.mesh != MeshConfig() else None
-    check_mesh(config, mesh)
-    data = config.data
-    pixels = PixelBudget(data.min_pixels, data.max_pixels)
-    records_folder = records_folder or workdir / "records"
-    records = prepare_records(data, data.split, data.count, records_folder)
-
-    policy = starting_policy(config, workdir / TOKENIZER, mesh)
-    model_sizes, tokenizer = policy.model.config, policy.tokenizer
-    tokenizer.save_pretrained(workdir / TOKENIZER)
-    write_pixel_budget(workdir, pixels, model_sizes.vision)
-    if jax.process_index() == 0 and model_sizes.vision.dve is not None:
-        print(describe_dve(policy.model))
-    batches = iter(
-        make_pipeline(
-            records,
-            tokenizer,
-            model_sizes,
-            tasks=data.tasks,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            buckets=buckets(data),
-            targets=config.algorithm == "sft",
-            cases_of_task=data.cases_of_task,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-    )
-    evaluate = None
-    if config.loop.evaluate_every:
-        evaluate = heldout_evaluation(config, tokenizer, records_folder, workdir / "eval")
-    probe = None
-    if model_sizes.vision.dve is not None:
-
-        def probe(state, inputs):
-            return gate_figures(state.model, inputs, config.model.compute)
-
-    updates = config.updates
-    optimizer = make_optimizer(config.optimizer, config.loop.steps * updates)
-    schedule = learning_rate_schedule(config.optimizer, config.loop.steps * updates)
-    layout = abstract_state(policy.model, optimizer, mesh)
-    if jax.process_index() == 0:
-        memory = memory_rows(layout, rollout_shapes(config), mesh)
-        Console().print(start_table(parameter_rows(policy.model), memory))
-    with use_mesh(mesh), RunCheckpoints(checkpoints_folder) as checkpoints:
-        learner = make_learner(config, policy, optimizer, mesh)
-        step = checkpoints.latest_step or 0
-        if step:
-            del policy  # else two models would have to fit
-            state, _ = checkpoints.restore(layout, batches)
-        else:
-            state = create_state(policy.model, optimizer, mesh)
-            del policy
-        facts = {"algorithm": config.algorithm}
-        start = step if resume else None
-        with RunWriter(workdir, resume_step=start, enabled=jax.process_index() == 0) as writer:
-            writer.config(to_dict(config))
-            if step < config.loop.steps:
-                temporary = compile_batch_sizes(learner, state, config, records, tokenizer)
-                if jax.process_index() == 0:
-                    Console().print(program_table(temporary))
-            state = run_loop(
-                learner,
-                state,
-                batches,
-                config.loop,
-                writer=writer,
-                schedule=lambda step: schedule(step * updates),
-                title=title or config.algorithm,
-                save=lambda step, state: checkpoints.save(step, state, batches, facts=facts),
-                evaluate=evaluate,
-                probe=probe,
-                keep_failure=lambda step, result: keep_failure(
-                    workdir / "failure", step, result.state, result.evidence
-                ),
+    mesh = training_mesh(config)
+    first = jax.process_index() == 0
+    with StopSignals(grace) as stop, workdir_lock(workdir, enabled=first):
+        stored = stored_run(config, workdir, resume, step, allow_changed)
+        begun = 0 if stored is None else stored.step
+        stop.saved = lambda: what_is_saved(workdir, begun or None)
+        records_folder = records_folder or workdir / "records"
+        records = prepare_records(config.data, config.data.split, config.data.count, records_folder)
+        begin = functools.partial(fresh_start, config, workdir, records.manifest.digest, mesh)
+        if stored is not None:
+            begin = functools.partial(
+                *(resumed_start, stored, config, workdir, records.manifest.digest, mesh),
+                allow_changed,
             )
-    if records.manifest.skipped:
-        print(records.manifest.summary())
-    return Policy(state.model, tokenizer, pixels)
+        run = _Run(config, workdir, records_folder, records, mesh, first)
+        try:
+            return run.train(begin, stop, title or config.algorithm, begun if resume else None)
+        except RunError as error:
+            raise RunError(f"{error}; {stop.saved()}") from error
+
+
+def training_mesh(config: RunConfig):
+    """The mesh of the config; None where there is one device and the config asks for no more."""
+    single = jax.device_count() == 1 and config.mesh == MeshConfig()
+    mesh = None if single else make_mesh(config.mesh)
+    check_mesh(config, mesh)
+    return mesh
+
+
+def stored_run(
+    config: RunConfig,
+    workdir: Path,
+    resume: bool,
+    step: int | None,
+    allow_changed: Collection[str],
+) -> Stored | None:
+    """The checkpoint to go on from; what a resume changes, or that there is none, is printed.
+
+    Nothing is written, but that metrics of a run without a checkpoint are set aside.
+    """
+    if not resume:
+        if step is not None or allow_changed:
+            raise ConfigError("--step and --allow-changed belong to --resume: add it")
+        if (workdir / CHECKPOINTS).exists():
+            raise InputError(f"{workdir} holds a run already: add --resume or choose another one")
+    stored = find_stored(workdir, step=step) if resume else None
+    first = jax.process_index() == 0
+    if stored is not None:
+        told = check_stored(stored, config, workdir, allow_changed)
+        if first:
+            print("".join(f"{line}\n" for line in told), end="")
+    elif first:
+        kept = set_aside(workdir)
+        if resume:
+            lost = f"; the lines of before are kept in {', '.join(kept)}" if kept else ""
+            print(f"resume: {workdir} has no checkpoint: starting at step 0{lost}")
+    return stored
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run under way: what all its parts look at."""
+
+    config: RunConfig
+    workdir: Path
+    records_folder: Path
+    records: RecordSet
+    mesh: Any
+    first: bool
+
+    def train(
+        self, begin: Callable[[], Start], stop: StopSignals, title: str, resume_step: int | None
+    ) -> Policy:
+        """From its start to the policy; leaves by `stop.error()` where it was asked to stop."""
+        config, start = self.config, begin()
+        optimizer = make_optimizer(config.optimizer, config.loop.steps * config.updates)
+        layout = abstract_state(start.model, optimizer, self.mesh)
+        self._print_start(start.model, layout)
+        batches, evaluate = self._batches(start), self._evaluation(start.tokenizer)
+        with use_mesh(self.mesh), RunCheckpoints(self.workdir / CHECKPOINTS) as checkpoints:
+            stop.saved = functools.partial(self._saved, checkpoints)
+            sizes, tokenizer, facts = start.model.config, start.tokenizer, start.facts
+            learner = make_learner(
+                config, sizes, tokenizer, optimizer, self.mesh, _copied(start.reference, start)
+            )
+            state = self._state(start, optimizer, layout, checkpoints)
+            del start  # else two models would have to fit
+            if int(state.step) < config.loop.steps:
+                self._compile(learner, state, tokenizer)
+            with RunWriter(self.workdir, resume_step, enabled=self.first) as writer:
+                writer.config(to_dict(config))
+                stop.safe_points = True
+                state = run_loop(
+                    learner,
+                    state,
+                    batches,
+                    config.loop,
+                    writer=writer,
+                    schedule=self._schedule(),
+                    title=title,
+                    save=functools.partial(self._save, checkpoints, batches, facts),
+                    evaluate=evaluate,
+                    probe=self._probe(sizes),
+                    keep_failure=self._keep_failure,
+                    stop=lambda: anywhere(stop.requested),
+                )
+            checkpoints.wait()
+            if stop.requested and int(state.step) < config.loop.steps:
+                raise stop.error()
+        if self.records.manifest.skipped and self.first:
+            print(self.records.manifest.summary())
+        return Policy(state.model, tokenizer, pixel_budget(config))
+
+    def _print_start(self, model: Vlm, layout: TrainState) -> None:
+        if not self.first:
+            return
+        if model.config.vision.dve is not None:
+            print(describe_dve(model))
+        memory = memory_rows(layout, rollout_shapes(self.config), self.mesh)
+        Console().print(start_table(parameter_rows(model), memory))
+
+    def _batches(self, start: Start):
+        config, data = self.config, self.config.data
+        return iter(
+            make_pipeline(
+                self.records,
+                start.tokenizer,
+                start.model.config,
+                tasks=data.tasks,
+                batch_size=config.batch_size,
+                seed=config.seed,
+                buckets=buckets(data),
+                targets=config.algorithm == "sft",
+                cases_of_task=data.cases_of_task,
+                start=start.facts.examples,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+        )
+
+    def _evaluation(self, tokenizer: Tokenizer):
+        if not self.config.loop.evaluate_every:
+            return None
+        return heldout_evaluation(
+            self.config, tokenizer, self.records_folder, self.workdir / "eval"
+        )
+
+    def _state(self, start: Start, optimizer, layout: TrainState, checkpoints) -> TrainState:
+        if start.stored is None:
+            return create_state(start.model, optimizer, self.mesh)
+        return checkpoints.restore(layout, step=start.stored.step)[0]
+
+    def _compile(self, learner: Learner, state: TrainState, tokenizer: Tokenizer) -> None:
+        temporary = compile_batch_sizes(learner, state, self.config, self.records, tokenizer)
+        if self.first:
+            Console().print(program_table(temporary))
+
+    def _schedule(self) -> Callable[[TrainState], float]:
+        """The rate that the next update of a state takes: by the optimizer's own count."""
+        config = self.config
+        rates = learning_rate_schedule(config.optimizer, config.loop.steps * config.updates)
+        return lambda state: float(rates(applied_updates(state.opt_state)))
+
+    def _probe(self, sizes: VlmConfig):
+        if sizes.vision.dve is None:
+            return None
+        return lambda state, inputs: gate_figures(state.model, inputs, self.config.model.compute)
+
+    def _save(self, checkpoints, batches, facts: RunFacts, step: int, state, metrics) -> None:
+        facts = replace(facts, examples=batches.examples_taken)
+        checkpoints.save(step, state, facts=facts.to_dict(), metrics=metrics)
+
+    def _keep_failure(self, step: int, result: StepResult) -> Path:
+        return keep_failure(self.workdir / "failure", step, result.state, result.evidence)
+
+    def _saved(self, checkpoints: RunCheckpoints) -> str:
+        return what_is_saved(self.workdir, max(checkpoints.steps(), default=None))
+
+
+def what_is_saved(workdir: Path, step: int | None) -> str:
+    """For a message: a resume is promised only where there is a checkpoint."""
+    if step is None:
+        return f"nothing is saved in {workdir}"
+    return f"step {step} is saved in {workdir}: go on with --resume"
+
+
+def _copied(reference: Vlm | None, start: Start) -> Vlm | None:
+    """What a KL is measured to, as its own arrays where the policy would move them."""
+    if reference is None:
+        return None
+    reference = trained_part(reference)
+    return jax.tree.map(jnp.copy, reference) if start.stored is None else reference
 
 
 def rollout_shapes(config: RunConfig) -> RolloutShapes | None:
@@ -196,8 +329,15 @@ def compile_batch_sizes(
     return learner.warm_up(state, track(shapes, "compiling", unit="batch sizes"))
 
 
-def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
-    """The algorithm that the config names, around the policy it starts from."""
+def make_learner(
+    config: RunConfig,
+    sizes: VlmConfig,
+    tokenizer: Tokenizer,
+    optimizer,
+    mesh,
+    reference: Vlm | None = None,
+) -> Learner:
+    """The algorithm that the config names; `reference` is what a KL is measured to."""
     common = {
         "compute": config.model.compute,
         "micro_batches": config.micro_batches,
@@ -206,25 +346,21 @@ def make_learner(config: RunConfig, policy: Policy, optimizer, mesh):
     if config.algorithm == "sft":
         length = config.data.completion_length
         return SupervisedLearner(optimizer, target_length=length, **common)
-    vocabulary = policy.model.config.text.vocab_size
+    vocabulary = sizes.text.vocab_size
     if max(config.rl.stop_ids, default=0) >= vocabulary:
         raise ConfigError(
             f"rl.stop_ids={config.rl.stop_ids}: the model's ids end at {vocabulary - 1}"
         )
-    reference = None
-    if config.rl.needs_reference:
-        # A copy of what training moves: the rest is the policy's own, at every step.
-        reference = jax.tree.map(jnp.copy, trained_part(policy.model))
     collate = functools.partial(
         prompt_inputs,
-        tokenizer=policy.tokenizer,
-        config=policy.model.config,
+        tokenizer=tokenizer,
+        config=sizes,
         buckets=buckets(config.data),
         largest=jax.process_count() > 1,
     )
     return GrpoLearner(
         optimizer,
-        policy.tokenizer,
+        tokenizer,
         config.rl,
         seed=config.seed,
         reference=reference,

@@ -1,6 +1,5 @@
 """The loop that `sft` and `grpo` share: batches in, steps, what is written and saved, resume."""
 
-import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -64,7 +63,7 @@ class LoopConfig:
     log_every: int = 1
     rollouts_every: int = 10
     rollout_groups: int = 2
-    checkpoint_every: int = 0
+    checkpoint_every: int = 50
     evaluate_every: int = 0
 
 
@@ -75,58 +74,101 @@ def run_loop(
     config: LoopConfig,
     *,
     writer: RunWriter,
-    schedule: Callable[[int], float],
+    schedule: Callable[[TrainState], float],
     title: str,
-    save: Callable[[int, TrainState], None] | None = None,
+    save: Callable[[int, TrainState, dict[str, float]], None] | None = None,
     evaluate: Callable[[int, TrainState], dict[str, float]] | None = None,
     probe: Callable[[TrainState, ModelInputs], dict[str, float]] | None = None,
     keep_failure: Callable[[int, StepResult], Path] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> TrainState:
-    """Run from `state.step` to `config.steps`.
+    """Run from `state.step` to `config.steps`, or until `stop`.
 
-    `evaluate` gives figures that join the step's metrics as `eval/…`; `probe`, called as often as
-    rollouts are written, looks at the new state on the step's prompts. A loss or gradient that is
-    not finite stops the run with a RunError that names the step and the folder in which
-    `keep_failure` put what it takes to see it again.
+    Args:
+      learner: the algorithm.
+      state: where to begin.
+      batches: as the learner takes them.
+      config: how long, and how often what is written.
+      writer: of metrics, rollouts and images.
+      schedule: the learning rate that the next update of a state takes.
+      title: what the progress bar says.
+      save: given (steps done, state, metrics) when a checkpoint is due.
+      evaluate: gives figures that join the step's metrics as `eval/…`.
+      probe: looks at the new state on the step's prompts, as often as rollouts are written.
+      keep_failure: puts what it takes to see a broken step again into the folder it returns.
+      stop: asked after each step; when true the state is saved and returned.
+
+    Raises:
+      RunError: a loss or gradient is not finite; names the step and the folder of `keep_failure`.
     """
-    start = int(state.step)
-    with Progress(title, total=config.steps, start=start) as progress:
-        for step in range(start, config.steps):
-            began = time.perf_counter()
-            result = learner.step(state, batches, step)
-            state, done = result.state, step + 1
-            due = functools.partial(_due, done, last=done == config.steps)
-            metrics = {name: float(value) for name, value in result.metrics.items()}
-            _check_finite(metrics, step, result, keep_failure)
-            metrics |= {
-                "learning_rate": float(schedule(step)),
-                "step_time": time.perf_counter() - began,
-            }
-            evaluated = evaluate is not None and due(config.evaluate_every)
-            if evaluated:
-                figures = evaluate(done, state)
-                metrics |= {f"eval/{name}": value for name, value in figures.items()}
-            probed = probe is not None and due(config.rollouts_every)
-            if probed:
-                metrics |= probe(state, result.inputs)
-            # Before the checkpoint: a run that is resumed from it has the line of its step.
-            if evaluated or probed or due(config.log_every):
-                writer.scalars(done, metrics)
-            every_group = due(config.rollouts_every)
-            if result.rollouts and (every_group or config.rollout_groups):
-                most = None if every_group else config.rollout_groups
-                writer.rollouts(done, result.rollouts, most_groups=most)
-            if result.images is not None and every_group:
-                writer.images(done, "prompts", result.images)
-            if save is not None and (done == config.steps or due(config.checkpoint_every)):
-                save(done, state)
+    hooks = _Hooks(learner, config, writer, schedule, save, evaluate, probe, keep_failure, stop)
+    with Progress(title, total=config.steps, start=int(state.step)) as progress:
+        for step in range(int(state.step), config.steps):
+            # Nothing of a step but the state outlives it: its batch would stay on the devices.
+            state, metrics, stopped = hooks.step(state, batches, step)
             progress.advance(metrics)
+            if stopped:
+                break
     jax.block_until_ready(state)
     return state
 
 
-def _due(step: int, every: int, *, last: bool) -> bool:
-    return every > 0 and (last or step % every == 0)
+@dataclass(frozen=True)
+class _Hooks:
+    """What a step is made with, and what happens after it; see `run_loop`."""
+
+    learner: Learner
+    config: LoopConfig
+    writer: RunWriter
+    schedule: Callable[[TrainState], float]
+    save: Callable[[int, TrainState, dict[str, float]], None] | None
+    evaluate: Callable[[int, TrainState], dict[str, float]] | None
+    probe: Callable[[TrainState, ModelInputs], dict[str, float]] | None
+    keep_failure: Callable[[int, StepResult], Path] | None
+    stop: Callable[[], bool] | None
+
+    def step(
+        self, state: TrainState, batches: Iterator[Any], step: int
+    ) -> tuple[TrainState, dict[str, float], bool]:
+        """One step, written and, where it is due, saved; the last is whether to stop."""
+        began, rate = time.perf_counter(), float(self.schedule(state))
+        result, done = self.learner.step(state, batches, step), step + 1
+        metrics = {name: float(value) for name, value in result.metrics.items()}
+        _check_finite(metrics, step, result, self.keep_failure)
+        metrics |= {"learning_rate": rate, "step_time": time.perf_counter() - began}
+        metrics |= self._write(done, result, metrics)
+        stopped = self.stop is not None and self.stop()
+        due = stopped or done == self.config.steps or self._due(done, self.config.checkpoint_every)
+        if self.save is not None and due:
+            self.save(done, result.state, metrics)
+        return result.state, metrics, stopped
+
+    def _write(self, done: int, result: StepResult, metrics: dict[str, float]) -> dict[str, float]:
+        """Write what is due, before the checkpoint: a run resumed from it has its step's line.
+
+        Returns the figures that evaluation and probe add.
+        """
+        config, added = self.config, {}
+        evaluated = self.evaluate is not None and self._due(done, config.evaluate_every)
+        if evaluated:
+            figures = self.evaluate(done, result.state)
+            added |= {f"eval/{name}": value for name, value in figures.items()}
+        every_group = self._due(done, config.rollouts_every)
+        probed = self.probe is not None and every_group
+        if probed:
+            added |= self.probe(result.state, result.inputs)
+        if evaluated or probed or self._due(done, config.log_every):
+            self.writer.scalars(done, metrics | added)
+        if result.rollouts and (every_group or config.rollout_groups):
+            most = None if every_group else config.rollout_groups
+            self.writer.rollouts(done, result.rollouts, most_groups=most)
+        if result.images is not None and every_group:
+            self.writer.images(done, "prompts", result.images)
+        return added
+
+    def _due(self, step: int, every: int) -> bool:
+        """What is due now and then is also due after the last step."""
+        return every > 0 and (step == self.config.steps or step % every == 0)
 
 
 def _check_finite(metrics: dict[str, float], step: int, result: StepResult, keep) -> None:
@@ -136,7 +178,6 @@ def _check_finite(metrics: dict[str, float], step: int, result: StepResult, keep
         taken = int(metrics.get("optimizer_steps", 0))
         update = f", after {taken} of its optimizer steps" if taken else ""
         raise RunError(
-            f"step {step + 1}{update}: {broken[0]} is {metrics[broken[0]]}{kept}. An earlier "
-            "checkpoint is untouched: resume from it, or start again, with a lower "
-            "optimizer.learning_rate or optimizer.clip_norm"
+            f"step {step + 1}{update}: {broken[0]} is {metrics[broken[0]]}{kept}. Go on with a "
+            "lower optimizer.learning_rate or optimizer.clip_norm"
         )

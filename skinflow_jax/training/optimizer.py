@@ -70,6 +70,14 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), rest], [warmup])
 
 
+def applied_updates(opt_state: optax.OptState) -> int:
+    """Optimizer steps taken so far, by the count that the schedule reads."""
+    scheduled = optax.tree_utils.tree_get_all_with_path(
+        opt_state, "count", filtering=lambda path, _: path[-1].tuple_name == "ScaleByScheduleState"
+    )
+    return max((int(count) for _, count in scheduled), default=0)
+
+
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """Clipping by global norm, then the optimizer; norms' scales and biases are not decayed."""
     if config.name == "adafactor":

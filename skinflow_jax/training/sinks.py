@@ -110,6 +110,19 @@ class RunWriter:
         return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
 
+def set_aside(workdir: Path) -> list[str]:
+    """Keep the lines of a run that begins anew under other names, which are returned."""
+    kept = []
+    for name in ("metrics", "rollouts"):
+        path = workdir / f"{name}.jsonl"
+        if path.exists() and path.stat().st_size:
+            numbers = itertools.count(1)
+            free = next(t for n in numbers if not (t := workdir / f"{name}.{n}.jsonl").exists())
+            path.rename(free)
+            kept.append(free.name)
+    return kept
+
+
 def rollout_table(rollouts: Sequence[Mapping[str, Any]], groups: int = GROUPS_SHOWN) -> str:
     """The first groups as a Markdown table, model text shown as written and never rendered."""
     lines = ["| case | completion | rewards | advantage |", "| --- | --- | --- | --- |"]

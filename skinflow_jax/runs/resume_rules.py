@@ -1,0 +1,179 @@
+"""What a resumed run may change of its config: one rule for every field.
+
+A field that is not in the table is refused, and a test fails: who adds a field decides.
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skinflow_jax.errors import ConfigError
+
+FREE = "free"
+TOLD = "told"
+FIXED = "fixed"
+
+# Dotted names. FREE changes nothing that is learned, TOLD holds from the resumed step on and is
+# said, FIXED would make it another run: refused, unless --allow-changed=FIELD.
+RULES: Mapping[str, str] = {
+    "algorithm": FIXED,
+    "seed": FIXED,
+    "batch_size": TOLD,
+    "micro_batches": TOLD,  # the same sums in another order
+    "model.size": FIXED,
+    "model.init_from": FIXED,
+    "model.dtype": TOLD,
+    "model.remat": FREE,
+    "model.dve": FIXED,
+    "model.extra_width": FIXED,
+    "model.lora": FIXED,
+    "model.trainable": FIXED,
+    "data.source": FIXED,
+    "data.data_root": TOLD,  # the digest of the data says whether it is the same
+    "data.split": FIXED,
+    "data.count": FIXED,
+    "data.seed": FIXED,
+    "data.options": FIXED,
+    "data.tasks": FIXED,
+    "data.cases_of_task": FIXED,
+    "data.min_pixels": FIXED,
+    "data.max_pixels": FIXED,
+    "data.prompt_lengths": TOLD,
+    "data.windows": TOLD,
+    "data.completion_length": FIXED,  # which targets fit, and so the order of the cases
+    "optimizer.name": FIXED,
+    "optimizer.learning_rate": TOLD,
+    "optimizer.schedule": TOLD,
+    "optimizer.warmup_steps": TOLD,
+    "optimizer.b1": TOLD,
+    "optimizer.b2": TOLD,
+    "optimizer.weight_decay": TOLD,
+    "optimizer.clip_norm": TOLD,
+    "optimizer.mu_dtype": FIXED,
+    "loop.steps": FREE,  # told where a schedule depends on it
+    "loop.log_every": FREE,
+    "loop.rollouts_every": FREE,
+    "loop.rollout_groups": FREE,
+    "loop.checkpoint_every": FREE,
+    "loop.evaluate_every": FREE,
+    "rl.group_size": TOLD,
+    "rl.max_tokens": TOLD,
+    "rl.temperature": TOLD,
+    "rl.top_k": TOLD,
+    "rl.top_p": TOLD,
+    "rl.min_tokens": TOLD,
+    "rl.stop_ids": TOLD,
+    "rl.compactions": FREE,
+    "rl.rewards": FIXED,
+    "rl.reward_weights": FIXED,
+    "rl.reward_timeout": FREE,
+    "rl.overlong_cache": FIXED,
+    "rl.advantages": FIXED,
+    "rl.num_iterations": TOLD,
+    "rl.mini_batches": TOLD,
+    "rl.mask_truncated": TOLD,
+    "rl.max_refills": TOLD,
+    "rl.loss.loss_type": FIXED,
+    "rl.loss.clip_low": TOLD,
+    "rl.loss.clip_high": TOLD,
+    "rl.loss.cispo_cap": TOLD,
+    "rl.loss.dual_clip": TOLD,
+    "rl.loss.delta": TOLD,
+    "rl.loss.sapo_tau_pos": TOLD,
+    "rl.loss.sapo_tau_neg": TOLD,
+    "rl.loss.kl_coef": TOLD,
+    "rl.loss.kl_estimator": TOLD,
+    "rl.loss.sampler_cap": TOLD,
+    "rl.loss.sampler_level": TOLD,
+    "rl.loss.max_completion_length": TOLD,
+    "rl.log_kl": FREE,
+    "evaluation.split": FREE,
+    "evaluation.count": FREE,
+    "evaluation.batch_size": FREE,
+    "evaluation.tasks": FREE,
+    "mesh.data": FREE,
+    "mesh.fsdp": FREE,
+    "mesh.tensor": FREE,
+}
+
+# Groups that are there as a whole or not at all, or have keys of their own.
+_WHOLE = ("model.dve", "model.lora", "data.options", "data.cases_of_task")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A field whose value is another one than when the run was made."""
+
+    name: str
+    before: Any
+    now: Any
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.before!r} -> {self.now!r}"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """The fields in which two configs, as JSON holds them, differ."""
+    old, new = flat(before), flat(now)
+    return [
+        Change(name, old.get(name), new.get(name), _rule(name, new))
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _rule(name: str, config: Mapping[str, Any]) -> str:
+    if name == "loop.steps" and config.get("optimizer.schedule") != "constant":
+        return TOLD
+    return RULES.get(name, FIXED)
+
+
+def check_changes(found: list[Change], allowed: Collection[str], workdir) -> list[Change]:
+    """The changes that have to be told; raises ConfigError naming those that are refused.
+
+    `allowed`: names of fields, or of groups of them, that may change all the same. A name in it
+    that changes nothing is refused: it is misspelt.
+    """
+    for name in allowed:
+        if name not in RULES and not any(rule.startswith(f"{name}.") for rule in RULES):
+            raise ConfigError(f"--allow-changed={name}: there is no such field of the config")
+
+    def is_allowed(change: Change) -> bool:
+        return any(change.name == name or change.name.startswith(f"{name}.") for name in allowed)
+
+    refused = [c for c in found if c.rule == FIXED and not is_allowed(c)]
+    if refused:
+        listed = "; ".join(f"{c.name} was {c.before!r}, the config says {c.now!r}" for c in refused)
+        flags = " ".join(f"--allow-changed={c.name}" for c in refused)
+        raise ConfigError(
+            f"{workdir} was made with another config: {listed}. Resume with what it was made "
+            f"with, or choose another workdir; to change it all the same add {flags}"
+        )
+    return [change for change in found if change.rule != FREE]
+
+
+def flat(config: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Values by dotted name; tuples are lists, as JSON has them."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{where}{key}"
+        if isinstance(value, Mapping) and name not in _WHOLE:
+            found |= flat(value, f"{name}.")
+        else:
+            found[name] = plain(value)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON gives it back: tuples as lists, infinities as text."""
+    if dataclasses.is_dataclass(value):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return str(value)
+    return value

@@ -1,0 +1,135 @@
+"""How a run begins: from what its config names, or from its own checkpoint."""
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
+from skinflow_jax.checkpoints.run_state import model_config_of, newest_checkpoint, read_facts
+from skinflow_jax.config import RunConfig
+from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.fingerprint import model_fingerprint
+from skinflow_jax.models.vlm import Vlm, abstract_model
+from skinflow_jax.runs.facts import (
+    Origin,
+    RunFacts,
+    check_config,
+    check_data,
+    check_tokenizer,
+    made_by,
+    read_run_facts,
+)
+from skinflow_jax.runs.policies import CHECKPOINTS, TOKENIZER, fresh_tokenizer, starting_policy
+from skinflow_jax.tokenizers import Tokenizer, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A checkpoint to go on from: nothing of it but the facts has been read."""
+
+    step: int
+    facts: RunFacts
+    model: VlmConfig
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the rest of a run is built around.
+
+    `model` is abstract where a checkpoint is still to be restored into it. `reference` is what a
+    KL is measured to, where the run measures one.
+    """
+
+    model: Vlm
+    tokenizer: Tokenizer
+    facts: RunFacts
+    reference: Vlm | None
+    stored: Stored | None = None
+
+
+def find_stored(workdir: Path, *, step: int | None = None) -> Stored | None:
+    """The checkpoint that a resume takes: `step`, or the newest that is whole; None without any.
+
+    Raises InputError where no checkpoint is whole, or there is none of that step.
+    """
+    folder = workdir / CHECKPOINTS
+    found = newest_checkpoint(folder, step=step)
+    if found is None:
+        return None
+    facts = read_facts(folder, found)
+    where = folder / str(found)
+    return Stored(found, read_run_facts(facts, workdir), model_config_of(facts, where))
+
+
+def check_stored(
+    stored: Stored, config: RunConfig, workdir: Path, allowed: Collection[str]
+) -> list[str]:
+    """Compare config and tokenizer with the checkpoint's facts; what has to be said, a line each.
+
+    Raises ConfigError or InputError naming what is not as it was. Nothing is written.
+    """
+    check_tokenizer(stored.facts.tokenizer, workdir / TOKENIZER)
+    return check_config(stored.facts, config, workdir, allowed)
+
+
+def fresh_start(config: RunConfig, workdir: Path, data: str, mesh) -> Start:
+    """Start from what the config names; tokenizer and image size are written into the workdir."""
+    make_tokenizer = functools.partial(fresh_tokenizer, config, workdir / TOKENIZER)
+    policy = starting_policy(config, make_tokenizer, mesh)
+    policy.tokenizer.save_pretrained(workdir / TOKENIZER)
+    write_pixel_budget(workdir, pixel_budget(config), policy.model.config.vision)
+    origin = Origin(config.model.init_from, policy.step, model_fingerprint(policy.model))
+    facts = made_by(config, workdir / TOKENIZER, data, origin)
+    reference = policy.model if measures_kl(config) else None
+    return Start(policy.model, policy.tokenizer, facts, reference)
+
+
+def resumed_start(
+    stored: Stored,
+    config: RunConfig,
+    workdir: Path,
+    data: str,
+    mesh,
+    allowed: Collection[str],
+) -> Start:
+    """Go on with the tokenizer and the model that the checkpoint describes."""
+    check_data(stored.facts, data, workdir, allowed)
+    tokenizer = load_tokenizer(workdir / TOKENIZER)
+    reference = None
+    if measures_kl(config):
+        reference = _pinned_reference(stored.facts.origin, config, workdir, mesh, allowed)
+    origin, examples = stored.facts.origin, stored.facts.examples
+    facts = replace(made_by(config, workdir / TOKENIZER, data, origin), examples=examples)
+    return Start(abstract_model(stored.model), tokenizer, facts, reference, stored)
+
+
+def pixel_budget(config: RunConfig) -> PixelBudget:
+    """How large the images of the run are."""
+    return PixelBudget(config.data.min_pixels, config.data.max_pixels)
+
+
+def measures_kl(config: RunConfig) -> bool:
+    """Whether the run needs the model that it started from."""
+    return config.algorithm == "grpo" and config.rl.needs_reference
+
+
+def _pinned_reference(
+    origin: Origin, config: RunConfig, workdir: Path, mesh, allowed: Collection[str]
+) -> Vlm:
+    """The model that the run started from; raises InputError if it is not there any more."""
+    name = "model.init_from"
+    remedy = (
+        f"the KL is measured to it: restore the folder, or measure to another model from now on "
+        f"by --allow-changed={name}"
+    )
+    where = f"{config.model.init_from}" + ("" if origin.step is None else f", step {origin.step}")
+    try:
+        make_tokenizer = functools.partial(load_tokenizer, workdir / TOKENIZER)
+        policy = starting_policy(config, make_tokenizer, mesh, step=origin.step)
+    except InputError as error:
+        raise InputError(f"{workdir} started from {where}, {remedy} ({error})") from error
+    if model_fingerprint(policy.model) != origin.fingerprint and name not in allowed:
+        raise InputError(f"{where} is not the model that {workdir} started from; {remedy}")
+    return policy.model

@@ -1,0 +1,107 @@
+"""SIGTERM and Ctrl-C during a run: it leaves at its next safe point, or when the grace is over.
+
+A preempted machine sends SIGTERM and takes itself away some 30 seconds later. The first signal asks
+the run to stop; a second one, or the end of the grace, ends the process at once. Python runs its
+signal handlers between two operations of the main thread, which a step on the devices may hold for
+minutes: a thread that reads the signals from a file descriptor keeps the time.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from skinflow_jax.errors import INTERRUPTED, START_AGAIN, Interrupted, StartAgain
+
+GRACE = 25.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """A context manager around a run; outside of the main thread it does nothing.
+
+    Args:
+      grace: seconds from the first signal to the end of the process.
+      leave: ends the process with a code, at once.
+
+    Attributes:
+      saved: says what is saved, for the message: "step 15 is saved in …".
+      safe_points: whether the run asks `requested` after each step. Until it does, there is
+        nothing to save and the first signal is raised where the main thread is.
+    """
+
+    def __init__(self, grace: float = GRACE, *, leave: Callable[[int], None] = os._exit):
+        self.saved: Callable[[], str] = lambda: "nothing is saved yet"
+        self.safe_points = False
+        self._grace, self._leave = grace, leave
+        self._received: int | None = None
+        self._raised = False
+        self._open = contextlib.ExitStack()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run has been asked to stop."""
+        return self._received is not None
+
+    def error(self) -> StartAgain | Interrupted:
+        """What the run ends with, by the signal it got."""
+        if self._received == signal.SIGINT:
+            return Interrupted(f"interrupted: {self.saved()}")
+        return StartAgain(f"SIGTERM: {self.saved()}")
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        reading, writing = socket.socketpair()
+        writing.setblocking(False)
+        before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        watcher = threading.Thread(
+            target=self._watch, args=(reading,), name="stop signals", daemon=True
+        )
+        watcher.start()
+        # In the reverse order: the thread ends when its descriptor is shut.
+        self._open.callback(reading.close)
+        self._open.callback(watcher.join)
+        self._open.callback(writing.close)
+        self._open.callback(signal.set_wakeup_fd, before)
+        for number in _SIGNALS:
+            self._open.callback(signal.signal, number, signal.signal(number, self._handle))
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._open.close()
+
+    def _handle(self, number: int, _) -> None:
+        self._received = self._received or number
+        if not (self.safe_points or self._raised):
+            self._raised = True
+            raise self.error()
+
+    def _watch(self, reading: socket.socket) -> None:
+        seen = 0
+        reading.settimeout(None)
+        while numbers := _received(reading):
+            for number in numbers:
+                if number in _SIGNALS:
+                    seen += 1
+                    self._received = self._received or number
+                    if seen > 1:
+                        self._end("a second signal: left at once")
+                    reading.settimeout(self._grace)
+        if numbers is None:
+            self._end(f"the grace of {self._grace:g} s is over")
+
+    def _end(self, why: str) -> None:
+        print(f"skinflow: {why}; {self.saved()}", file=sys.stderr, flush=True)
+        self._leave(INTERRUPTED if self._received == signal.SIGINT else START_AGAIN)
+
+
+def _received(reading: socket.socket) -> bytes | None:
+    """Numbers of signals; empty when the other end is closed, None when the time is over."""
+    try:
+        return reading.recv(16)
+    except TimeoutError:
+        return None

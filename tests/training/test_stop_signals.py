@@ -1,0 +1,96 @@
+"""A run that is asked to stop leaves at its next safe point; a second signal ends it at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from skinflow_jax.errors import Interrupted, StartAgain
+from skinflow_jax.training.stop_signals import StopSignals
+
+PROGRAM = """
+import signal, sys, time
+from skinflow_jax.training.stop_signals import StopSignals
+with StopSignals(grace=float(sys.argv[1])) as stop:
+    stop.saved, stop.safe_points = lambda: "step 3 is saved", True
+    print("ready", flush=True)
+    # A step on the devices: the main thread is in C and runs no Python handler.
+    if sys.argv[2] == "blocked":
+        import ctypes; ctypes.CDLL(None).sleep(30); ctypes.CDLL(None).sleep(30)
+    while not stop.requested:
+        time.sleep(0.01)
+    time.sleep(float(sys.argv[3]))
+    raise stop.error()
+"""
+
+
+def run(signals, grace, how, rest=0.0):
+    """(exit code or -signal, last line on stderr, seconds)"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(grace), how, str(rest)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.3)
+    _, said = process.communicate(timeout=25)
+    return process.returncode, said.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, "StartAgain: SIGTERM"), (signal.SIGINT, "Interrupted")]
+)
+def test_the_first_signal_lets_the_run_reach_its_safe_point(number, error):
+    _, said = run([number], 20, "polling")
+    assert error in said and "step 3 is saved" in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 42), (signal.SIGINT, 130)])
+def test_a_second_signal_ends_the_process_at_once_even_inside_a_step(number, code):
+    assert run([number, number], 20, "blocked") == (
+        code,
+        "skinflow: a second signal: left at once; step 3 is saved",
+    )
+
+
+def test_the_end_of_the_grace_ends_the_process_inside_a_step():
+    assert run([signal.SIGTERM], 0.5, "blocked") == (
+        42,
+        "skinflow: the grace of 0.5 s is over; step 3 is saved",
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, StartAgain), (signal.SIGINT, Interrupted)]
+)
+def test_before_the_first_step_the_signal_is_raised_where_the_program_is(number, kind):
+    handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(kind, match="nothing is saved yet"), StopSignals():
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+def test_in_another_thread_and_after_a_run_nothing_is_left_behind():
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with StopSignals():
+            pass
+    found = []
+
+    def elsewhere():
+        with StopSignals() as stop:
+            found.append(stop.requested)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [False]
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
