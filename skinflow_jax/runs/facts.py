@@ -24,7 +24,7 @@ class Origin:
     """The model that a run started from: a folder (None: random weights), its step, a fingerprint.
 
     `step` is None for a Hugging Face folder. `fingerprint` is of the model as training began, with
-    what the config added to it (see `models.fingerprint`).
+    what the config added to it (see `checkpoints.fingerprint`).
     """
 
     folder: str | None

@@ -31,6 +31,7 @@ def workdir_lock(workdir: Path, *, enabled: bool = True) -> Iterator[None]:
         yield
         return
     with _opened(workdir) as file:
+        file.seek(0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

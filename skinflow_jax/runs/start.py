@@ -5,12 +5,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skinflow_jax.checkpoints.fingerprint import fingerprint
 from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
 from skinflow_jax.checkpoints.run_state import model_config_of, newest_checkpoint, read_facts
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.models.fingerprint import model_fingerprint
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.runs.facts import (
     Origin,
@@ -80,7 +80,7 @@ def fresh_start(config: RunConfig, workdir: Path, data: str, mesh) -> Start:
     policy = starting_policy(config, make_tokenizer, mesh)
     policy.tokenizer.save_pretrained(workdir / TOKENIZER)
     write_pixel_budget(workdir, pixel_budget(config), policy.model.config.vision)
-    origin = Origin(config.model.init_from, policy.step, model_fingerprint(policy.model))
+    origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
     facts = made_by(config, workdir / TOKENIZER, data, origin)
     reference = policy.model if measures_kl(config) else None
     return Start(policy.model, policy.tokenizer, facts, reference)
@@ -130,6 +130,6 @@ def _pinned_reference(
         policy = starting_policy(config, make_tokenizer, mesh, step=origin.step)
     except InputError as error:
         raise InputError(f"{workdir} started from {where}, {remedy} ({error})") from error
-    if model_fingerprint(policy.model) != origin.fingerprint and name not in allowed:
+    if fingerprint(policy.model).of() != origin.fingerprint and name not in allowed:
         raise InputError(f"{where} is not the model that {workdir} started from; {remedy}")
     return policy.model
