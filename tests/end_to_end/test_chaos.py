@@ -1,0 +1,107 @@
+"""Runs killed at random moments, by all that a machine sends, end as one that was left alone.
+
+`make chaos` kills 50 times; the result of the long form is in docs/reliability.md.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from skinflow_jax.checkpoints.run_state import load_model
+
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("SKINFLOW_CHAOS", "3"))
+SEED = int(os.environ.get("SKINFLOW_CHAOS_SEED", "0"))
+SCRIPT = Path(__file__).with_name("chaos_run.py")
+TIMES = re.compile("step_time|time/|tokens_per_second|tflops_per_device|compilations")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+# 0: it was done. 42, 130: it saved. The rest: dead before it could catch the signal.
+ENDINGS = {
+    signal.SIGKILL: {0, -9},
+    signal.SIGTERM: {0, 42, 143, -15},
+    signal.SIGINT: {0, 130, 1, -2},
+}
+
+
+class Chaos:
+    """Two stages in a folder, each started again until it is done."""
+
+    def __init__(self, folder):
+        self.folder, self.endings = folder, Counter()
+        folder.mkdir()
+
+    def start(self, stage, log):
+        command = [sys.executable, SCRIPT, stage, self.folder]
+        if (self.folder / stage / "checkpoints").exists():
+            command.append("--resume")
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(
+                [str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")]
+            ),
+            "JAX_COMPILATION_CACHE_DIR": str(self.folder.parent / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+    def run(self, stage, kills=()):
+        """Seconds of the last, undisturbed start; each of `kills` is (signal, after how long)."""
+        for number, after in kills:
+            with (self.folder / "log.txt").open("w") as log:
+                process = self.start(stage, log)
+                try:
+                    code = process.wait(after)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(number)
+                    code = process.wait(120)
+            said = (self.folder / "log.txt").read_text()
+            assert code in ENDINGS[number], (
+                f"{number.name} after {after:.2f} s: {code}: {said[-2000:]}"
+            )
+            if code in (0, 42, 130):
+                assert "Traceback" not in said, said[-2000:]
+            self.endings[f"{number.name} {code}"] += 1
+        began = time.monotonic()
+        with (self.folder / "log.txt").open("w") as log:
+            code = self.start(stage, log).wait(300)
+        assert code == 0, (self.folder / "log.txt").read_text()[-2000:]
+        return time.monotonic() - began
+
+    def parameters(self, stage):
+        return [
+            np.asarray(x) for x in jax.tree.leaves(load_model(self.folder / stage / "checkpoints"))
+        ]
+
+    def lines(self, stage, file):
+        text = (self.folder / stage / file).read_text()
+        return [
+            {k: v for k, v in json.loads(line).items() if not TIMES.match(k)}
+            for line in text.splitlines()
+        ]
+
+
+def test_a_run_killed_at_random_moments_ends_as_one_left_alone(tmp_path):
+    rng, whole, torn = random.Random(SEED), Chaos(tmp_path / "whole"), Chaos(tmp_path / "torn")
+    Chaos(tmp_path / "cold").run("warmup")  # compiles
+    seconds = {stage: whole.run(stage) for stage in ("warmup", "stage")}
+    for stage, share in (("warmup", KILLS // 2), ("stage", KILLS - KILLS // 2)):
+        # From the start of Python to a little before the end.
+        kills = [(rng.choice(SIGNALS), rng.uniform(0.3, 1) * seconds[stage]) for _ in range(share)]
+        torn.run(stage, kills)
+        for found, expected in zip(torn.parameters(stage), whole.parameters(stage), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        for file in ("metrics.jsonl", "rollouts.jsonl"):
+            assert torn.lines(stage, file) == whole.lines(stage, file)
+    print(f"{KILLS} kills, seed {SEED}: {dict(torn.endings)}")
+    assert sum(torn.endings.values()) == KILLS
