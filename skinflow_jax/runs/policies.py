@@ -14,12 +14,9 @@ from skinflow_jax.checkpoints.pixel_budget import (
     read_pixel_budget,
     write_pixel_budget,
 )
-from skinflow_jax.checkpoints.run_state import (
-    RunCheckpoints,
-    load_model,
-    newest_checkpoint,
-    read_facts,
-)
+from skinflow_jax.checkpoints.reading import whole_checkpoint
+from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.chat import TASKS, corpus, messages
 from skinflow_jax.data.sources import Source
@@ -72,8 +69,7 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
     pixels = read_pixel_budget(folder)
     if not is_run(folder):
         return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder), pixels)
-    step = newest_checkpoint(folder / CHECKPOINTS, step=step)
-    facts = read_facts(folder / CHECKPOINTS, step)
+    step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
     check_tokenizer(facts.get("tokenizer"), folder / TOKENIZER)
     model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
     return Policy(model, load_tokenizer(folder / TOKENIZER), pixels, step)
@@ -147,7 +143,7 @@ def prompt_texts() -> list[str]:
 
 def import_hf(folder: Path, workdir: Path) -> None:
     """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
-    if is_run(workdir):
+    if finished_steps(workdir / CHECKPOINTS):
         raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder)
     policy.tokenizer.save_pretrained(workdir / TOKENIZER)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from skinflow_jax.checkpoints.fingerprint import fingerprint
 from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
-from skinflow_jax.checkpoints.run_state import model_config_of, newest_checkpoint, read_facts
+from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
+from skinflow_jax.checkpoints.step_folders import step_folders
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
@@ -55,12 +56,11 @@ def find_stored(workdir: Path, *, step: int | None = None) -> Stored | None:
     Raises InputError where no checkpoint is whole, or there is none of that step.
     """
     folder = workdir / CHECKPOINTS
-    found = newest_checkpoint(folder, step=step)
-    if found is None:
+    if step is None and not step_folders(folder):
         return None
-    facts = read_facts(folder, found)
-    where = folder / str(found)
-    return Stored(found, read_run_facts(facts, workdir), model_config_of(facts, where))
+    found, facts = whole_checkpoint(folder, step)
+    sizes = model_config_of(facts, folder / str(found))
+    return Stored(found, read_run_facts(facts, workdir), sizes)
 
 
 def check_stored(
