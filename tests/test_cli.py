@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import json
 import shutil
 import subprocess
@@ -51,7 +52,8 @@ def hf_folder(tmp_path_factory):
     """A tiny untrained model as a Hugging Face folder, its images at most 112 x 112 pixels."""
     folder = tmp_path_factory.mktemp("hf")
     config = load_config(CONFIGS / "debug_sft.py", {"data.count": "24"})
-    policy = policies.fresh_policy(config, folder / "tokenizer")
+    make_tokenizer = functools.partial(policies.fresh_tokenizer, config, folder / "tokenizer")
+    policy = policies.starting_policy(config, make_tokenizer)
     save_pretrained(
         policy.model,
         folder / "model",

@@ -33,6 +33,7 @@ from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.cases import labels_of, open_source, prepare_records
 from skinflow_jax.runs.evaluate import evaluate_policy
+from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.policies import Policy, tokenizer_corpus
 from skinflow_jax.runs.train import train
 from skinflow_jax.tokenizers import verify_export
@@ -176,6 +177,13 @@ def run_demo(
     `size` is that of `SIZES` for the source unless given. An earlier demo in `workdir` is
     replaced. Raises ConfigError on an unknown source, InputError on bad data.
     """
+    with workdir_lock(workdir):
+        return _run_all(workdir, source, data_root, seed, size)
+
+
+def _run_all(
+    workdir: Path, source: str, data_root: Path | None, seed: int, size: DemoSize | None
+) -> list[Summary]:
     began = time.perf_counter()
     console = Console()
     size = size or SIZES.get(source, SIZES["pad_ufes_20"])

@@ -29,6 +29,7 @@ from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import check_tokenizer, file_digests
+from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.tokenizers import (
     Tokenizer,
     load_tokenizer,
@@ -146,13 +147,14 @@ def import_hf(folder: Path, workdir: Path) -> None:
     if finished_steps(workdir / CHECKPOINTS):
         raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder)
-    policy.tokenizer.save_pretrained(workdir / TOKENIZER)
-    if policy.pixels is not None:
-        write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
-    state = TrainState(jnp.int32(0), policy.model, ())
-    with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
+    with workdir_lock(workdir):
+        policy.tokenizer.save_pretrained(workdir / TOKENIZER)
+        if policy.pixels is not None:
+            write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
+        state = TrainState(jnp.int32(0), policy.model, ())
         facts = {"imported_from": str(folder), "tokenizer": file_digests(workdir / TOKENIZER)}
-        checkpoints.save(0, state, facts=facts)
+        with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
+            checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
     print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
 

@@ -9,9 +9,7 @@ from random_model import SHALLOW
 
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.rl.config import GrpoConfig
-from skinflow_jax.runs.policies import Policy
 from skinflow_jax.runs.train import check_mesh, make_learner
 
 MESH = types.SimpleNamespace(shape={"data": 2, "fsdp": 2, "tensor": 2})
@@ -38,6 +36,5 @@ def test_a_batch_that_does_not_divide_over_the_mesh_is_refused():
 def test_a_stop_token_that_the_model_does_not_have_is_refused():
     beyond = SHALLOW.text.vocab_size
     rl = GrpoConfig(max_tokens=8, stop_ids=(5, beyond))
-    policy = Policy(abstract_model(SHALLOW), None)
     with pytest.raises(ConfigError, match=rf"stop_ids=\(5, {beyond}\): .* end at {beyond - 1}"):
-        make_learner(dataclasses.replace(GRPO, rl=rl), policy, optax.sgd(0.1), None)
+        make_learner(dataclasses.replace(GRPO, rl=rl), SHALLOW, None, optax.sgd(0.1), None)
