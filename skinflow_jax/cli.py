@@ -7,12 +7,20 @@ rooms wait until a command runs, so that `--help` answers at once.
 import argparse
 import difflib
 import importlib.metadata
+import io
 import logging
 import os
 import sys
 from pathlib import Path
 
-from skinflow_jax.errors import FAILED_RUN, SUCCESS, ConfigError, InputError, exit_code
+from skinflow_jax.errors import (
+    FAILED_RUN,
+    SUCCESS,
+    ConfigError,
+    InputError,
+    exit_code,
+    printable,
+)
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
@@ -20,6 +28,10 @@ _DISCLAIMER = "Research software: not a medical device, not for diagnosis or tre
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns its exit code. `--help` and `--version` raise SystemExit(0)."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # File names that are no UTF-8, and locales that lack a character, must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         arguments = _parse(argv)
         _quiet_libraries()
@@ -46,7 +58,7 @@ def _said(error: BaseException) -> str:
 
 
 def _fail(problem: str, code: int) -> int:
-    print("skinflow:", " ".join(problem.splitlines()), file=sys.stderr)
+    print("skinflow:", printable(" ".join(problem.splitlines())), file=sys.stderr)
     return code
 
 
