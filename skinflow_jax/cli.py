@@ -253,7 +253,7 @@ def _data_build(arguments) -> None:
 
     data = config.data
     records = prepare_records(data, data.split, data.count, arguments.out)
-    if not records.manifest.skipped:  # else it has been printed
+    if not records.manifest.has_news:  # else it has been printed
         print(records.manifest.summary())
     print(f"written: {records.folder}")
 

@@ -20,6 +20,8 @@ from skinflow_jax.models.config import VisionConfig
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LONGEST_RATIO = 200
+RESIZE_VERSION = 1
+"""Of all that leads from a file to resized pixels; raise it when they change."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 MOST_PIXELS = 120_000_000

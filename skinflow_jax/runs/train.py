@@ -11,11 +11,9 @@ from skinflow_jax.checkpoints.failure import keep_failure
 from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import RunConfig, to_dict
-from skinflow_jax.data.pipeline import (
-    bucket_shapes,
-    make_pipeline,
-    prompt_inputs,
-)
+from skinflow_jax.data.buckets import bucket_shapes
+from skinflow_jax.data.checks import report_dropped
+from skinflow_jax.data.pipeline import make_pipeline, prompt_inputs
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.dve_conversion import describe_dve
@@ -44,6 +42,8 @@ from skinflow_jax.training.progress import track
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import TrainState, abstract_state, create_state
 from skinflow_jax.training.supervised import SupervisedLearner
+
+DROPPED = "left_out.jsonl"
 
 
 def train(
@@ -83,21 +83,21 @@ def train(
     write_pixel_budget(workdir, pixels, model_sizes.vision)
     if jax.process_index() == 0 and model_sizes.vision.dve is not None:
         print(describe_dve(policy.model))
-    batches = iter(
-        make_pipeline(
-            records,
-            tokenizer,
-            model_sizes,
-            tasks=data.tasks,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            buckets=buckets(data),
-            targets=config.algorithm == "sft",
-            cases_of_task=data.cases_of_task,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+    make_batches = functools.partial(
+        make_pipeline,
+        *(records, tokenizer, model_sizes),
+        tasks=data.tasks,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        buckets=buckets(data),
+        targets=config.algorithm == "sft",
+        cases_of_task=data.cases_of_task,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
     )
+    batches = make_batches()
+    if jax.process_index() == 0:
+        report_dropped(batches.usable, workdir / DROPPED)
     evaluate = None
     if config.loop.evaluate_every:
         evaluate = heldout_evaluation(config, tokenizer, records_folder, workdir / "eval")
@@ -119,11 +119,12 @@ def train(
         step = checkpoints.latest_step or 0
         if step:
             del policy  # else two models would have to fit
-            state, _ = checkpoints.restore(layout, batches)
+            state, facts = checkpoints.restore(layout, None)
+            batches.close()
+            batches = make_batches(start=facts["examples_taken"])
         else:
             state = create_state(policy.model, optimizer, mesh)
             del policy
-        facts = {"algorithm": config.algorithm}
         start = step if resume else None
         with RunWriter(workdir, resume_step=start, enabled=jax.process_index() == 0) as writer:
             writer.config(to_dict(config))
@@ -139,14 +140,22 @@ def train(
                 writer=writer,
                 schedule=lambda step: schedule(step * updates),
                 title=title or config.algorithm,
-                save=lambda step, state: checkpoints.save(step, state, batches, facts=facts),
+                save=lambda step, state: checkpoints.save(
+                    step,
+                    state,
+                    None,
+                    facts={
+                        "algorithm": config.algorithm,
+                        "examples_taken": batches.examples_taken,
+                    },
+                ),
                 evaluate=evaluate,
                 probe=probe,
                 keep_failure=lambda step, result: keep_failure(
                     workdir / "failure", step, result.state, result.evidence
                 ),
             )
-    if records.manifest.skipped:
+    if records.manifest.has_news:
         print(records.manifest.summary())
     return Policy(state.model, tokenizer, pixels)
 
