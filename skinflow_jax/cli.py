@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import difflib
 import importlib.metadata
+import io
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from skinflow_jax.errors import (
     StartAgain,
     Terminated,
     exit_code,
+    printable,
 )
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
@@ -32,6 +34,10 @@ _DISCLAIMER = "Research software: not a medical device, not for diagnosis or tre
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns its exit code. `--help` and `--version` raise SystemExit(0)."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        # File names that are no UTF-8, and locales that lack a character, must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         arguments = _parse(argv)
         _quiet_libraries()
@@ -76,7 +82,7 @@ def _said(error: BaseException) -> str:
 
 
 def _fail(problem: str, code: int) -> int:
-    print("skinflow:", " ".join(problem.splitlines()), file=sys.stderr)
+    print("skinflow:", printable(" ".join(problem.splitlines())), file=sys.stderr)
     return code
 
 
@@ -303,7 +309,7 @@ def _data_build(arguments) -> None:
 
     data = config.data
     records = prepare_records(data, data.split, data.count, arguments.out)
-    if not records.manifest.skipped:  # else it has been printed
+    if not records.manifest.has_news:  # else it has been printed
         print(records.manifest.summary())
     print(f"written: {records.folder}")
 

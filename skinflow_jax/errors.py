@@ -79,3 +79,14 @@ def one_line(error: BaseException) -> str:
 def shortened(text: str, most: int = 200) -> str:
     """`text` cut to `most` characters, marked where it was cut."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal: what is not printable is escaped, such as control sequences.
+
+    File names may hold any byte; Python keeps those that are no UTF-8 as lone surrogates, which
+    cannot be written.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )

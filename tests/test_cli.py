@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -474,3 +475,15 @@ def test_python_m_skinflow_jax_gives_the_same_exit_codes(arguments, code, tmp_pa
     assert ran.stderr.count("\n") == (code > 0) and "Traceback" not in ran.stderr
     if code == 0:
         assert ran.stdout.startswith("skinflow 0.")
+
+
+def test_a_file_name_that_is_no_utf_8_or_holds_control_sequences_can_be_printed(
+    hf_folder, image, fails, capsys
+):
+    name = os.fsdecode(bytes(image.parent) + b"/\x1b[2Jbad\xff.png")
+    arguments = ("generate", f"--checkpoint={hf_folder}", f"--image={name}", "--max-tokens=2")
+    shown = f"{image.parent}/" + r"\x1b[2Jbad\udcff.png"
+    assert fails(*arguments, code=2).startswith(f"{shown}: no such image file")
+    shutil.copy(image, name)
+    assert main(list(arguments)) == 0
+    assert f"\n{shown}\n" in capsys.readouterr().out

@@ -5,51 +5,81 @@ Qwen/Qwen2.5-VL-7B-Instruct), so that an exported model sees the same pixels und
 """
 
 import math
+import os
+import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from skinflow_jax.data.bit_depth import stated_depth, to_8_bits
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VisionConfig
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LONGEST_RATIO = 200
+RESIZE_VERSION = 1
+"""Of all that leads from a file to resized pixels; raise it when they change."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+MOST_PIXELS = 120_000_000
+"""Of the largest cameras (108 million on phones); Pillow warns at 89 million, refuses at 179."""
+MOST_BYTES = 2**30
+
+# What Pillow warns of is either refused here (sizes) or harmless (an EXIF block it cannot read).
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def load_image(path: str | Path) -> np.ndarray:
     """Decode an image file into uint8 `[H, W, 3]`, upright by its EXIF orientation.
 
-    Transparent pixels turn white, 16-bit greys are scaled to 8 bits, an animation gives its first
-    frame.
+    Transparent pixels turn white, deep images are scaled to 8 bits (see `bit_depth`), an animation
+    gives its first frame. Only the formats of photographs are opened, whatever the file is called:
+    Pillow knows others that start programs. The size is read from the header before decoding.
 
     Raises:
-      InputError: missing, unreadable or truncated file; pixels that are not 8 or 16 bits deep.
+      InputError: missing, unreadable, truncated or too large file; another format; more than 8
+        bits a sample without a known range.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such image file; check the path or the table that names it")
     # The decoders of Pillow and its plugins raise almost anything on a damaged file: OSError,
     # SyntaxError, ValueError, struct.error, DecompressionBombError.
     try:
-        with Image.open(path) as image:
-            return np.array(_to_rgb(ImageOps.exif_transpose(image), path))
-    except InputError:
-        raise
+        if not path.is_file():
+            raise InputError("no such image file; check the path or the table that names it")
+        with path.open("rb") as file:
+            return _decode(file)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path}: cannot be read as an image (it is none of {', '.join(FORMATS)}); "
+            "replace the file or remove its entry"
+        ) from error
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path}: cannot be read as an image ({reason}); replace the file or remove its entry"
         ) from error
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image)
-        if image.mode == "F" or grey.min() < 0 or grey.max() > 0xFFFF:
-            raise InputError(f"{path}: pixels are neither 8 nor 16 bits deep; save it as 8-bit PNG")
-        image = Image.fromarray((grey >> 8).astype(np.uint8))
+def _decode(file: BinaryIO) -> np.ndarray:
+    # Some plugins read the whole file before they look at its header.
+    if os.fstat(file.fileno()).st_size > MOST_BYTES:
+        raise InputError(f"larger than {MOST_BYTES >> 20:,} MiB; save it smaller")
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise InputError(
+                f"{width:,} x {height:,} pixels are more than {MOST_PIXELS:,}; save it smaller"
+            )
+        depth = stated_depth(image, file)
+        return np.array(_to_rgb(to_8_bits(ImageOps.exif_transpose(image), depth)))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), opaque)

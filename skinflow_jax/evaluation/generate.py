@@ -11,7 +11,7 @@ import numpy as np
 from skinflow_jax.clinical import find, parse_caption, parse_diagnoses
 from skinflow_jax.data.chat import TASKS, prompt_ids
 from skinflow_jax.data.images import patchify, resize
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import InputError, printable
 from skinflow_jax.models.inputs import build_inputs
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.rl.sampler import sample
@@ -54,7 +54,7 @@ def answer(
 def print_answers(model: Vlm, tokenizer, images: Mapping[Path, np.ndarray], **options) -> None:
     """Print caption and diagnoses of each image; `options` go to `answer`."""
     for path, image in images.items():
-        print(f"\n{path}")
+        print(f"\n{printable(str(path))}")
         for task in TASKS:
             try:
                 text = answer(model, tokenizer, image, task, **options)

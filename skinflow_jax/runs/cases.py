@@ -55,12 +55,11 @@ def prepare_records(data: DataConfig, split: str, count: int | None, folder: Pat
             fingerprint={
                 "split": split,
                 "seed": data.seed,
-                "data_root": data.data_root,
                 **data.options,
             },
             progress=progress,
         )
-    if manifest.skipped:
+    if manifest.has_news:
         print(manifest.summary())
     return RecordSet(target)
 

@@ -39,9 +39,10 @@ RULES: Mapping[str, str] = {
     "data.cases_of_task": FIXED,
     "data.min_pixels": FIXED,
     "data.max_pixels": FIXED,
-    "data.prompt_lengths": TOLD,
-    "data.windows": TOLD,
-    "data.completion_length": FIXED,  # which targets fit, and so the order of the cases
+    # What fits, and so which cases there are and in which order.
+    "data.prompt_lengths": FIXED,
+    "data.windows": FIXED,
+    "data.completion_length": FIXED,
     "optimizer.name": FIXED,
     "optimizer.learning_rate": TOLD,
     "optimizer.schedule": TOLD,

@@ -1,5 +1,6 @@
 """A training run: a config's records, policy, learner and loop put together."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -13,7 +14,9 @@ from rich.console import Console
 from skinflow_jax.checkpoints.failure import keep_failure
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.config import RunConfig, to_dict
-from skinflow_jax.data.pipeline import bucket_shapes, make_pipeline, prompt_inputs
+from skinflow_jax.data.buckets import bucket_shapes
+from skinflow_jax.data.checks import report_dropped
+from skinflow_jax.data.pipeline import Batches, make_pipeline, prompt_inputs
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, InputError, RunError
 from skinflow_jax.models.config import VlmConfig
@@ -56,6 +59,8 @@ from skinflow_jax.training.sinks import RunWriter, set_aside
 from skinflow_jax.training.state import TrainState, abstract_state, create_state
 from skinflow_jax.training.stop_signals import GRACE, StopSignals
 from skinflow_jax.training.supervised import SupervisedLearner
+
+DROPPED = "left_out.jsonl"
 
 
 def train(
@@ -168,8 +173,12 @@ class _Run:
         optimizer = make_optimizer(config.optimizer, config.loop.steps * config.updates)
         layout = abstract_state(start.model, optimizer, self.mesh)
         self._print_start(start.model, layout)
-        batches, evaluate = self._batches(start), self._evaluation(start.tokenizer)
-        with use_mesh(self.mesh), RunCheckpoints(self.workdir / CHECKPOINTS) as checkpoints:
+        evaluate = self._evaluation(start.tokenizer)
+        with (
+            contextlib.closing(self._batches(start)) as batches,
+            use_mesh(self.mesh),
+            RunCheckpoints(self.workdir / CHECKPOINTS) as checkpoints,
+        ):
             stop.saved = functools.partial(self._saved, checkpoints)
             sizes, tokenizer, facts = start.model.config, start.tokenizer, start.facts
             learner = make_learner(
@@ -199,7 +208,7 @@ class _Run:
             checkpoints.wait()
             if stop.requested and int(state.step) < config.loop.steps:
                 raise stop.error()
-        if self.records.manifest.skipped and self.first:
+        if self.records.manifest.has_news and self.first:
             print(self.records.manifest.summary())
         return Policy(state.model, tokenizer, pixel_budget(config))
 
@@ -211,24 +220,26 @@ class _Run:
         memory = memory_rows(layout, rollout_shapes(self.config), self.mesh)
         Console().print(start_table(parameter_rows(model), memory))
 
-    def _batches(self, start: Start):
+    def _batches(self, start: Start) -> Batches:
+        """Batches from where the run is in its data; what is left out of it is printed."""
         config, data = self.config, self.config.data
-        return iter(
-            make_pipeline(
-                self.records,
-                start.tokenizer,
-                start.model.config,
-                tasks=data.tasks,
-                batch_size=config.batch_size,
-                seed=config.seed,
-                buckets=buckets(data),
-                targets=config.algorithm == "sft",
-                cases_of_task=data.cases_of_task,
-                start=start.facts.examples,
-                process_index=jax.process_index(),
-                process_count=jax.process_count(),
-            )
+        batches = make_pipeline(
+            self.records,
+            start.tokenizer,
+            start.model.config,
+            tasks=data.tasks,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            buckets=buckets(data),
+            targets=config.algorithm == "sft",
+            cases_of_task=data.cases_of_task,
+            start=start.facts.examples,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )
+        if self.first:
+            report_dropped(batches.usable, self.workdir / DROPPED)
+        return batches
 
     def _evaluation(self, tokenizer: Tokenizer):
         if not self.config.loop.evaluate_every:

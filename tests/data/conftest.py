@@ -44,6 +44,9 @@ class ShadedSource:
             raise InputError(f"case-{index}.jpg: cannot be read as an image; replace the file")
         return np.full((90 + 17 * (index % 5), 100, 3), self.shade(index), np.uint8)
 
+    def image_digest(self, index):
+        return f"shade {self.shade(index)}"
+
 
 @pytest.fixture(scope="session")
 def source():

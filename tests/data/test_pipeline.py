@@ -111,20 +111,54 @@ def test_batches_run_on_across_the_end_of_an_epoch(pipeline):
 
 
 @pytest.mark.parametrize("prefetch", [0, 3])
-def test_a_fresh_iterator_goes_on_where_a_killed_one_stood(pipeline, prefetch):
+def test_a_fresh_pipeline_goes_on_where_a_killed_one_stood(pipeline, prefetch):
     """Also across the end of an epoch; batches made ahead but not handed out are not lost."""
-    dataset = pipeline(prefetch=prefetch)
-    expected = list(itertools.islice(dataset, 14))
+    expected = list(itertools.islice(pipeline(prefetch=prefetch), 14))
     for killed_after in (0, 1, 5, 9):
-        iterator = iter(dataset)
+        batches = pipeline(prefetch=prefetch)
         for _ in range(killed_after):
-            next(iterator)
-        state = json.loads(json.dumps(iterator.get_state()))
-        iterator.close()
-        fresh = iter(pipeline(prefetch=prefetch))
-        fresh.set_state(state)
+            next(batches)
+        taken = batches.examples_taken
+        batches.close()
+        assert taken == 4 * killed_after
+        fresh = pipeline(prefetch=prefetch, start=taken)
+        assert fresh.examples_taken == taken
         for batch in expected[killed_after : killed_after + 3]:
             assert_equal(next(fresh), batch)
+
+
+@pytest.mark.parametrize("processes", [(1, 1), (2, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize("sizes", [(2, 1), (4, 6), (6, 2)])
+def test_another_batch_size_or_number_of_processes_goes_on_with_the_next_example(
+    pipeline, processes, sizes
+):
+    """Together they see the stream of a run that was never stopped, over several epochs."""
+    sizes = [2 * size for size in sizes]
+    seen, taken = [], 0
+    for count, size, steps in zip(processes, sizes, (5, 9), strict=True):
+        hosts = [
+            pipeline(batch_size=size, start=taken, process_index=i, process_count=count)
+            for i in range(count)
+        ]
+        for _ in range(steps):
+            seen += [pair for host in hosts for pair in keys([next(host)])]
+        assert len({host.examples_taken for host in hosts}) == 1
+        taken = hosts[0].examples_taken
+    assert taken == len(seen) == 5 * sizes[0] + 9 * sizes[1]
+    assert seen == keys(itertools.islice(pipeline(batch_size=1), taken))
+
+
+def test_the_stream_depends_on_the_pairs_and_the_seed_alone(pipeline, records):
+    """Not on the order of the tasks, the buckets, whether targets are made."""
+    plain = keys(itertools.islice(pipeline(), 9))
+    wider = Buckets((200,), (6,), 500)
+    for other in ({"tasks": TASKS[::-1]}, {"targets": False}, {"buckets": wider}, {"prefetch": 0}):
+        assert keys(itertools.islice(pipeline(**other), 9)) == plain
+
+
+def test_a_finite_stream_ends_wherever_it_was_begun(pipeline):
+    assert len(keys(pipeline(epochs=2, start=40))) == 4
+    assert keys(pipeline(epochs=2, start=44)) == []
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -168,19 +202,14 @@ def test_the_smallest_bucket_that_holds_the_batch_is_taken(records, pipeline):
     assert next(iter(pipeline(large, **options, buckets=beyond))).inputs.input_ids.shape[1] == 200
 
 
-def test_what_fits_no_bucket_is_refused_before_training_by_naming_a_case(pipeline):
-    with pytest.raises(InputError, match=r"case case-\d+: .*needs prompt_lengths \d+ .* is 60"):
-        pipeline(buckets=Buckets((60,), (6,), 100))
-    with pytest.raises(InputError, match=r"case case-\d+: .*needs windows \d .*is 1; raise data"):
-        pipeline(buckets=Buckets((200,), (1,), 100))
-
-
-def test_a_target_that_is_too_long_names_its_case_and_both_lengths(pipeline):
-    iterator = iter(pipeline(buckets=Buckets((200,), (6,), 3)))
-    with pytest.raises(InputError) as caught:
-        next(iterator)
-    assert "case case-" in str(caught.value)
-    assert "tokens but completion_length is 3; raise data.completion_length" in str(caught.value)
+def test_where_nothing_fits_the_first_case_says_what_to_change(pipeline):
+    """Before training."""
+    for buckets, reason in (
+        (Buckets((60,), (6,), 100), r"needs prompt_lengths \d+ .* is 60; raise data"),
+        (Buckets((200,), (6,), 3), r"its target has \d+ tokens but completion_length is 3; raise"),
+    ):
+        with pytest.raises(InputError, match=rf"none of the 11 .* caption .*case-0: .*{reason}"):
+            pipeline(buckets=buckets)
 
 
 def test_wrong_options_are_config_errors(pipeline):
@@ -194,6 +223,16 @@ def test_wrong_options_are_config_errors(pipeline):
         pipeline(tasks=())
     with pytest.raises(ConfigError, match=r"data\.windows needs"):
         Buckets((8,), (), 8)
+    with pytest.raises(ConfigError, match="names a task twice"):
+        pipeline(tasks=("caption", "diagnosis", "caption"))
+    for limits in ({"caption": -1}, {"caption": "3"}, {"caption": True}, {"caption": 1.5}):
+        with pytest.raises(ConfigError, match=r"data\.cases_of_task\.caption=.* whole number"):
+            pipeline(cases_of_task=limits)
+    with pytest.raises(ConfigError, match="unknown task 'triage'"):
+        pipeline(cases_of_task={"triage": 3})
+    for start in (-1, 1.0, True):
+        with pytest.raises(ConfigError, match="number of examples, 0 or more"):
+            pipeline(start=start)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -1,5 +1,6 @@
 """Records are built once, whole or not at all, and tell what they hold and what they left out."""
 
+import dataclasses
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -7,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from skinflow_jax.data import records as records_module
 from skinflow_jax.data.images import resize
+from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.data.records import RecordSet, build_records
+from skinflow_jax.data.sources.case import Case
 from skinflow_jax.errors import InputError
 
 BUDGET = {"min_pixels": 56 * 56, "max_pixels": 112 * 168}
@@ -34,7 +38,7 @@ def test_a_record_is_the_case_and_its_resized_image(source, records):
 def test_records_spread_over_shards(source, records):
     shards = records.manifest.shards
     assert len(shards) > 1
-    assert sum(shard["count"] for shard in shards) == len(source)
+    assert sum(shard.count for shard in shards) == len(source)
 
 
 def test_the_manifest_says_what_the_folder_holds(source, records):
@@ -80,7 +84,7 @@ def test_bad_images_are_skipped_counted_and_listed(shaded_source, tmp_path):
     manifest = build(shaded_source(count=5, bad=(0, 3)), tmp_path / "set")
     records = RecordSet(tmp_path / "set")
     assert [records[i].case.case_id for i in range(len(records))] == ["case-1", "case-2", "case-4"]
-    assert [skip["case"] for skip in manifest.skipped] == ["case-0", "case-3"]
+    assert [skip.case for skip in manifest.skipped] == ["case-0", "case-3"]
     assert "3 cases" in manifest.summary() and "2 skipped" in manifest.summary()
     assert "skipped case-3: case-3.jpg: cannot be read" in manifest.summary()
 
@@ -141,11 +145,170 @@ def test_a_missing_manifest_is_named(built):
         RecordSet(built)
 
 
-@pytest.mark.parametrize("content", ["{", json.dumps({"count": 3}), "[]"])
+@pytest.mark.parametrize("content", [b"{", b'{"count": 3}', b"[]", b"", b"\xff\xfe", b"null"])
 def test_a_broken_manifest_is_named(built, content):
-    (built / "manifest.json").write_text(content)
-    with pytest.raises(InputError, match=r"manifest\.json: .*build it again"):
+    (built / "manifest.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"manifest\.json .*build it again"):
         RecordSet(built)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("count", "11"), ("shards", [{"file": 3}]), ("extra", 1), ("sizes", None), ("skipped", [1])],
+)
+def test_a_manifest_of_wrong_types_is_named_even_where_its_checksum_fits(built, key, value):
+    content = json.loads((built / "manifest.json").read_text())
+    del content["checksum"]
+    content[key] = value
+    content["checksum"] = hash_of(content)
+    (built / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"manifest\.json: .*{key}.*build it again"):
+        RecordSet(built)
+
+
+def test_an_edited_manifest_is_not_believed(built):
+    text = (built / "manifest.json").read_text()
+    (built / "manifest.json").write_text(text.replace('"rosacea"', '"scabies"'))
+    with pytest.raises(InputError, match=r"manifest\.json is damaged, edited"):
+        RecordSet(built)
+
+
+def read_all(folder):
+    records = RecordSet(folder)
+    read = [records[i] for i in range(len(records))]
+    return (
+        records.manifest,
+        [(records.case(i), records.size(i)) for i in range(len(records))],
+        [(record.case, record.image.tobytes()) for record in read],
+    )
+
+
+def test_a_flipped_bit_in_any_file_is_noticed_or_changes_nothing(source, tmp_path):
+    """Of each file much of its beginning and end, and some of the rest."""
+    build(source, tmp_path / "set", max_pixels=56 * 56)
+    whole, rng = read_all(tmp_path / "set"), np.random.default_rng(0)
+    noticed = dict.fromkeys((path.name for path in (tmp_path / "set").iterdir()), 0)
+    assert len(noticed) == 3
+    for path in (tmp_path / "set").iterdir():
+        data = path.read_bytes()
+        edges = {*range(0, 64, 3), *range(len(data) - 64, len(data), 3)}
+        for place in sorted(edges | set(rng.integers(0, len(data), 60).tolist())):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << rng.integers(8)
+            path.write_bytes(flipped)
+            try:
+                assert read_all(tmp_path / "set") == whole, (path.name, place)
+            except InputError as error:
+                assert str(tmp_path / "set") in str(error) and "\n" not in str(error)
+                noticed[path.name] += 1
+        path.write_bytes(data)
+    assert all(count > 10 for count in noticed.values()), noticed
+
+
+def test_exchanged_shards_of_one_size_are_noticed(source, tmp_path):
+    manifest = build(source, tmp_path / "set", max_pixels=56 * 56, shard_bytes=1)
+    first, second = (tmp_path / "set" / shard.file for shard in manifest.shards[:2])
+    assert first.stat().st_size == second.stat().st_size
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    records = RecordSet(tmp_path / "set")
+    with pytest.raises(InputError, match=r"record 0 is damaged .*another one"):
+        records[0]
+
+
+def test_cases_and_sizes_are_known_without_reading_pixels(source, records, monkeypatch):
+    sizes = [record.image.shape[:2] for record in records]
+    monkeypatch.setattr(RecordSet, "__getitem__", None)
+    assert [records.case(i) for i in range(len(source))] == list(map(source.case, range(11)))
+    assert [records.size(i) for i in range(len(source))] == sizes
+    assert records.select([4, 2]).case(1).case_id == "case-2"
+
+
+class Changed:
+    """The source with one case or image replaced; everything else is as it was."""
+
+    def __init__(self, source, **changes):
+        self._source, self._changes = source, changes
+        self.name, self.diagnoses = source.name, source.diagnoses
+
+    def __len__(self):
+        return len(self._source)
+
+    def case(self, index):
+        return dataclasses.replace(
+            self._source.case(index), **(self._changes if index == 4 else {})
+        )
+
+    def image(self, index):
+        return self._source.image(index)
+
+    def image_digest(self, index):
+        return self._source.image_digest(index)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"case_id": "other"},
+        {"group": "other"},
+        {"caption": {"colour": "blue"}},
+        {"diagnosis": "acne"},
+        {"attributes": {"fitzpatrick": 6}},
+    ],
+)
+def test_a_change_of_any_field_of_any_case_is_not_served_stale(source, tmp_path, change):
+    assert set(change) <= {field.name for field in dataclasses.fields(Case)}
+    before = build(source, tmp_path / "set")
+    with pytest.raises(InputError, match=r"set: the labels of the cases have changed .*remove"):
+        build(Changed(source, **change), tmp_path / "set")
+    assert build(Changed(source, **change), tmp_path / "other").digest != before.digest
+    assert build(Changed(source), tmp_path / "set") == before
+
+
+def test_every_field_of_a_case_is_tried_above():
+    names = {"case_id", "group", "caption", "diagnosis", "attributes"}
+    assert {field.name for field in dataclasses.fields(Case)} == names
+
+
+def test_an_exchanged_image_is_not_served_stale(source, shaded_source, tmp_path, monkeypatch):
+    before = build(source, tmp_path / "set")
+    monkeypatch.setattr(shaded_source, "shade", staticmethod(lambda index: 11 + 20 * index))
+    with pytest.raises(InputError, match="the image files have changed since these records were"):
+        build(source, tmp_path / "set")
+    assert build(source, tmp_path / "other").digest != before.digest
+
+
+def test_another_version_of_the_resize_is_not_served(source, tmp_path, monkeypatch):
+    before = build(source, tmp_path / "set")
+    monkeypatch.setattr(records_module, "RESIZE_VERSION", 2)
+    with pytest.raises(InputError, match="resize_version=1 but resize_version=2 is asked for"):
+        build(source, tmp_path / "set")
+    assert build(source, tmp_path / "other").digest != before.digest
+
+
+def test_the_digest_depends_on_content_alone(source, tmp_path):
+    assert build(source, tmp_path / "a").digest == build(source, tmp_path / "b" / "c").digest
+
+
+def test_images_of_nearly_one_colour_are_kept_and_listed(shaded_source, tmp_path):
+    class OneScene(shaded_source):
+        def image(self, index):
+            scene = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+            return scene if index == 1 else super().image(index)
+
+    manifest = build(OneScene(count=3), tmp_path / "set")
+    assert [entry.case for entry in manifest.plain] == ["case-0", "case-2"]
+    assert manifest.count == 3 and manifest.has_news
+    assert "kept case-2: its image is nearly of one colour" in manifest.summary()
+
+
+def test_a_long_summary_is_cut_and_says_where_the_rest_is(shaded_source, tmp_path):
+    bad = shaded_source(count=15, bad=range(1, 15))
+    summary = build(bad, tmp_path / "set").summary().splitlines()
+    assert "14 skipped" in summary[0]
+    assert sum("skipped case-" in line for line in summary) == 10
+    assert "  … and 4 more, listed in manifest.json" in summary
 
 
 def test_a_truncated_or_missing_shard_is_named(built):

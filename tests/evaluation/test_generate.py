@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from random_model import SHALLOW, spread_model
 
+from skinflow_jax.errors import printable
 from skinflow_jax.evaluation.generate import answer, describe
 
 
@@ -56,3 +57,9 @@ def test_an_answer_out_of_form_is_shown_as_it_is_in_80_columns(task, text):
     assert shown.startswith(f"{task}: not well-formed (not one JSON object")
     assert max(map(len, shown.splitlines())) <= 80
     assert all(word in shown for word in text.split()) and (text or "(empty)" in shown)
+
+
+def test_names_are_shown_without_what_a_terminal_would_obey():
+    assert printable("mole é \N{GREEK SMALL LETTER MU}.png") == "mole é μ.png"
+    assert printable("\x1b[2Jbad\udcff\n\u202e.png") == r"\x1b[2Jbad\udcff\n\u202e.png"
+    printable("\udcff").encode()

@@ -44,3 +44,7 @@ class Source(Protocol):
     def image(self, index: int) -> np.ndarray:
         """The image, uint8 [H, W, 3]; raises InputError naming a bad or missing file."""
         ...
+
+    def image_digest(self, index: int) -> str:
+        """Changes whenever the image does, known without decoding; raises InputError as above."""
+        ...

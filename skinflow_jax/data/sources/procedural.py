@@ -14,6 +14,8 @@ from skinflow_jax.data.sources.drawing import draw_photograph
 from skinflow_jax.errors import ConfigError
 
 SPLITS = ("warmup", "rl", "heldout")
+DRAWING_VERSION = 1
+"""Of all that draws; raise it when the same case looks different, so that records are made anew."""
 _CAPTION, _DRAWING, _CLUTTER = range(3)
 
 
@@ -77,6 +79,10 @@ class ProceduralSource:
             clutter=self.clutter,
             clutter_rng=self._rng(index, _CLUTTER),
         )
+
+    def image_digest(self, index: int) -> str:
+        """What the drawing depends on, besides the case: there is no file."""
+        return f"{DRAWING_VERSION}/{self.image_size}/{self.clutter}"
 
     def _rng(self, index: int, stream: int) -> np.random.Generator:
         if not 0 <= index < self.count:
