@@ -12,6 +12,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 STAGE_2 = Path(__file__).with_name("debug_stage2.py")
+REWARD = Path(__file__).with_name("rewards") / "full_list.py"
 
 
 def get_config() -> ConfigDict:
@@ -20,7 +21,7 @@ def get_config() -> ConfigDict:
     config.model.lora = ConfigDict({"rank": 8, "alpha": 16.0, "language": True, "vision": True})
     # Adapters start from nothing and stand a higher rate than whole weights.
     config.optimizer.learning_rate = 2e-3
-    config.rl.rewards = ("diagnosis", "configs/rewards/full_list.py:full_list")
+    config.rl.rewards = ("diagnosis", f"{REWARD}:full_list")
     config.rl.reward_weights = (1.0, 0.2)
     config.rl.max_refills = 1
     config.rl.mini_batches = 2

@@ -27,6 +27,7 @@ from skinflow_jax.errors import (
     exit_code,
     printable,
 )
+from skinflow_jax.shipped import CONFIGS, config_file
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = _parse(argv)
         _quiet_libraries()
+        _keep_programs(arguments)
         with _terminated_by_sigterm():
             arguments.run(arguments)
     except BrokenPipeError:  # `skinflow generate … | head`
@@ -163,14 +165,14 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     build = command(
         "build", _data_build, "Decode and resize every image of config.data once.", steps
     )
-    _add_config(build, "config file such as configs/debug_sft.py")
+    _add_config(build, "config file, or a shipped one's name: debug_sft")
     build.add_argument("--out", type=Path, required=True, help="folder for the records")
     _train_arguments(command("train", _train, "Train by a config: supervised (sft) or GRPO."))
     _evaluate_arguments(command("evaluate", _evaluate, "Evaluate a model on held-out cases."))
     _generate_arguments(command("generate", _generate, "Caption and diagnose images."))
     ablation = command("ablation", _ablation, "What each part of the method is worth, over seeds.")
     ablation.add_argument(
-        "--configs", type=Path, default=Path("configs/ablation"), help="folder of rows and stages"
+        "--configs", type=Path, default=CONFIGS / "ablation", help="folder of rows and stages"
     )
     ablation.add_argument(
         "--seeds", type=_seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
@@ -182,6 +184,8 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     exported = command("export-hf", _export_hf, "Make a Hugging Face folder of a run's model.")
     exported.add_argument("--checkpoint", type=Path, required=True, help="workdir of a run")
     exported.add_argument("--out", type=Path, required=True, help="folder to write")
+    for name in ("demo", "train", "evaluate", "generate", "ablation"):
+        _add_compilation_cache(commands.choices[name])
     return parser, commands.choices
 
 
@@ -200,7 +204,7 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
 
 
 def _train_arguments(train: argparse.ArgumentParser) -> None:
-    _add_config(train, "config file such as configs/debug_sft.py")
+    _add_config(train, "config file, or a shipped one's name: debug_sft")
     train.add_argument("--workdir", type=Path, required=True, help="where to write")
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     train.add_argument(
@@ -252,6 +256,14 @@ def _add_records(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compilation-cache",
+        metavar="DIR|off",
+        help="where compiled programs are kept for later starts; default: the user's cache folder",
+    )
+
+
 def _positive(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 1:
@@ -279,6 +291,13 @@ def _seeds(text: str) -> list[int]:
 def _quiet_libraries() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _keep_programs(arguments) -> None:
+    if "compilation_cache" in arguments:
+        from skinflow_jax.parallel.compilation_cache import use_compilation_cache
+
+        use_compilation_cache(arguments.compilation_cache)
 
 
 def _demo(arguments) -> None:
@@ -338,8 +357,8 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
     from skinflow_jax.runs.policies import check_checkpoint
 
     # Our configs start from the workdir that is named after the config that makes it.
-    maker = config and config.with_name(f"{Path(init_from).name}.py")
-    if maker and maker.is_file() and not Path(init_from).exists():
+    maker = config and config.with_name(f"{Path(init_from).name}{config.suffix}")
+    if maker and config_file(maker).is_file() and not Path(init_from).exists():
         raise InputError(
             f"model.init_from={init_from} does not exist; make it first: "
             f"skinflow train --config={maker} --workdir={init_from}"

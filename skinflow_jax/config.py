@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from ml_collections import ConfigDict
 
+from skinflow_jax import shipped
 from skinflow_jax.data.chat import TASKS
 from skinflow_jax.data.sources import SOURCES
 from skinflow_jax.errors import ConfigError, InputError
@@ -207,9 +208,10 @@ def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = N
 
 
 def read_config(path: Path) -> dict:
-    """What a config file says, unchecked. Raises ConfigError naming the file."""
+    """What a config file, or the shipped one of that name, says, unchecked. Raises ConfigError."""
+    path = shipped.config_file(path)
     if not path.is_file():
-        hint = "give a config file such as configs/debug_sft.py"
+        hint = f"give a config file, or a shipped one by name: {', '.join(shipped.names())}"
         if "=" in path.name:
             hint = f"to change one value write --config.{path.name}"
         raise ConfigError(f"--config: {path} is not a file: {hint}")

@@ -18,6 +18,9 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 
+# No test writes to the user's cache of compiled programs; empty means none.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")
+
 # The shapes in signatures are checked while the tests run, nowhere else; only in modules that are
 # always given JAX arrays, because that is what the annotations name.
 install_import_hook(

@@ -1,4 +1,8 @@
-"""How often XLA has compiled a program: a step that recompiles is slow, and nothing reports it."""
+"""How often a program had to be made: a step that waits for one is slow, and nothing reports it.
+
+A program read from the compilation cache counts like one that XLA compiled. It was traced and
+waited for all the same, and a run's count must not hang on what earlier runs left in the cache.
+"""
 
 from jax import monitoring
 
@@ -7,7 +11,7 @@ _count = 0
 
 
 def compilations() -> int:
-    """Programs compiled by this process since this module was imported."""
+    """Programs compiled, or read from the cache, by this process since this module was imported."""
     return _count
 
 
