@@ -17,15 +17,15 @@ def keep_failure(folder: Path, step: int, state: Any, evidence: Any) -> Path:
     """Save the train state that a broken optimizer step of `step` left, and its `evidence`.
 
     `folder`/checkpoints is a run's checkpoint folder, `folder`/batch-<process>.npz has the
-    evidence's arrays by name, each process its own rows. What an earlier failure left there is
-    removed. Returns `folder`.
+    evidence's arrays by name, each process its own rows; they may well not be finite, unlike the
+    state. What an earlier failure left there is removed. Returns `folder`.
     """
     if jax.process_index() == 0:
         shutil.rmtree(folder, ignore_errors=True)
     multihost_utils.sync_global_devices("the failure folder is empty")
     before = dataclasses.replace(state, step=state.step * 0 + step)
     with RunCheckpoints(folder / "checkpoints") as checkpoints:
-        checkpoints.save(step, before, None, facts={"failed": True})
+        checkpoints.save(step, before, facts={"failed": True})
     arrays = {name: local_rows(x) for name, x in named_leaves(evidence).items()}
     np.savez(_file(folder), **arrays)
     return folder
@@ -33,7 +33,7 @@ def keep_failure(folder: Path, step: int, state: Any, evidence: Any) -> Path:
 
 def read_evidence(folder: Path, like: Any) -> Any:
     """This process's evidence that `keep_failure` saved, in the structure of `like`."""
-    with np.load(_file(folder)) as stored:
+    with np.load(_file(folder), allow_pickle=False) as stored:
         arrays = [stored[name] for name in named_leaves(like)]
     return jax.tree.unflatten(jax.tree.structure(like), arrays)
 

@@ -1,105 +1,274 @@
-"""A run on disk: train state, place in the data and facts, one atomic Orbax checkpoint a step.
+"""A run on disk: train state and facts, one atomic Orbax checkpoint a step that can be trusted.
 
-Arrays are stored under readable names, the path of attributes, keys and places that leads to them
-(`model/decoder/layers/q/kernel`), so that a checkpoint that does not fit can be described.
+A state is saved only if all of it is finite. What is saved carries a fingerprint of its arrays and,
+once complete, the checksums of its files; both are compared before a state is used. A damaged step
+is named and an earlier one taken.
 """
 
 import dataclasses
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
-from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.checkpoints.agreement import first_of, together
+from skinflow_jax.checkpoints.checksums import FILE as CHECKSUMS
+from skinflow_jax.checkpoints.checksums import write_checksums
+from skinflow_jax.checkpoints.fingerprint import fingerprint
+from skinflow_jax.checkpoints.named_tensors import check_kind, named_leaves, nested, with_leaves
+from skinflow_jax.checkpoints.reading import (
+    MODEL_CONFIG,
+    STATE,
+    load_step,
+    model_config_of,
+    newest_whole,
+    read_arrays,
+    seal_of,
+    warn,
+)
+from skinflow_jax.checkpoints.step_folders import (
+    Retention,
+    check_names,
+    finished_steps,
+    move_aside,
+    read_seal,
+    remove_leftovers,
+    sealed,
+    step_folders,
+)
+from skinflow_jax.checkpoints.storage_errors import SilentThreads, explained, explaining
+from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
-from skinflow_jax.typed_fields import from_dict
 
-_STATE, _DATA, _MODEL_CONFIG = "state", "data", "model_config"
+__all__ = ["RunCheckpoints", "load_model", "model_hash", "named_leaves", "read_facts"]
+
+_METRICS = "metrics"
 
 
 class RunCheckpoints:
     """The checkpoints of one run, written in the background; a context manager.
 
-    A save that was interrupted, by kill -9 too, leaves the earlier checkpoints as they were.
+    A save that was interrupted, by kill -9 too, leaves the earlier checkpoints as they were. All
+    processes of a run call each method; the first of them writes checksums and removes what is no
+    longer kept.
     """
 
-    def __init__(self, folder: str | Path, *, keep: int = 2):
-        """`folder` is made if absent; the latest `keep` checkpoints are kept.
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        keep: int = 2,
+        keep_every: int | None = None,
+        keep_best: int = 0,
+        best_metric: str | None = None,
+        best_is_max: bool = True,
+        say: Callable[[str], None] = warn,
+    ):
+        """`folder` is made if absent. Opening removes what an interrupted save left: only the run
+        itself may open it.
 
-        Opening removes what an interrupted save left, so only the run itself may open it.
+        Args:
+          folder: the run's folder of checkpoints.
+          keep: how many of the latest stay.
+          keep_every: steps that this divides stay too.
+          keep_best: so many with the best `best_metric` stay too.
+          best_metric: a name among the `metrics` that are saved.
+          best_is_max: whether more of it is better.
+          say: told in one line what is passed over or removed.
+
+        Raises:
+          InputError: the folder cannot be written, or a file has the name of a step.
         """
         self._folder = Path(folder).absolute()
-        self._checkpointer = ocp.training.Checkpointer(
-            self._folder,
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-            cleanup_tmp_directories=True,
-        )
+        self._retention = Retention(keep, keep_every, keep_best, best_metric, best_is_max)
+        self._say = say
+        self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._pending: Future | None = None
+        self._restored: int | None = None
+        self._written: set[int] = set()
+        self._found = first_of(together(self._prepare, self._folder))
+        self._silent = SilentThreads().__enter__()
+
+    def _prepare(self) -> int | None:
+        with explaining(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            check_names(self._folder)
+            if jax.process_index() == 0:
+                remove_leftovers(self._folder)
+            return max(self.steps(), default=None)
+
+    def steps(self) -> list[int]:
+        """The steps of finished checkpoints, in order; a damaged one may be among them."""
+        with explaining(self._folder):
+            return finished_steps(self._folder)
 
     @property
     def latest_step(self) -> int | None:
         """The step of the latest checkpoint, one still being written included; None without any."""
-        latest = self._checkpointer.latest
-        return None if latest is None else latest.step
+        known = self._written if self._found is None else {*self._written, self._found}
+        return max(known, default=None)
 
-    def save(self, step: int, state: Any, data_iterator, *, facts: dict) -> None:
+    def newest_good(self, *, before: int | None = None) -> int | None:
+        """The newest step (earlier than `before`) whose files are whole; None without any."""
+        return newest_whole(self._folder, before=before)
+
+    def save(
+        self,
+        step: int,
+        state: Any,
+        data_iterator: None = None,
+        *,
+        facts: dict[str, Any],
+        metrics: dict[str, float] | None = None,
+        wait: bool = False,
+    ) -> None:
         """Begin to save; waits for a save still under way. A step already saved is left alone.
+
+        After a `restore` of an earlier step, later steps that this run did not write belong to
+        another history: they are removed once the first step of the new one is complete.
 
         Args:
           step: names the checkpoint.
           state: a pytree of arrays with a field `model`, a Vlm. It may be donated afterwards.
-          data_iterator: a Grain iterator, or None.
+          data_iterator: None; the place in the data is one of the facts.
           facts: small, of JSON types; the model's config is added.
-        """
-        if step == self.latest_step:
-            return
-        parts = {_STATE: _nested(named_leaves(state))}
-        if data_iterator is not None:
-            parts[_DATA] = data_iterator
-        facts = {**facts, _MODEL_CONFIG: dataclasses.asdict(state.model.config)}
-        self._checkpointer.save_checkpointables_async(
-            step, parts, custom_metadata=facts, force=True
-        )
+          metrics: figures of this step, for `best_metric`.
+          wait: return only when the checkpoint is complete.
 
-    def restore(self, abstract_state: Any, data_iterator, *, step: int | None = None):
-        """The state of the latest checkpoint (or of `step`) and its facts: `(state, facts)`.
+        Raises:
+          RunError: a tensor is not finite, by name, and nothing was written; or this or the save
+            before failed, by its cause.
+        """
+        if data_iterator is not None:
+            raise TypeError("checkpoints hold no data iterator: put its position into facts")
+        if step in self._written or step == self._restored:
+            return
+        self.wait()
+        arrays = fingerprint(state)
+        if arrays.not_finite:
+            raise RunError(_not_finite(self._folder, step, arrays.not_finite))
+        old = together(lambda: self._make_room(step), self._folder)
+        if first_of(None if old is None else 0) is None:
+            return
+        facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
+        facts = sealed(facts, **seal_of(arrays), metrics=metrics or {})
+        with explaining(self._folder):
+            response = ocp.save_checkpointables_async(
+                self._folder / str(step),
+                {STATE: nested(named_leaves(state))},
+                custom_metadata=facts,
+            )
+        self._written.add(step)
+        self._pending = self._thread.submit(self._finish, response, step, old)
+        if wait:
+            self.wait()
+
+    def _make_room(self, step: int) -> list[int] | None:
+        """Steps that the new checkpoint replaces; None where a whole one of this step is there.
+
+        What is in the place of the new one is moved out of its way.
+        """
+        if jax.process_index() != 0:
+            return []
+        with explaining(self._folder):
+            there = [s for s in step_folders(self._folder) if s not in self._written]
+            if self._restored is None and step in there and self._is_whole(step):
+                return None
+            if step in there:
+                move_aside(self._folder, step)
+        since = self._restored
+        return [] if since is None else [s for s in there if s > since and s != step]
+
+    def _is_whole(self, step: int) -> bool:
+        return newest_whole(self._folder, before=step + 1) == step
+
+    def _finish(self, response, step: int, old: list[int]) -> None:
+        """In the background: until the checkpoint is complete, its sums, what is to go."""
+        response.result()
+        if jax.process_index() == 0:
+            write_checksums(self._folder / str(step))
+            self._remove(old)
+            self._remove(sorted(set(self.steps()) - self._retention.kept(self._metrics())))
+            remove_leftovers(self._folder)
+
+    def _remove(self, steps: list[int]) -> None:
+        for step in steps:
+            shutil.rmtree(move_aside(self._folder, step))
+
+    def _metrics(self) -> dict[int, dict[str, float]]:
+        """By finished step; none for one whose facts cannot be read."""
+        found = {}
+        for step in self.steps():
+            try:
+                found[step] = read_seal(self._folder / str(step))[1].get(_METRICS, {})
+            except InputError:
+                found[step] = {}
+        return found
+
+    def restore(self, abstract_state: Any, *, step: int | None = None):
+        """A state, its facts and its step: `(state, facts, step)`.
 
         Args:
           abstract_state: the state with ShapeDtypeStructs for arrays, or a state to copy shapes
             from; an array goes where its `sharding` says, to the first device when that is None.
-          data_iterator: put where it was at the time; None leaves the place in the data unread.
-          step: which checkpoint.
+          step: which checkpoint; None for the newest that is whole. Damaged ones that are passed
+            over are named.
 
         Raises:
-          InputError: no checkpoint, or it holds other tensors than `abstract_state`, by name.
+          InputError: no checkpoint, a damaged one, with the newest that is whole, or it holds other
+            tensors than `abstract_state`, by name.
         """
-        metadata = _metadata(self._checkpointer, self._folder, step)
-        expected = named_leaves(abstract_state)
-        where = self._folder / str(metadata.step)
-        _check_kind(_config_of(metadata.custom_metadata, where), abstract_state.model.config, where)
-        _check_tensors(named_leaves(metadata.metadata), expected, where)
-        parts = {_STATE: _nested({name: _target(leaf) for name, leaf in expected.items()})}
-        if data_iterator is not None:
-            parts[_DATA] = data_iterator
-        found = self._checkpointer.load_checkpointables(metadata.step, parts)[_STATE]
-        return _with_leaves(abstract_state, found), dict(metadata.custom_metadata)
+        self.wait()
+
+        def load(where: Path):
+            def layout(facts):
+                check_kind(model_config_of(facts, where), abstract_state.model.config, where)
+                return abstract_state
+
+            return read_arrays(where, layout, say=self._say)
+
+        (found, facts), step = load_step(self._folder, step, load, self._say)
+        self._restored = self._found = step
+        self._pending = self._thread.submit(self._sum_if_killed, self._folder / str(step))
+        return with_leaves(abstract_state, found), facts, step
+
+    def _sum_if_killed(self, where: Path) -> None:
+        """Sum a checkpoint whose save was killed before its sums: its arrays were just compared."""
+        summed = (where / CHECKSUMS).exists()
+        if jax.process_index() == 0 and not summed and STATE in read_seal(where)[1]:
+            write_checksums(where)
 
     def wait(self) -> None:
-        """Until everything saved so far is on disk. Raises what the writing raised."""
-        self._checkpointer.wait()
+        """Until all saved so far is on disk. Raises what the writing raised, by its cause."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            with explaining(self._folder):
+                pending.result()
 
     def close(self) -> None:
-        """Wait, then release the folder."""
-        self._checkpointer.close()
+        """Wait, then release the thread."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+            self._silent.__exit__()
 
     def __enter__(self) -> "RunCheckpoints":
         return self
 
-    def __exit__(self, *_) -> None:
-        self.close()
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            self.close()
+        except Exception as failed:
+            if error is None:
+                raise
+            # What ended the run matters more, but the person must know that this is not saved.
+            self._say(str(explained(failed, self._folder)))
 
 
 def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm:
@@ -107,117 +276,68 @@ def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm
 
     Args:
       folder: the run's folder of checkpoints.
-      step: which one; None for the latest.
+      step: which one; None for the newest that is whole.
       mesh: place the parameters by the training rules on this mesh; None for one device.
 
     Raises:
-      InputError: no such folder, no finished checkpoint in it, or not of this program's model.
+      InputError: no such folder, no finished checkpoint in it, a damaged one, or not of this
+        program's model.
     """
+    folder = _existing(folder)
+
+    def load(where: Path) -> Vlm:
+        wanted = {}
+
+        def layout(facts):
+            wanted["model"] = abstract_model(model_config_of(facts, where))
+            if mesh is not None:
+                shardings = module_shardings(wanted["model"], mesh)
+                wanted["model"] = jax.tree.map(_at, wanted["model"], shardings)
+            return wanted
+
+        found, _ = read_arrays(where, layout, part="model/")
+        return with_leaves(wanted, found)["model"]
+
+    return load_step(folder, step, load, warn)[0]
+
+
+def read_facts(folder: str | Path, step: int | None = None) -> dict[str, Any]:
+    """What was saved with a checkpoint beside its arrays, which are not read.
+
+    `step`: None for the newest whose facts are whole. Raises InputError as `load_model` does. No
+    other process is asked.
+    """
+    facts, _ = load_step(_existing(folder), step, lambda where: read_seal(where)[0], warn)
+    return facts
+
+
+def model_hash(folder: str | Path, step: int) -> str:
+    """A hash (hexadecimal) of a checkpoint's model: equal where its arrays are, however laid out.
+
+    Computed when it was saved and read from its facts; from the arrays for an old checkpoint.
+    """
+    folder = _existing(folder)
+    stated = load_step(folder, step, lambda where: read_seal(where)[1], warn)[0].get("model")
+    if stated is not None:
+        return stated
+    return fingerprint({"model": load_model(folder, step=step)}).of("model/")
+
+
+def _existing(folder: str | Path) -> Path:
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the checkpoints folder of a run")
-    context = ocp.Context()
-    context.pytree.loading.partial_load = True
-    with ocp.training.Checkpointer(folder, context=context) as checkpointer:
-        metadata = _metadata(checkpointer, folder, step)
-        config = _config_of(metadata.custom_metadata, folder)
-        wanted = {"model": abstract_model(config)}
-        if mesh is not None:
-            wanted = jax.tree.map(_at, wanted, {"model": module_shardings(wanted["model"], mesh)})
-        stored = named_leaves({"model": metadata.metadata.get("model", {})})
-        expected = named_leaves(wanted)
-        _check_tensors(stored, expected, folder / str(metadata.step))
-        parts = {_STATE: _nested({name: _target(leaf) for name, leaf in expected.items()})}
-        found = checkpointer.load_checkpointables(metadata.step, parts)[_STATE]
-    return _with_leaves(wanted, found)["model"]
-
-
-def _metadata(checkpointer, folder: Path, step: int | None):
-    steps = [checkpoint.step for checkpoint in checkpointer.checkpoints]
-    if not steps:
-        raise InputError(f"{folder} holds no finished checkpoint: is this the folder of a run?")
-    if step is not None and step not in steps:
-        raise InputError(f"{folder} holds no checkpoint of step {step}: there are {steps}")
-    return checkpointer.metadata(steps[-1] if step is None else step)
-
-
-def _config_of(facts: dict, folder: Path) -> VlmConfig:
-    try:
-        return from_dict(VlmConfig, facts[_MODEL_CONFIG])
-    except (KeyError, ConfigError) as error:
-        raise InputError(
-            f"{folder}: the checkpoint's facts hold no model config of this version ({error})"
-        ) from error
-
-
-def _key_name(key) -> str:
-    for attribute in ("name", "key", "idx"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
-
-
-def named_leaves(tree: Any) -> dict[str, Any]:
-    """Leaves by name, in the tree's order. An nnx.Param's inner `value` is left out of the name."""
-    named = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        names = [_key_name(key) for key in path]
-        if len(names) > 1 and names[-1] == "value":
-            names.pop()
-        named["/".join(names)] = leaf
-    return named
-
-
-def _nested(named: dict[str, Any]) -> dict[str, Any]:
-    root = {}
-    for name, leaf in named.items():
-        *parents, last = name.split("/")
-        place = root
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = leaf
-    return root
-
-
-def _with_leaves(tree: Any, found: dict[str, Any]) -> Any:
-    named = named_leaves(found)
-    return jax.tree.unflatten(jax.tree.structure(tree), [named[n] for n in named_leaves(tree)])
+    return folder
 
 
 def _at(leaf, sharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _target(leaf) -> jax.ShapeDtypeStruct:
-    return _at(leaf, getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.devices()[0]))
-
-
-def _check_kind(stored: VlmConfig, expected: VlmConfig, where: Path) -> None:
-    for name, was, asked in (
-        ("dve", stored.vision.dve, expected.vision.dve),
-        ("lora", stored.lora, expected.lora),
-        ("trainable", stored.trainable, expected.trainable),
-    ):
-        if was != asked:
-            raise InputError(
-                f"{where}: model.{name} is {was} in the checkpoint, {asked} in the config; "
-                "resume with the config the run was started with"
-            )
-
-
-def _check_tensors(stored: dict[str, Any], expected: dict[str, Any], where: Path) -> None:
-    """Raise InputError naming the first tensor that is missing, left over or of another shape."""
-    for name, leaf in expected.items():
-        if name not in stored:
-            raise InputError(f"{where}: no tensor {name}; the run was made with another config")
-        if tuple(stored[name].shape) != tuple(leaf.shape):
-            raise InputError(
-                f"{where}: tensor {name} has shape {tuple(stored[name].shape)}, the config asks "
-                f"for {tuple(leaf.shape)}; resume with the config the run was started with"
-            )
-    extra = sorted(set(stored) - set(expected))
-    if extra:
-        raise InputError(
-            f"{where}: {len(extra)} tensors that the config does not have, the first {extra[0]}; "
-            "resume with the config the run was started with"
-        )
+def _not_finite(folder: Path, step: int, names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f"step {step}: not finite: {', '.join(names[:3])}{more}; nothing was saved. Earlier "
+        f"checkpoints in {folder} are untouched: go on from one with a lower "
+        "optimizer.learning_rate or optimizer.clip_norm"
+    )

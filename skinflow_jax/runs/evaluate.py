@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 from rich.console import Console
 
+from skinflow_jax.checkpoints.reading import newest_whole
 from skinflow_jax.config import RunConfig
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
@@ -107,5 +108,4 @@ def evaluate(
 
 
 def _latest_step(workdir: Path) -> int:
-    steps = [int(entry.name) for entry in (workdir / CHECKPOINTS).iterdir() if entry.name.isdigit()]
-    return max(steps, default=0)
+    return newest_whole(workdir / CHECKPOINTS) or 0

@@ -14,6 +14,7 @@ from skinflow_jax.checkpoints.pixel_budget import (
     write_pixel_budget,
 )
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.chat import TASKS, corpus, messages
 from skinflow_jax.data.sources import Source
@@ -120,7 +121,7 @@ def prompt_texts() -> list[str]:
 
 def import_hf(folder: Path, workdir: Path) -> None:
     """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
-    if is_run(workdir):
+    if finished_steps(workdir / CHECKPOINTS):
         raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder)
     policy.tokenizer.save_pretrained(workdir / TOKENIZER)
@@ -128,7 +129,7 @@ def import_hf(folder: Path, workdir: Path) -> None:
         write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
     state = TrainState(jnp.int32(0), policy.model, ())
     with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
-        checkpoints.save(0, state, None, facts={"imported_from": str(folder)})
+        checkpoints.save(0, state, facts={"imported_from": str(folder)})
     count = parameter_count(policy.model)
     print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
 

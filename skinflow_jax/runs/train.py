@@ -1,6 +1,7 @@
 """A training run: a config's records, policy, learner and loop put together."""
 
 import functools
+import itertools
 from pathlib import Path
 
 import jax
@@ -119,7 +120,8 @@ def train(
         step = checkpoints.latest_step or 0
         if step:
             del policy  # else two models would have to fit
-            state, _ = checkpoints.restore(layout, batches)
+            state, _, step = checkpoints.restore(layout)
+            batches = itertools.islice(batches, step, None)
         else:
             state = create_state(policy.model, optimizer, mesh)
             del policy
@@ -139,7 +141,7 @@ def train(
                 writer=writer,
                 schedule=lambda step: schedule(step * updates),
                 title=title or config.algorithm,
-                save=lambda step, state: checkpoints.save(step, state, batches, facts=facts),
+                save=lambda step, state: checkpoints.save(step, state, facts=facts),
                 evaluate=evaluate,
                 probe=probe,
                 keep_failure=lambda step, result: keep_failure(

@@ -35,7 +35,7 @@ def model():
 def run(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with RunCheckpoints(folder) as checkpoints:
-        checkpoints.save(4, create_state(model, OPTIMIZER), None, facts={})
+        checkpoints.save(4, create_state(model, OPTIMIZER), facts={})
     return folder
 
 
@@ -72,7 +72,7 @@ def test_a_run_checkpoint_keeps_the_adapters_apart(model, run):
     assert_same(load_model(run), model)
     state = create_state(model, OPTIMIZER)
     with RunCheckpoints(run) as checkpoints:
-        restored, _ = checkpoints.restore(abstract_state(model, OPTIMIZER), None)
+        restored, _, _ = checkpoints.restore(abstract_state(model, OPTIMIZER))
     assert_same(restored.opt_state, state.opt_state)
 
 
@@ -89,15 +89,15 @@ def test_a_run_checkpoint_keeps_the_adapters_apart(model, run):
 def test_a_run_with_adapters_is_not_resumed_without_them(run, changes, message):
     model = spread_model(dataclasses.replace(SHALLOW, **changes))
     with RunCheckpoints(run) as checkpoints, pytest.raises(InputError, match=message):
-        checkpoints.restore(abstract_state(model, OPTIMIZER), None)
+        checkpoints.restore(abstract_state(model, OPTIMIZER))
 
 
 def test_a_run_of_one_half_is_not_resumed_as_another(tmp_path):
     halves = [dataclasses.replace(SHALLOW, trainable=half) for half in ("vision", "language")]
     trained, other = map(spread_model, halves)
     with RunCheckpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, create_state(trained, OPTIMIZER), None, facts={})
+        checkpoints.save(1, create_state(trained, OPTIMIZER), facts={})
         checkpoints.wait()
         message = "model.trainable is vision in the checkpoint, language in the config"
         with pytest.raises(InputError, match=message):
-            checkpoints.restore(abstract_state(other, OPTIMIZER), None)
+            checkpoints.restore(abstract_state(other, OPTIMIZER))

@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,7 @@ import optax
 import pytest
 from random_model import TINY, spread_model
 
-from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.errors import InputError
 
 
@@ -30,11 +29,6 @@ class State:
     step: jax.Array
 
 
-def fresh_data():
-    dataset = grain.MapDataset.range(100).shuffle(7).map(lambda x: x * 3).to_iter_dataset()
-    return iter(dataset.batch(4))
-
-
 @pytest.fixture(scope="module")
 def state():
     model = spread_model()
@@ -43,13 +37,12 @@ def state():
 
 @pytest.fixture(scope="module")
 def run(state, tmp_path_factory):
-    """A folder with checkpoints of steps 3 and 5; the data stood after two batches at step 5."""
-    folder, data = tmp_path_factory.mktemp("run"), fresh_data()
+    """A folder with checkpoints of steps 3 and 5."""
+    folder = tmp_path_factory.mktemp("run")
     with RunCheckpoints(folder) as checkpoints:
         for step in (1, 3, 5):
-            next(data) if step > 1 else None
             later = dataclasses.replace(state, step=jnp.int32(step))
-            checkpoints.save(step, later, data, facts={"tokenizer": "here", "seeds": [1, 2]})
+            checkpoints.save(step, later, facts={"tokenizer": "here", "seeds": [1, 2]})
     return folder
 
 
@@ -59,27 +52,29 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-def test_state_facts_and_place_in_the_data_come_back(run, state):
-    data, expected = fresh_data(), fresh_data()
+def test_state_facts_and_step_come_back(run, state):
     with RunCheckpoints(run) as checkpoints:
         assert checkpoints.latest_step == 5
-        restored, facts = checkpoints.restore(jax.eval_shape(lambda: state), data)
+        restored, facts, step = checkpoints.restore(jax.eval_shape(lambda: state))
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     assert_same(restored.model, state.model)
     assert_same(restored.optimizer, state.optimizer)
-    assert restored.step == 5
+    assert restored.step == step == 5
     assert facts["tokenizer"] == "here" and facts["seeds"] == [1, 2]
-    next(expected), next(expected)
-    for _ in range(3):
-        np.testing.assert_array_equal(next(data), next(expected))
+    assert read_facts(run) == facts
+
+
+def test_a_data_iterator_is_refused(tmp_path, state):
+    with RunCheckpoints(tmp_path) as checkpoints, pytest.raises(TypeError, match="position"):
+        checkpoints.save(1, state, iter([]), facts={})
 
 
 def test_only_the_latest_checkpoints_are_kept_and_an_earlier_one_can_be_named(run, state):
     with RunCheckpoints(run) as checkpoints:
-        restored, _ = checkpoints.restore(state, None, step=3)
-        assert restored.step == 3
+        restored, _, step = checkpoints.restore(state, step=3)
+        assert restored.step == step == 3
         with pytest.raises(InputError, match=r"no checkpoint of step 1: there are \[3, 5\]"):
-            checkpoints.restore(state, None, step=1)
+            checkpoints.restore(state, step=1)
 
 
 def test_the_model_alone_loads_with_its_config(run, state):
@@ -102,17 +97,17 @@ def test_a_state_may_be_donated_while_it_is_being_saved(tmp_path):
     model = spread_model(seed=1)
     expected = jax.tree.map(lambda x: np.array(x, copy=True), model)
     with RunCheckpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, State(model, (), jnp.int32(1)), None, facts={})
+        checkpoints.save(1, State(model, (), jnp.int32(1)), facts={})
         jax.block_until_ready(jax.tree.leaves(update(model)))
     assert_same(load_model(tmp_path), expected)
 
 
 def test_a_step_already_saved_is_left_alone(tmp_path, state):
     with RunCheckpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, state, None, facts={"try": 1})
-        checkpoints.save(1, state, None, facts={"try": 2})
+        checkpoints.save(1, state, facts={"try": 1})
+        checkpoints.save(1, state, facts={"try": 2})
         checkpoints.wait()
-        assert checkpoints.restore(state, None)[1]["try"] == 1
+        assert checkpoints.restore(state)[1]["try"] == 1
 
 
 def replaced_norm(state, value):
@@ -133,7 +128,7 @@ def test_a_checkpoint_that_does_not_fit_names_the_tensor_and_both_shapes(run, st
     with RunCheckpoints(run) as checkpoints:
         for abstract, message in cases:
             with pytest.raises(InputError, match=message) as error:
-                checkpoints.restore(abstract, None)
+                checkpoints.restore(abstract)
             assert "\n" not in str(error.value)
 
 
@@ -141,7 +136,7 @@ def test_a_folder_without_a_finished_checkpoint_says_so(tmp_path, state):
     with RunCheckpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step is None
         with pytest.raises(InputError, match="no finished checkpoint"):
-            checkpoints.restore(state, None)
+            checkpoints.restore(state)
     with pytest.raises(InputError, match="no finished checkpoint"):
         load_model(tmp_path)
     with pytest.raises(InputError, match="is not a folder"):
@@ -164,17 +159,18 @@ def run_script(script: str, *arguments, **environment) -> subprocess.CompletedPr
 def test_kill_9_in_the_middle_of_a_save_leaves_the_previous_checkpoint(tmp_path):
     killed = run_script(
         """
-        import os, signal
+        import os, pathlib, signal, time
         import jax, jax.numpy as jnp
-        from test_run_state import RunCheckpoints, State, fresh_data, spread_model
-        data, checkpoints = fresh_data(), RunCheckpoints(sys.argv[1])
+        from test_run_state import RunCheckpoints, State, spread_model
+        checkpoints = RunCheckpoints(sys.argv[1])
         ballast = jax.random.normal(jax.random.key(0), (2**24,))
         for step in (1, 2):
-            next(data)
-            checkpoints.save(step, State(spread_model(), ballast * step, jnp.int32(step)), data,
-                             facts={})
+            checkpoints.save(step, State(spread_model(), ballast * step, jnp.int32(step)),
+                             facts={"position": step * 4})
             if step == 1:
                 checkpoints.wait()
+        while not list(pathlib.Path(sys.argv[1]).glob("2.*")):
+            time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGKILL)
         """,
         tmp_path,
@@ -186,14 +182,12 @@ def test_kill_9_in_the_middle_of_a_save_leaves_the_previous_checkpoint(tmp_path)
     assert_same(load_model(tmp_path), spread_model())
     ballast = jax.random.normal(jax.random.key(0), (2**24,))
     state = State(spread_model(), ballast, jnp.int32(1))
-    data, expected = fresh_data(), fresh_data()
     with RunCheckpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step == 1
-        restored, _ = checkpoints.restore(state, data)
+        restored, facts, _ = checkpoints.restore(state)
         assert_same(restored, state)
-        next(expected)
-        np.testing.assert_array_equal(next(data), next(expected))
-        checkpoints.save(2, dataclasses.replace(state, step=jnp.int32(2)), data, facts={})
+        assert facts["position"] == 4
+        checkpoints.save(2, dataclasses.replace(state, step=jnp.int32(2)), facts={})
         checkpoints.wait()
         assert checkpoints.latest_step == 2
     assert not [path for path in tmp_path.iterdir() if "tmp" in path.name]
@@ -212,7 +206,7 @@ def test_a_run_resumes_on_another_mesh(run):
         on_mesh = jax.device_put(expected, module_shardings(expected, mesh))
         state = State(on_mesh, optax.adamw(1e-3).init(on_mesh), jnp.int32(0))
         with RunCheckpoints(sys.argv[1]) as checkpoints:
-            restored, _ = checkpoints.restore(state, None)
+            restored, _, _ = checkpoints.restore(state)
         for model in (restored.model, load_model(sys.argv[1], mesh=mesh)):
             assert_same(model, expected)
             kernel = model.decoder.layers.mlp.gate.kernel.get_value()

@@ -162,7 +162,7 @@ def main(out: Path) -> None:
     record("one", "before", model)
     save_pretrained(model, out / "exported")
     with RunCheckpoints(out / "run") as checkpoints:
-        checkpoints.save(1, TrainState(jnp.int32(1), model, ()), None, facts={})
+        checkpoints.save(1, TrainState(jnp.int32(1), model, ()), facts={})
     for run, (mesh_config, micro_batches, algorithms) in RUNS.items():
         mesh = None if mesh_config is None else make_mesh(mesh_config)
         with use_mesh(mesh):

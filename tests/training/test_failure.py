@@ -77,7 +77,7 @@ def test_the_step_breaks_again_from_the_saved_state_and_batch(failed):
     states = []
     for folder in (workdir / "failure" / "checkpoints", workdir / "checkpoints"):
         with RunCheckpoints(folder) as checkpoints:
-            states.append(checkpoints.restore(layout, None)[0])
+            states.append(checkpoints.restore(layout)[0])
     # The broken update was not applied: what is saved is what the step before it had left.
     for found, expected in zip(*map(jax.tree.leaves, states), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -109,7 +109,7 @@ def test_a_later_failure_takes_the_place_of_an_earlier_one(tmp_path):
         broken = dataclasses.replace(state, model=moved)
         keep_failure(tmp_path / "failure", step, broken, {"a": jnp.full(2, number)})
         with RunCheckpoints(tmp_path / "failure" / "checkpoints") as checkpoints:
-            found, _ = checkpoints.restore(abstract_state(state.model, SGD), None)
+            found, _, _ = checkpoints.restore(abstract_state(state.model, SGD))
         assert int(found.step) == step
         assert {float(x.min()) for x in jax.tree.leaves(found.model)} == {number}
         np.testing.assert_array_equal(

@@ -1,0 +1,170 @@
+"""A checkpoint read so that nothing damaged is used: files, facts and arrays are compared first."""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+from jax.sharding import SingleDeviceSharding
+from orbax.checkpoint import v1 as ocp
+
+from skinflow_jax.checkpoints.agreement import together
+from skinflow_jax.checkpoints.checksums import Damaged, Unreadable, check_files
+from skinflow_jax.checkpoints.fingerprint import fingerprint
+from skinflow_jax.checkpoints.named_tensors import check_tensors, named_leaves, nested
+from skinflow_jax.checkpoints.step_folders import read_seal, step_folders
+from skinflow_jax.checkpoints.storage_errors import SilentThreads, cause, is_ours
+from skinflow_jax.errors import ConfigError, InputError, one_line
+from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.typed_fields import from_dict
+
+STATE, MODEL_CONFIG = "state", "model_config"
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+
+def warn(text: str) -> None:
+    """One line on stderr, from the first process."""
+    if jax.process_index() == 0:
+        print("skinflow:", text, file=sys.stderr)
+
+
+def newest_whole(folder: Path, *, before: int | None = None) -> int | None:
+    """The newest step (earlier than `before`) whose files are whole; None without any."""
+    for step in reversed(step_folders(folder)):
+        if before is None or step < before:
+            with contextlib.suppress(InputError):
+                _check(folder / str(step))
+                return step
+    return None
+
+
+def load_step(folder: Path, step: int | None, load: Callable[[Path], T], say: Say) -> tuple[T, int]:
+    """`load` of a step's folder and the step: the one asked for, or the newest that is whole.
+
+    What is passed over is told to `say`. Raises InputError, in one line with the damage and the
+    newest step that is whole, when the step asked for is damaged, or all are.
+    """
+    steps = step_folders(folder)
+    if not steps:
+        raise InputError(f"{folder} holds no finished checkpoint: is this the folder of a run?")
+    if step is not None and step not in steps:
+        raise InputError(f"{folder} holds no checkpoint of step {step}: there are {steps}")
+    passed: list[Damaged] = []
+    for candidate in reversed(steps) if step is None else [step]:
+        try:
+            found = load(folder / str(candidate))
+        except Unreadable as damage:
+            raise InputError(f"{damage}; {_way_out(folder, candidate)}") from damage
+        except Damaged as damage:
+            passed.append(damage)
+        else:
+            for damage in passed:
+                say(f"{damage}; step {candidate} is taken, the newest checkpoint that is whole")
+            return found, candidate
+    way_out = "no checkpoint there is whole" if step is None else _way_out(folder, step)
+    raise InputError(f"{passed[0]}; {way_out}") from passed[0]
+
+
+def _way_out(folder: Path, step: int) -> str:
+    whole = newest_whole(folder, before=step)
+    if whole is None:
+        return "no earlier checkpoint is whole"
+    return f"the newest earlier one that is whole is of step {whole}: take it with --step={whole}"
+
+
+def read_arrays(
+    where: Path,
+    layout: Callable[[dict[str, Any]], Any],
+    *,
+    part: str = "",
+    say: Say = warn,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays in a step's folder, nested by the parts of their names, and its facts.
+
+    Args:
+      where: the step's folder.
+      layout: from the facts, what is wanted: a pytree of ShapeDtypeStructs or arrays. An array
+        goes where its `sharding` says, to the first device when that is None.
+      part: only tensors whose names begin so are looked at.
+      say: told where nothing can be compared, the checkpoint being an old one.
+
+    Raises:
+      Damaged: the folder is not what was saved.
+      InputError: it holds other tensors than are wanted, by name.
+    """
+    facts, seal, stored = together(functools.partial(_described, where, part), where)
+    expected = named_leaves(layout(facts))
+    check_tensors(stored, expected, where)
+    targets = {name: _target(leaf) for name, leaf in expected.items()}
+    context = ocp.Context()
+    context.pytree.loading.partial_load = bool(part)
+    with _damage_told(where), SilentThreads(), context:
+        found = ocp.load_checkpointables(where, {STATE: nested(targets)})[STATE]
+    key = _seal_key(part)
+    same_types = all(stored[name].dtype == leaf.dtype for name, leaf in expected.items())
+    if key not in seal:
+        say(f"{where} was saved by an earlier version, without checksums: it is read unchecked")
+    elif same_types and fingerprint(found).of() != seal[key]:
+        raise Damaged(f"{where} is damaged: its arrays are not those that were saved")
+    return found, facts
+
+
+def seal_of(arrays: Any) -> dict[str, str]:
+    """What a checkpoint says of its arrays: a hash of all and one of the model."""
+    return {_seal_key(part): arrays.of(part) for part in ("", "model/")}
+
+
+def _seal_key(part: str) -> str:
+    return part.rstrip("/") or STATE
+
+
+def model_config_of(facts: dict[str, Any], where: Path) -> VlmConfig:
+    """The sizes of a checkpoint's model. Raises InputError where this version has no such model."""
+    try:
+        return from_dict(VlmConfig, facts[MODEL_CONFIG])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise InputError(
+            f"{where}: the checkpoint's facts hold no model config of this version ({error})"
+        ) from error
+
+
+def _check(where: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare the files; facts and seal. Several processes share the reading."""
+    with _damage_told(where):
+        check_files(where, part=jax.process_index(), parts=jax.process_count())
+        return read_seal(where)
+
+
+def _described(where: Path, part: str):
+    facts, seal = _check(where)
+    with _damage_told(where), SilentThreads():
+        metadata = ocp.checkpointables_metadata(where).metadata[STATE]
+        return facts, seal, {n: x for n, x in named_leaves(metadata).items() if n.startswith(part)}
+
+
+def _target(leaf) -> jax.ShapeDtypeStruct:
+    sharding = getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+@contextlib.contextmanager
+def _damage_told(where: Path) -> Iterator[None]:
+    """A library's error on reading `where` leaves the block as what it means."""
+    try:
+        yield
+    except Exception as error:
+        if is_ours(error):
+            raise
+        told = cause(error, where)
+        if isinstance(told, InputError):
+            raise Unreadable(str(told)) from error
+        if told is not None:
+            raise told from error
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        raise Damaged(f"{where} is damaged: it cannot be read ({one_line(error)})") from error
