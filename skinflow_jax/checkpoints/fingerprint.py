@@ -17,7 +17,6 @@ from jax import lax
 
 from skinflow_jax.checkpoints.named_tensors import named_leaves
 
-
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 
 
