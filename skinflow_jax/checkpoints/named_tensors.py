@@ -4,6 +4,7 @@
 not fit.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ def with_leaves(tree: Any, found: dict[str, Any]) -> Any:
     """`tree` with the leaves that `found`, nested, holds under their names."""
     named = named_leaves(found)
     return jax.tree.unflatten(jax.tree.structure(tree), [named[n] for n in named_leaves(tree)])
+
+
+def layout_hash(named: dict[str, Any]) -> str:
+    """Of names, types and shapes (hexadecimal)."""
+    lines = sorted(f"{name} {x.dtype} {list(x.shape)}\n" for name, x in named.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def check_kind(stored: VlmConfig, expected: VlmConfig, where: Path) -> None:

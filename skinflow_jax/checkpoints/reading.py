@@ -13,15 +13,15 @@ from orbax.checkpoint import v1 as ocp
 
 from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.checksums import Damaged, Unreadable, check_files
-from skinflow_jax.checkpoints.fingerprint import fingerprint
-from skinflow_jax.checkpoints.named_tensors import check_tensors, named_leaves, nested
+from skinflow_jax.checkpoints.fingerprint import Fingerprint, fingerprint
+from skinflow_jax.checkpoints.named_tensors import check_tensors, layout_hash, named_leaves, nested
 from skinflow_jax.checkpoints.step_folders import read_seal, step_folders
 from skinflow_jax.checkpoints.storage_errors import SilentThreads, cause, is_ours
 from skinflow_jax.errors import ConfigError, InputError, one_line
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.typed_fields import from_dict
 
-STATE, MODEL_CONFIG = "state", "model_config"
+STATE, MODEL_CONFIG, _LAYOUT = "state", "model_config", "layout"
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -122,9 +122,10 @@ def read_arrays(
     return found, facts
 
 
-def seal_of(arrays: Any) -> dict[str, str]:
-    """What a checkpoint says of its arrays: a hash of all and one of the model."""
-    return {_seal_key(part): arrays.of(part) for part in ("", "model/")}
+def seal_of(state: Any, arrays: Fingerprint) -> dict[str, str]:
+    """What a checkpoint says of its arrays: hashes of their layout, of all, of the model's."""
+    hashes = {_seal_key(part): arrays.of(part) for part in ("", "model/")}
+    return {_LAYOUT: layout_hash(named_leaves(state)), **hashes}
 
 
 def _seal_key(part: str) -> str:
@@ -151,8 +152,10 @@ def _check(where: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _described(where: Path, part: str):
     facts, seal = _check(where)
     with _damage_told(where), SilentThreads():
-        metadata = ocp.checkpointables_metadata(where).metadata[STATE]
-        return facts, seal, {n: x for n, x in named_leaves(metadata).items() if n.startswith(part)}
+        stored = named_leaves(ocp.checkpointables_metadata(where).metadata[STATE])
+        if seal.get(_LAYOUT) not in (None, layout_hash(stored)):
+            raise Damaged(f"{where} is damaged: it lists other tensors than were saved")
+        return facts, seal, {n: x for n, x in stored.items() if n.startswith(part)}
 
 
 def _target(leaf) -> jax.ShapeDtypeStruct:

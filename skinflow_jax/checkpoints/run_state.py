@@ -156,7 +156,7 @@ class RunCheckpoints:
         if first_of(None if old is None else 0) is None:
             return
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
-        facts = sealed(facts, **seal_of(arrays), metrics=metrics or {})
+        facts = sealed(facts, **seal_of(state, arrays), metrics=metrics or {})
         with explaining(self._folder):
             response = ocp.save_checkpointables_async(
                 self._folder / str(step),
