@@ -165,7 +165,7 @@ def test_a_figure_that_is_not_finite_stops_the_run_and_saves_nothing(lab, whole,
         return {figure: float("nan"), "optimizer_steps": 0} if step == 6 else None
 
     name = f"nan_{figure}"
-    with pytest.raises(RunError, match=f"^step 6: {figure} is nan; .*checkpoint") as error:
+    with pytest.raises(RunError, match=f"^step 6: {figure} is nan; .*step 3 is saved") as error:
         lab.train(name, fault=fault)
     assert "\n" not in str(error.value)
     assert lab.checkpoints(name) == [3]
