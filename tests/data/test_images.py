@@ -1,5 +1,6 @@
 """Image files become the very patches that transformers' processor makes, or one clear error."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -58,6 +59,13 @@ def test_resizing_a_resized_image_changes_nothing():
     """Records hold resized images: a processor that meets one again must leave it alone."""
     once = resize(noise(97, 611), **BUDGET)
     np.testing.assert_array_equal(resize(once, **BUDGET), once)
+
+
+def test_a_resize_that_gives_other_pixels_has_another_version():
+    """Records are taken for current by it. Pillow resizes 8 bits in integers, the same anywhere."""
+    assert images.RESIZE_VERSION == 1
+    resized = resize(noise(97, 211), min_pixels=3136, max_pixels=28 * 28 * 16)
+    assert hashlib.sha256(resized.tobytes()).hexdigest()[:16] == "69024793738379b0"
 
 
 @given(

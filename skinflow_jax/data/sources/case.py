@@ -28,7 +28,11 @@ class Case:
 
 
 class Source(Protocol):
-    """A split of a data set: `len(source)` cases, numbered from 0."""
+    """A split of a data set: `len(source)` cases, numbered from 0.
+
+    It may also have `note`, its licence or synthetic origin, and `remarks`, lines about its table
+    and images such as rows left out; both are kept with the records.
+    """
 
     name: str
     diagnoses: tuple[str, ...]

@@ -9,6 +9,7 @@ import pytest
 
 from skinflow_jax.clinical.caption_schema import FIELDS
 from skinflow_jax.clinical.ontology import find
+from skinflow_jax.data.sources import procedural
 from skinflow_jax.data.sources.disease_profiles import PROFILES
 from skinflow_jax.data.sources.procedural import ProceduralSource
 from skinflow_jax.errors import ConfigError
@@ -30,6 +31,23 @@ def test_a_case_and_its_image_depend_on_seed_split_and_index_and_not_on_order_or
     for i in reversed(range(6)):
         np.testing.assert_array_equal(backwards.image(i), images[i])
         assert backwards.case(i) == forwards.case(i)
+
+
+def test_drawings_that_look_different_have_another_version():
+    """Records are taken for current by it. Within what other processors round differently."""
+    assert procedural.DRAWING_VERSION == 1
+    source = _source(clutter=1.0)
+    found = [(*image.mean((0, 1)), image.std()) for image in map(source.image, range(3))]
+    recorded = [(138.2, 95.9, 77.8, 50.1), (91.6, 68.1, 55.0, 26.0), (175.2, 126.4, 105.2, 51.8)]
+    np.testing.assert_allclose(found, recorded, atol=0.3)
+
+
+def test_the_digest_of_a_drawing_depends_on_what_it_is_drawn_with():
+    plain = _source().image_digest(3)
+    assert plain == _source(count=4).image_digest(3)
+    assert plain != _source(clutter=0.5).image_digest(3)
+    larger = ProceduralSource(split="rl", seed=3, count=4, image_size=SMALL + 1)
+    assert plain != larger.image_digest(3)
 
 
 def test_another_process_with_another_string_hash_draws_the_same_image():

@@ -1,0 +1,168 @@
+"""No CSV gives anything but rows that say what the file says, or one line that names its fault."""
+
+import csv
+import io
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from skinflow_jax.data.sources.csv_table import read_table
+from skinflow_jax.data.sources.pad_ufes_20 import COLUMNS, FRACTIONS, PadUfes20Source
+from skinflow_jax.errors import InputError
+
+ROW = "PAT_1,i1.png,NEV,FACE,6.0,11.0,2.0,40,FEMALE"
+HEADER = ",".join(COLUMNS)
+
+
+def table(tmp_path, content):
+    path = tmp_path / "metadata.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path, columns=COLUMNS):
+    return read_table(path, columns, remedy="use the right file")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"{HEADER}\n{ROW}\n",
+        f"\ufeff{HEADER}\n{ROW}",
+        f"{HEADER}\r\n{ROW}\r\n",
+        f"{HEADER}\n\n\n{ROW}\n\n",
+        f" {HEADER.replace(',', ' , ')} \n  {ROW.replace(',', ' , ')}\n",
+        f'{HEADER},"a ""note"", quoted"\n{ROW},"said, ""no"""\n',
+        f"more,{HEADER}\n,{ROW}\n",
+        '"' + HEADER.replace(",", '","') + '"\n"' + ROW.replace(",", '","') + '"\n',
+        f"{HEADER},x,x\n{ROW},1,2\n",
+    ],
+)
+def test_what_means_the_same_reads_the_same(tmp_path, content):
+    ((_, cells),) = read(table(tmp_path, content))
+    assert cells == dict(zip(COLUMNS, ROW.split(","), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (f"{HEADER}\n{ROW}\n{ROW[:-7]}\n", r"row 3: has 8 cells where the header has 9"),
+        (f"{HEADER}\n{ROW},more\n", r"row 2: has 10 cells where the header has 9"),
+        (f"{HEADER},age\n{ROW},3\n", r"has 2 columns 'age'; keep one"),
+        (f"{HEADER}\n{ROW.replace('FACE', 'FA' + chr(0))}\n", r"row 2: region is 'FA\\x00'"),
+        (f"{HEADER}\n{ROW.replace('FACE', chr(27) + '[2J')}\n", r"row 2: region is '\\x1b\[2J'"),
+        (f"{HEADER}\n{ROW.replace('i1', 'i' + chr(0x200B))}\n", r"row 2: img_id is 'i\\u200b"),
+        (f'{HEADER}\n{ROW}\n"{ROW}\n{ROW}\n', r"row 4: cannot be read \(unexpected end of data\)"),
+        (f'{HEADER}\n{ROW}\n"PAT_2"x,{ROW}\n', r"row 3: cannot be read .*mend its quotes"),
+        (f'{HEADER}\n"{ROW}\n{ROW[6:]}"\n', r"row 3: has 1 cells where the header has 9"),
+        (f'{HEADER}\n"a\nb",{ROW[6:]}\n', r"row 3: patient_id is 'a\\nb', which holds a line br"),
+        (f"{HEADER}\n{'x' * 200_000}\n", r"row \d: cannot be read \(field larger than"),
+        (f"{HEADER}\n", "has no rows; use the right file"),
+        ("", r"needs a column 'patient_id' \(has 0 columns\); use the right file"),
+        (HEADER.encode("utf-16"), "cannot read this table"),
+        (f"{HEADER}\n{ROW}\n".encode() + b"\xff\n", "cannot read this table"),
+        (HEADER.replace(",", ";"), "needs a column 'patient_id'"),
+    ],
+)
+def test_what_may_slip_into_other_cells_is_refused_by_file_row_and_column(tmp_path, content, words):
+    path = table(tmp_path, content)
+    with pytest.raises(InputError, match=re.escape(str(path)) + ".*" + words) as error:
+        read(path)
+    assert "\n" not in str(error.value) and str(error.value).isprintable()
+    assert len(str(error.value)) < 400
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "none.csv"):
+        with pytest.raises(InputError, match="cannot read this table"):
+            read(path)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A data root, with images of the names that tables below may give, and one outside of it."""
+    root = tmp_path_factory.mktemp("outer") / "root"
+    (root / "images").mkdir(parents=True)
+    for number, name in enumerate(("i1.png", "i2.png", "x..png", "a b.jpg")):
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "images" / name)
+    Image.new("RGB", (9, 9), (99, 0, 0)).save(root.parent / "secret.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.png", "../../secret.png", "images/i1.png", "C:\\i1.png", "..", ".", "/", "./i1"],
+)
+def test_an_image_is_named_by_a_plain_file_name(root, name):
+    table(root, f"{HEADER}\n{ROW.replace('i1.png', name)}\n")
+    with pytest.raises(InputError, match=r"metadata\.csv row 2: img_id is '.*', expected the name"):
+        PadUfes20Source(data_root=root, split="rl", seed=0)
+    table(root, f"{HEADER}\n{ROW.replace('i1.png', str(root.parent / 'secret.png'))}\n")
+    with pytest.raises(InputError, match="img_id is "):
+        PadUfes20Source(data_root=root, split="rl", seed=0)
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        [*ROW.split(","), "i2.png", "BCC", "UNK", "", " ", "nan", "1e999", "-1", "0", "3.5", "1_0"]
+    ),
+    st.sampled_from(["\N{ARABIC-INDIC DIGIT THREE}", "../x", "/etc/passwd", "a\\b", ".png", "..."]),
+    st.sampled_from(['"', '""', '"x', "a\0b", "\ufeff", "\x1b[0m", "\u202e", "a\nb", "x" * 300]),
+    st.text(max_size=8),
+)
+ROWS = st.lists(st.lists(CELLS, min_size=8, max_size=10), max_size=6)
+GOOD_ROWS = st.lists(
+    st.tuples(st.sampled_from(["p", "q", "r"]), st.sampled_from(["i1.png", "i2", "a b.png"])).map(
+        lambda pair: [*pair, *ROW.split(",")[2:]]
+    ),
+    max_size=6,
+)
+HEADERS = st.one_of(
+    st.just(list(COLUMNS)),
+    st.permutations(COLUMNS),
+    st.lists(st.sampled_from([*COLUMNS, "x", ""]), max_size=11),
+)
+
+
+@st.composite
+def tables(draw):
+    """Files from right to absurd: written rightly or joined by hand, then cut or hit by a byte."""
+    rows = [draw(HEADERS), *draw(GOOD_ROWS), *draw(ROWS)]
+    if draw(st.booleans()):
+        text = io.StringIO()
+        csv.writer(text).writerows(rows)
+        data = text.getvalue()
+    else:
+        data = "\n".join(",".join(row) for row in rows)
+    data = data.encode(draw(st.sampled_from(["utf-8", "utf-8-sig"])), "surrogatepass")
+    if draw(st.integers(0, 3)) == 0 and data:
+        place = draw(st.integers(0, len(data) - 1))
+        data = data[:place] + draw(st.binary(max_size=3)) + data[place + draw(st.integers(0, 2)) :]
+    return data
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@given(data=st.one_of(tables(), st.binary(max_size=80), st.text(max_size=80).map(str.encode)))
+def test_no_table_gives_anything_but_cases_or_one_line(root, data):
+    path = table(root, data)
+    answers = []
+    for split in FRACTIONS:
+        try:
+            source = PadUfes20Source(data_root=root, split=split, seed=0)
+        except InputError as error:
+            answers.append(str(error))
+            continue
+        assert all(remark.isprintable() for remark in source.remarks)
+        for index in range(len(source)):
+            for ask in (source.case, source.image_digest, source.image):
+                try:
+                    ask(index)
+                except InputError as error:
+                    answers.append(str(error))
+    for answer in answers:
+        assert "\n" not in answer and answer.isprintable() and str(root) in answer, answer
+        assert str(path) in answer or "images" in answer
