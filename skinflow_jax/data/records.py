@@ -7,11 +7,9 @@ they were made from. A folder appears under its name only when it is complete.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from skinflow_jax.data.images import resize
 from skinflow_jax.data.sources.case import Case, Source
 from skinflow_jax.errors import InputError
+from skinflow_jax.whole_folder import whole_folder
 
 FORMAT_VERSION = 1
 SHARD_BYTES = 256 * 2**20
@@ -123,19 +122,13 @@ def build_records(
     }
     if folder.exists() and any(folder.iterdir()):
         return _reuse(folder, identity)
-    building = folder.with_name(f".{folder.name}.building-{uuid.uuid4().hex[:8]}")
-    building.mkdir(parents=True)
     try:
-        manifest = _write(source, building, identity, progress, shard_bytes)
-        try:
-            os.rename(building, folder)
-        except OSError:  # another process of this job was faster
-            if not folder.exists():
-                raise
-            return _reuse(folder, identity)
-        return manifest
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        with whole_folder(folder) as building:
+            return _write(source, building, identity, progress, shard_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return _reuse(folder, identity)  # another process of this job was faster
 
 
 def _hash(identity: dict[str, Any]) -> str:
