@@ -58,7 +58,8 @@ def _is_small(x: jax.Array) -> bool:
 
 def sum_on_host(x: np.ndarray) -> tuple[np.bool, np.uint32]:
     """See `_sum`."""
-    finite = np.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else np.True_
+    with np.errstate(invalid="ignore"):  # bfloat16's isfinite complains of NaN
+        finite = np.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else np.True_
     bits = np.ascontiguousarray(x).reshape(-1).view(_UNSIGNED[x.dtype.itemsize])
     weights = 2 * np.arange(x.size, dtype=np.uint32) + np.uint32(1)
     return finite, np.sum(bits * weights, dtype=np.uint32)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from skinflow_jax.models.layers import layer
 from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.tokenizers import Tokenizer
+from skinflow_jax.whole_folder import whole_folder
 
 # What a model with a dynamic vision encoder brings along, for transformers knows none.
 TORCH_FILES = sorted(Path(__file__).with_name("torch_dve").glob("*_skinflow.py"))
@@ -61,9 +61,7 @@ def save_pretrained(
     config = model.config
     if tokenizer is not None:
         _check_tokenizer(tokenizer, config)
-    unfinished = folder.parent / f".{folder.name}.unfinished-{os.getpid()}"
-    unfinished.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as unfinished:
         _write_weights(model, unfinished, max_shard_bytes)
         dtype = str(model.decoder.embedding.dtype)
         _write_json(unfinished / "config.json", config_to_hf(config) | {"torch_dtype": dtype})
@@ -77,10 +75,6 @@ def save_pretrained(
                 shutil.copy(file, unfinished)
         described = model_card(without_adapters(model), card or {})
         (unfinished / "README.md").write_text(described, encoding="utf-8")
-        unfinished.replace(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
 
 
 def _write_weights(model: Vlm, folder: Path, max_shard_bytes: int) -> None:
@@ -94,6 +88,8 @@ def _write_weights(model: Vlm, folder: Path, max_shard_bytes: int) -> None:
         tensors = {written(name): _tensor(model, name, slots[name], config) for name in names}
         # transformers refuses a file that does not say what wrote its tensors.
         save_file(tensors, folder / file, metadata={"format": "pt"})
+        # safetensors makes files that only their owner reads; others are as the umask says.
+        (folder / file).chmod(folder.stat().st_mode & 0o666)
         weight_map |= dict.fromkeys(tensors, file)
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
     _write_json(folder / "model.safetensors.index.json", index)

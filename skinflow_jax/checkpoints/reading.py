@@ -16,7 +16,12 @@ from skinflow_jax.checkpoints.checksums import Damaged, Unreadable, check_files
 from skinflow_jax.checkpoints.fingerprint import Fingerprint, fingerprint
 from skinflow_jax.checkpoints.named_tensors import check_tensors, layout_hash, named_leaves, nested
 from skinflow_jax.checkpoints.step_folders import read_seal, step_folders
-from skinflow_jax.checkpoints.storage_errors import SilentThreads, cause, is_ours
+from skinflow_jax.checkpoints.storage_errors import (
+    SilentThreads,
+    cause,
+    hush_abandoned_work,
+    is_ours,
+)
 from skinflow_jax.errors import ConfigError, InputError, one_line
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.typed_fields import from_dict
@@ -171,6 +176,7 @@ def _damage_told(where: Path) -> Iterator[None]:
     except Exception as error:
         if is_ours(error):
             raise
+        hush_abandoned_work()
         told = cause(error, where)
         if isinstance(told, InputError):
             raise Unreadable(str(told)) from error

@@ -157,7 +157,7 @@ class RunCheckpoints:
             return
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
         facts = sealed(facts, **seal_of(state, arrays), metrics=metrics or {})
-        with explaining(self._folder):
+        with explaining(self._folder), _orbax_context():
             response = ocp.save_checkpointables_async(
                 self._folder / str(step),
                 {STATE: nested(named_leaves(state))},
@@ -321,6 +321,14 @@ def model_hash(folder: str | Path, step: int) -> str:
     if stated is not None:
         return stated
     return fingerprint({"model": load_model(folder, step=step)}).of("model/")
+
+
+def _orbax_context() -> ocp.Context:
+    """Folders are made before a save returns: where that fails in the background, Orbax waits for
+    them for ten minutes."""
+    context = ocp.Context()
+    context.asynchronous.create_directories_asynchronously = False
+    return context
 
 
 def _existing(folder: str | Path) -> Path:

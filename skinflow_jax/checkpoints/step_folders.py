@@ -98,9 +98,10 @@ def read_seal(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise Damaged(f"{path} is missing: the folder is incomplete")
     try:
         facts = read_json(path)["custom_metadata"]
-        seal = facts.pop(_SEAL, {})
-        stated = seal.pop("facts", None)
-        sound = stated is None or stated == _facts_hash(facts, seal)
+        if _SEAL not in facts:
+            return facts, {}
+        seal = facts.pop(_SEAL)
+        sound = seal.pop("facts") == _facts_hash(facts, seal)
     except (InputError, KeyError, AttributeError, TypeError) as error:
         raise Damaged(f"{path} is damaged: it cannot be read as a checkpoint's facts") from error
     if not sound:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def explaining(folder: Path) -> Iterator[None]:
         told = explained(error, folder)
         if told is error:
             raise
+        hush_abandoned_work()
         raise told from error
 
 
@@ -85,12 +87,36 @@ def _named(error: BaseException, folder: Path) -> Path | str:
     return getattr(error, "filename", None) or folder
 
 
+def hush_abandoned_work() -> None:
+    """After a failure: drop what the interpreter says of the reads and writes left beside it.
+
+    They end when they are collected, with errors that nobody awaits, on an event loop closed
+    by then. The failure itself has been raised.
+    """
+    if getattr(sys.unraisablehook, "of_checkpoints", False):
+        return
+    before = sys.unraisablehook
+
+    def hook(unraisable) -> None:
+        if not _is_abandoned(f"{unraisable.object!r} {unraisable.exc_value}"):
+            before(unraisable)
+
+    hook.of_checkpoints = True
+    sys.unraisablehook = hook
+    logging.getLogger("asyncio").addFilter(lambda record: not _is_abandoned(record.getMessage()))
+
+
+def _is_abandoned(text: str) -> bool:
+    signs = ("_device_put", "_wrap_awaitable", "orbax", "tensorstore", "Event loop is closed")
+    return any(sign in text for sign in signs)
+
+
 class SilentThreads(logging.Filter):
-    """While active, what Orbax's threads log of an error is dropped: it is raised here as well."""
+    """While active, what Orbax logs of an error is dropped: it is raised here as well."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for errors that are logged from Orbax's own files."""
-        return record.levelno < logging.ERROR or "orbax" not in record.pathname
+        """False for warnings and errors that are logged from Orbax's own files."""
+        return record.levelno < logging.WARNING or "orbax" not in record.pathname
 
     def __enter__(self) -> "SilentThreads":
         logging.getLogger("absl").addFilter(self)

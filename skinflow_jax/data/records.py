@@ -6,10 +6,8 @@ from: labels and images that change under the same names are noticed.
 
 import contextlib
 import dataclasses
+import errno
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ from skinflow_jax.data.record_set import (
 )
 from skinflow_jax.data.sources.case import Source
 from skinflow_jax.errors import InputError
+from skinflow_jax.whole_folder import whole_folder
 
 FORMAT_VERSION = 2
 SHARD_BYTES = 256 * 2**20
@@ -83,19 +82,13 @@ def build_records(
     }
     if folder.exists() and any(folder.iterdir()):
         return _reuse(source, folder, identity)
-    building = folder.with_name(f".{folder.name}.building-{uuid.uuid4().hex[:8]}")
-    building.mkdir(parents=True)
     try:
-        manifest = _write(source, building, identity, progress, shard_bytes)
-        try:
-            os.rename(building, folder)
-        except OSError:  # another process of this job was faster
-            if not folder.exists():
-                raise
-            return _reuse(source, folder, identity)
-        return manifest
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        with whole_folder(folder) as building:
+            return _write(source, building, identity, progress, shard_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return _reuse(source, folder, identity)  # another process of this job was faster
 
 
 def _reuse(source: Source, folder: Path, identity: dict[str, Any]) -> Manifest:

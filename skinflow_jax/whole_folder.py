@@ -1,0 +1,75 @@
+"""A folder that appears under its name only when it is whole.
+
+It is written as a hidden sibling, `.NAME.unfinished-ID`, whose lock lives as long as the process
+that writes it: so what a killed process left is told from what another one is still writing. For
+folders on a file system, where a rename is atomic; a bucket has neither.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# The second is of records built by earlier versions.
+_MARKS = ("unfinished", "building")
+
+
+def _warn(text: str) -> None:
+    print("skinflow:", text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path, *, say: Callable[[str], None] = _warn) -> Iterator[Path]:
+    """Where to write what becomes `folder` as the block ends; removed if an error ends it.
+
+    `folder` may exist if it is empty. What killed processes left of the same name is removed first,
+    and `say` is told. Raises OSError as mkdir and rename do; FileExistsError or ENOTEMPTY where
+    another process was faster.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, say=say)
+    unfinished = folder.with_name(f".{folder.name}.{_MARKS[0]}-{uuid.uuid4().hex[:8]}")
+    unfinished.mkdir()
+    try:
+        with _locked(unfinished):
+            yield unfinished
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, *, say: Callable[[str], None] = _warn) -> None:
+    """Remove what no living process is still writing under the name of `folder`; tell `say`."""
+    for entry in sorted(folder.parent.iterdir()):
+        if not any(entry.name.startswith(f".{folder.name}.{mark}-") for mark in _MARKS):
+            continue
+        with contextlib.suppress(OSError), _locked(entry) as is_dead:
+            if is_dead:
+                shutil.rmtree(entry)
+                say(f"removed {entry}, which a process that was killed had left unfinished")
+            else:
+                say(f"{entry} may be of a process that was killed: if nothing writes it, remove it")
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock, which ends with the process. BlockingIOError where another has it.
+
+    False on a file system that knows no locks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except BlockingIOError:
+            raise
+        except OSError:
+            locked = False
+        yield locked
+    finally:
+        os.close(descriptor)
