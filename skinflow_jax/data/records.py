@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
