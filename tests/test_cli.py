@@ -284,7 +284,7 @@ def test_import_and_export_return_the_weights_and_the_budget(imported, hf_folder
     assert "holds a run already" in taken
 
 
-def test_evaluate_asks_what_an_imported_model_is_to_be_judged_on(imported, hf_folder, fails):
+def test_evaluate_asks_what_an_imported_model_is_to_be_evaluated_on(imported, hf_folder, fails):
     for checkpoint in (imported, hf_folder):
         assert "add --config=FILE" in fails("evaluate", f"--checkpoint={checkpoint}", code=2)
     assert "add --out" in fails("evaluate", f"--checkpoint={hf_folder}", SFT, code=2)

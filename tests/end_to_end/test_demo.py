@@ -25,7 +25,7 @@ def demo(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_stage_is_judged_on_the_same_heldout_cases(demo):
+def test_every_stage_is_evaluated_on_the_same_heldout_cases(demo):
     _, summaries = demo
     cases = [[p.case_id for p in s.captions] for s in summaries]
     assert cases[0] == cases[1] == cases[2] and len(cases[0]) == 12

@@ -44,7 +44,7 @@ def test_no_step_compiles_anything(runs):
         assert found == [0, 0, 0]
 
 
-def test_a_policy_is_judged_alike_within_its_run_after_it_and_from_its_checkpoint(runs):
+def test_a_policy_is_evaluated_alike_within_its_run_after_it_and_from_its_checkpoint(runs):
     """In batches of 5 cases, which do not divide over four devices."""
     for run in runs:
         within = lines(run / "stage" / "eval" / "3" / "predictions.jsonl")

@@ -126,7 +126,7 @@ def test_a_folder_without_rows_and_wrong_seeds_are_refused(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_rows_are_trained_judged_and_not_trained_again(tmp_path, monkeypatch):
+def test_rows_are_trained_evaluated_and_not_trained_again(tmp_path, monkeypatch):
     whole = load_ablation(CONFIGS)
 
     def small(config):

@@ -15,7 +15,7 @@ from skinflow_jax.errors import ConfigError
 
 SPLITS = ("warmup", "rl", "heldout")
 DRAWING_VERSION = 1
-"""Of all that draws; raise it when the same case looks different, so that records are made anew."""
+"""Of all that draws; raise it when the same case looks different, so that records are rebuilt."""
 _CAPTION, _DRAWING, _CLUTTER = range(3)
 
 
