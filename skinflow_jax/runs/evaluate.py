@@ -9,12 +9,14 @@ from rich.console import Console
 
 from skinflow_jax.checkpoints.reading import newest_whole
 from skinflow_jax.config import RunConfig
+from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
+from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.parallel import batch_shards, make_mesh, use_mesh
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.policies import (
@@ -70,9 +72,15 @@ def evaluation_mesh(config: RunConfig):
     return make_mesh(config.mesh) if jax.device_count() > 1 else None
 
 
-def heldout_evaluation(config: RunConfig, tokenizer, records_folder: Path, out: Path):
-    """What the loop calls now and then: evaluates the held-out cases into `out`/<step>/."""
+def heldout_evaluation(
+    config: RunConfig, tokenizer, sizes: VlmConfig, records_folder: Path, out: Path
+):
+    """What the loop calls now and then: evaluates the held-out cases into `out`/<step>/.
+
+    Raises InputError at once, not at the first evaluation, naming a case that fits no bucket.
+    """
     records, labels = heldout_cases(config, records_folder)
+    check_buckets(records, tokenizer, sizes, config.evaluation.tasks, buckets(config.data))
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
         policy = Policy(state.model, tokenizer)

@@ -173,7 +173,7 @@ class _Run:
         optimizer = make_optimizer(config.optimizer, config.loop.steps * config.updates)
         layout = abstract_state(start.model, optimizer, self.mesh)
         self._print_start(start.model, layout)
-        evaluate = self._evaluation(start.tokenizer)
+        evaluate = self._evaluation(start)
         with (
             contextlib.closing(self._batches(start)) as batches,
             use_mesh(self.mesh),
@@ -241,11 +241,15 @@ class _Run:
             report_dropped(batches.usable, self.workdir / DROPPED)
         return batches
 
-    def _evaluation(self, tokenizer: Tokenizer):
+    def _evaluation(self, start: Start):
         if not self.config.loop.evaluate_every:
             return None
         return heldout_evaluation(
-            self.config, tokenizer, self.records_folder, self.workdir / "eval"
+            self.config,
+            start.tokenizer,
+            start.model.config,
+            self.records_folder,
+            self.workdir / "eval",
         )
 
     def _state(self, start: Start, optimizer, layout: TrainState, checkpoints) -> TrainState:
