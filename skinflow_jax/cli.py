@@ -178,6 +178,8 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "--seeds", type=_seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
     )
     ablation.add_argument("--workdir", type=Path, required=True, help="where to write")
+    inspected = command("inspect", _inspect, "List a run's checkpoints and what is damaged.")
+    inspected.add_argument("--checkpoint", type=Path, required=True, help="workdir of a run")
     imported = command("import-hf", _import_hf, "Make a workdir of a Hugging Face folder.")
     imported.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
     imported.add_argument("--workdir", type=Path, required=True, help="where to write")
@@ -407,6 +409,12 @@ def _ablation(arguments) -> None:
     from skinflow_jax.runs.ablation import run_ablation
 
     run_ablation(arguments.configs, arguments.seeds, arguments.workdir)
+
+
+def _inspect(arguments) -> None:
+    from skinflow_jax.runs.inspect import inspect_checkpoint
+
+    inspect_checkpoint(arguments.checkpoint)
 
 
 def _import_hf(arguments) -> None:

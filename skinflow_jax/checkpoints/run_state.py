@@ -31,6 +31,7 @@ from skinflow_jax.checkpoints.reading import (
     warn,
 )
 from skinflow_jax.checkpoints.step_folders import (
+    METRICS,
     Retention,
     check_names,
     finished_steps,
@@ -46,8 +47,6 @@ from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
 
 __all__ = ["RunCheckpoints", "load_model", "model_hash", "named_leaves", "read_facts"]
-
-_METRICS = "metrics"
 
 
 class RunCheckpoints:
@@ -156,7 +155,7 @@ class RunCheckpoints:
         if first_of(None if old is None else 0) is None:
             return
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
-        facts = sealed(facts, **seal_of(state, arrays), metrics=metrics or {})
+        facts = sealed(facts, **seal_of(state, arrays), **{METRICS: metrics or {}})
         with explaining(self._folder), _orbax_context():
             response = ocp.save_checkpointables_async(
                 self._folder / str(step),
@@ -205,7 +204,7 @@ class RunCheckpoints:
         found = {}
         for step in self.steps():
             try:
-                found[step] = read_seal(self._folder / str(step))[1].get(_METRICS, {})
+                found[step] = read_seal(self._folder / str(step))[1].get(METRICS, {})
             except InputError:
                 found[step] = {}
         return found

@@ -17,6 +17,7 @@ from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
 
 METADATA = "_CHECKPOINT_METADATA"
+METRICS = "metrics"
 # What the checkpoint says of itself, beside the caller's facts.
 _SEAL = "_seal"
 

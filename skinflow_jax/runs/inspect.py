@@ -1,0 +1,97 @@
+"""What a run's checkpoints are: a table of steps, their facts, sizes and damage."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from skinflow_jax.checkpoints.checksums import check_files, unsummed_files
+from skinflow_jax.checkpoints.reading import MODEL_CONFIG
+from skinflow_jax.checkpoints.step_folders import METRICS, read_seal, step_folders
+from skinflow_jax.checkpoints.storage_errors import cause
+from skinflow_jax.errors import InputError, shortened
+from skinflow_jax.runs.policies import CHECKPOINTS
+
+WHOLE, UNVERIFIED = "whole", "unverified: no checksums"
+
+
+def inspect_checkpoint(folder: Path) -> None:
+    """Print a run's steps; every file is read and compared with its checksum.
+
+    `folder`: a workdir, or its folder of checkpoints. A damaged step is part of the answer, no
+    error. Raises InputError where there is no run.
+    """
+    checkpoints = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
+    steps = step_folders(checkpoints)
+    if not steps:
+        raise InputError(f"{folder} holds no checkpoint: give the workdir of a run")
+    table = Table("step", "size", "state", "metrics", title=printable(str(checkpoints)))
+    table.columns[0].justify = table.columns[1].justify = "right"
+    common, told = _common_facts(checkpoints, steps), []
+    for step in steps:
+        where = checkpoints / str(step)
+        facts, metrics = _facts(where)
+        own = {k: v for k, v in facts.items() if k not in common and k != MODEL_CONFIG}
+        told += [f"step {step}: {name}: {_shown(value)}" for name, value in own.items()]
+        table.add_row(str(step), _size(where), state_of(where), _listed(metrics))
+    console = Console()
+    console.print(table)
+    for line in [*(f"{name}: {_shown(value)}" for name, value in common.items()), *told]:
+        console.print(escape(line), highlight=False)
+
+
+def state_of(where: Path) -> str:
+    """One of `WHOLE`, `UNVERIFIED`, or what is damaged."""
+    try:
+        read_seal(where)
+        if not check_files(where):
+            return UNVERIFIED
+        extra = unsummed_files(where)
+    except (InputError, OSError) as error:
+        told = cause(error, where) or error
+        return escape(printable(f"damaged: {told}".replace(f"{where}/", "")))
+    return WHOLE if not extra else escape(printable(f"{WHOLE}, and files of others: {extra}"))
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey, or could not show, as escapes such as \\x1b."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _facts(where: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        facts, seal = read_seal(where)
+    except (InputError, OSError):
+        return {}, {}
+    return facts, seal.get(METRICS, {})
+
+
+def _common_facts(checkpoints: Path, steps: list[int]) -> dict[str, Any]:
+    """The facts that all readable checkpoints share, but for the model's sizes."""
+    found = [facts for step in steps if (facts := _facts(checkpoints / str(step))[0])]
+    if not found:
+        return {}
+    return {
+        name: value
+        for name, value in found[0].items()
+        if name != MODEL_CONFIG and all(f.get(name, f) == value for f in found)
+    }
+
+
+def _size(where: Path) -> str:
+    size = sum(path.stat().st_size for path in where.rglob("*") if path.is_file())
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
+def _listed(metrics: dict[str, Any]) -> str:
+    return escape(printable(", ".join(f"{k} {v:.4g}" for k, v in metrics.items())))
+
+
+def _shown(value: Any) -> str:
+    return printable(shortened(value if isinstance(value, str) else repr(value)))
