@@ -131,6 +131,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     for argument in list(argv):
         key, equals, value = argument.partition("=")
         if key.startswith("--config.") and equals:
+            if key.removeprefix("--config.") in overrides:
+                raise ConfigError(f"{key} is given twice: leave one")
             overrides[key.removeprefix("--config.")] = value
             argv.remove(argument)
     arguments, unknown = parser.parse_known_args(argv)

@@ -5,9 +5,14 @@ Source of the published figures: the `config.json` of Qwen/Qwen2.5-VL-{3B,7B,32B
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.typed_fields import Finite, OneOf, Several, Whole, check_fields
 
+Size = Annotated[int, Whole(1, 10_000_000)]
+Index = Annotated[int, Whole(0, 10_000_000)]
+Small = Annotated[float, Finite(above=0, most=1)]
 LINEARS = ("gate", "up", "down")
 GATES = ("input", "output", "group")
 
@@ -23,26 +28,15 @@ class DveConfig:
     feed-forward part; `gates`: those that act, the others are 1; `temperature`: of their sigmoid.
     """
 
-    blocks: tuple[int, ...] | None = None
-    groups: int = 640
-    reduction: int = 16
-    linears: tuple[str, ...] = LINEARS
-    gates: tuple[str, ...] = GATES
-    temperature: float = 1.0
+    blocks: Annotated[tuple[Index, ...], Several(distinct=False)] | None = None
+    groups: Size = 640
+    reduction: Size = 16
+    linears: Annotated[tuple[Annotated[str, OneOf(LINEARS)], ...], Several()] = LINEARS
+    gates: Annotated[tuple[Annotated[str, OneOf(GATES)], ...], Several()] = GATES
+    temperature: Annotated[float, Finite(1e-3, 1e3)] = 1.0
 
     def __post_init__(self):
-        for name in ("groups", "reduction"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"dve.{name}={getattr(self, name)} must be at least 1")
-        if not self.temperature > 0:
-            raise ConfigError(f"dve.temperature={self.temperature} must be positive")
-        for name, choices in (("linears", LINEARS), ("gates", GATES)):
-            chosen = getattr(self, name)
-            unknown = sorted(set(chosen) - set(choices))
-            if unknown or not chosen:
-                raise ConfigError(f"dve.{name}={chosen}: choose from {', '.join(choices)}")
-        if self.blocks is not None and not self.blocks:
-            raise ConfigError("dve.blocks is empty: name a block, or leave the group dve out")
+        check_fields(self, "dve.")
 
 
 LORA_TARGETS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -58,20 +52,14 @@ class LoraConfig:
     merger, token embedding and head have none.
     """
 
-    rank: int = 16
-    alpha: float = 32.0
-    targets: tuple[str, ...] = LORA_TARGETS
+    rank: Size = 16
+    alpha: Annotated[float, Finite(above=0, most=1e6)] = 32.0
+    targets: Annotated[tuple[Annotated[str, OneOf(LORA_TARGETS)], ...], Several()] = LORA_TARGETS
     language: bool = True
     vision: bool = False
 
     def __post_init__(self):
-        if self.rank < 1:
-            raise ConfigError(f"lora.rank={self.rank} must be at least 1")
-        if not self.alpha > 0:
-            raise ConfigError(f"lora.alpha={self.alpha} must be positive")
-        unknown = sorted(set(self.targets) - set(LORA_TARGETS))
-        if unknown or not self.targets:
-            raise ConfigError(f"lora.targets={self.targets}: choose from {', '.join(LORA_TARGETS)}")
+        check_fields(self, "lora.")
         if not (self.language or self.vision):
             raise ConfigError("lora.language and lora.vision are both False: set one, or drop lora")
 
@@ -80,22 +68,23 @@ class LoraConfig:
 class VisionConfig:
     """The vision tower. Lengths in pixels or patches as named; `window_size` is in pixels."""
 
-    depth: int = 32
-    hidden_size: int = 1280
-    intermediate_size: int = 3420
-    num_heads: int = 16
-    in_channels: int = 3
-    patch_size: int = 14
-    temporal_patch_size: int = 2
-    merge_size: int = 2
-    window_size: int = 112
-    full_attention_blocks: tuple[int, ...] = (7, 15, 23, 31)
-    out_hidden_size: int = 3584
-    norm_eps: float = 1e-6
-    rope_theta: float = 10_000.0
+    depth: Size = 32
+    hidden_size: Size = 1280
+    intermediate_size: Size = 3420
+    num_heads: Size = 16
+    in_channels: Size = 3
+    patch_size: Size = 14
+    temporal_patch_size: Size = 2
+    merge_size: Size = 2
+    window_size: Size = 112
+    full_attention_blocks: tuple[Index, ...] = (7, 15, 23, 31)
+    out_hidden_size: Size = 3584
+    norm_eps: Small = 1e-6
+    rope_theta: Annotated[float, Finite(above=0)] = 10_000.0
     dve: DveConfig | None = None
 
     def __post_init__(self):
+        check_fields(self, "vision.")
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 f"vision.hidden_size {self.hidden_size} does not divide into "
@@ -170,19 +159,20 @@ class VisionConfig:
 class TextConfig:
     """The language model."""
 
-    vocab_size: int = 152_064
-    hidden_size: int = 3584
-    intermediate_size: int = 18_944
-    num_layers: int = 28
-    num_heads: int = 28
-    num_kv_heads: int = 4
-    norm_eps: float = 1e-6
-    rope_theta: float = 1_000_000.0
-    mrope_section: tuple[int, int, int] = (16, 24, 24)
-    max_position_embeddings: int = 128_000
+    vocab_size: Size = 152_064
+    hidden_size: Size = 3584
+    intermediate_size: Size = 18_944
+    num_layers: Size = 28
+    num_heads: Size = 28
+    num_kv_heads: Size = 4
+    norm_eps: Small = 1e-6
+    rope_theta: Annotated[float, Finite(above=0)] = 1_000_000.0
+    mrope_section: tuple[Index, Index, Index] = (16, 24, 24)
+    max_position_embeddings: Size = 128_000
     tie_word_embeddings: bool = False
 
     def __post_init__(self):
+        check_fields(self, "text.")
         if self.hidden_size % self.num_heads or self.num_heads % self.num_kv_heads:
             raise ConfigError(
                 f"text.hidden_size {self.hidden_size}, text.num_heads {self.num_heads} and "
@@ -216,17 +206,18 @@ class VlmConfig:
     name: str = "qwen2_5_vl_7b"
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
-    image_token_id: int = 151_655
-    video_token_id: int = 151_656
-    vision_start_token_id: int = 151_652
-    vision_end_token_id: int = 151_653
-    eos_token_ids: tuple[int, ...] = (151_645, 151_643)
-    pad_token_id: int = 151_643
-    initializer_range: float = 0.02
+    image_token_id: Index = 151_655
+    video_token_id: Index = 151_656
+    vision_start_token_id: Index = 151_652
+    vision_end_token_id: Index = 151_653
+    eos_token_ids: tuple[Index, ...] = (151_645, 151_643)
+    pad_token_id: Index = 151_643
+    initializer_range: Annotated[float, Finite(0, 1e3)] = 0.02
     lora: LoraConfig | None = None
-    trainable: str = "all"
+    trainable: Annotated[str, OneOf(TRAINABLE)] = "all"
 
     def __post_init__(self):
+        check_fields(self, "model.")
         check_trainable(self.trainable, self.lora)
         if self.vision.out_hidden_size != self.text.hidden_size:
             raise ConfigError(
@@ -249,11 +240,7 @@ class VlmConfig:
 
 
 def check_trainable(trainable: str, lora: LoraConfig | None) -> None:
-    """Raise ConfigError unless the choice is known and adapters do not make it already."""
-    if trainable not in TRAINABLE:
-        raise ConfigError(
-            f"model.trainable={trainable!r} is unknown: choose one of {', '.join(TRAINABLE)}"
-        )
+    """Raise ConfigError where adapters make the choice already."""
     if lora is not None and trainable != "all":
         raise ConfigError(
             f"model.trainable={trainable!r} and model.lora exclude each other: with adapters only "

@@ -2,21 +2,28 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.typed_fields import Whole, check_fields
+
+MOST_DEVICES = 1_000_000
 
 
 @dataclass(frozen=True)
 class MeshConfig:
     """Devices along each axis; `data=-1` takes all that the other two leave."""
 
-    data: int = -1
-    fsdp: int = 1
-    tensor: int = 1
+    data: Annotated[int, Whole(1, MOST_DEVICES, also=-1)] = -1
+    fsdp: Annotated[int, Whole(1, MOST_DEVICES)] = 1
+    tensor: Annotated[int, Whole(1, MOST_DEVICES)] = 1
+
+    def __post_init__(self):
+        check_fields(self, "mesh.")
 
 
 def make_mesh(config: MeshConfig, devices=None) -> Mesh:
@@ -25,9 +32,6 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
     Raises ConfigError when the product of the axes is not the number of devices.
     """
     devices = list(devices if devices is not None else jax.devices())
-    for name in ("fsdp", "tensor"):
-        if getattr(config, name) < 1:
-            raise ConfigError(f"mesh.{name}={getattr(config, name)} must be at least 1")
     rest = config.fsdp * config.tensor
     data = len(devices) // rest if config.data == -1 else config.data
     shape = (data, config.fsdp, config.tensor)

@@ -1,12 +1,30 @@
 """What a GRPO run can set."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.rl.advantages import NORMALIZATIONS
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.rewards import check_reward_names
-from skinflow_jax.rl.token_choice import Sampling, make_sampling
+from skinflow_jax.rl.token_choice import (
+    LEAST_TEMPERATURE,
+    MOST_TEMPERATURE,
+    MinTokens,
+    Sampling,
+    StopIds,
+    TopK,
+    TopP,
+    make_sampling,
+)
+from skinflow_jax.typed_fields import (
+    MOST_TOKENS,
+    Finite,
+    OneOf,
+    Text,
+    Whole,
+    check_fields,
+)
 
 
 @dataclass(frozen=True)
@@ -34,59 +52,41 @@ class GrpoConfig:
       log_kl: measure the KL to the model that the run starts from even where `loss.kl_coef` is 0.
     """
 
-    group_size: int = 8
-    max_tokens: int = 512
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_tokens: int = 0
-    stop_ids: tuple[int, ...] = ()
-    compactions: int = 2
-    rewards: tuple[str, ...] = ("caption", "diagnosis")
-    reward_weights: tuple[float, ...] | None = None
-    reward_timeout: float | None = None
-    overlong_cache: int = 0
-    advantages: str = "group"
-    num_iterations: int = 1
-    mini_batches: int = 1
+    group_size: Annotated[int, Whole(2, 65_536)] = 8
+    max_tokens: Annotated[int, Whole(1, MOST_TOKENS)] = 512
+    temperature: Annotated[float, Finite(LEAST_TEMPERATURE, MOST_TEMPERATURE)] = 1.0
+    top_k: TopK = 0
+    top_p: TopP = 1.0
+    min_tokens: MinTokens = 0
+    stop_ids: StopIds = ()
+    compactions: Annotated[int, Whole(0, 16)] = 2
+    rewards: tuple[Annotated[str, Text()], ...] = ("caption", "diagnosis")
+    reward_weights: tuple[Annotated[float, Finite(-1e4, 1e4)], ...] | None = None
+    reward_timeout: Annotated[float, Finite(above=0, most=1e6)] | None = None
+    overlong_cache: Annotated[int, Whole(0, MOST_TOKENS)] = 0
+    advantages: Annotated[str, OneOf(NORMALIZATIONS)] = "group"
+    num_iterations: Annotated[int, Whole(1, 1000)] = 1
+    mini_batches: Annotated[int, Whole(1, 1_000_000)] = 1
     mask_truncated: bool = False
-    max_refills: int = 0
+    max_refills: Annotated[int, Whole(0, 1000)] = 0
     loss: PolicyLossConfig = field(default_factory=PolicyLossConfig)
     log_kl: bool = False
 
     def __post_init__(self):
-        if self.group_size < 2:
-            raise ConfigError(
-                f"rl.group_size={self.group_size}: an advantage compares at least 2 completions"
-            )
-        if self.temperature <= 0:
-            raise ConfigError(f"rl.temperature={self.temperature} must be positive to explore")
-        for name, least in (
-            ("max_tokens", 1),
-            ("num_iterations", 1),
-            ("mini_batches", 1),
-            ("compactions", 0),
-            ("overlong_cache", 0),
-            ("max_refills", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(f"rl.{name}={getattr(self, name)} must be at least {least}")
+        check_fields(self, "rl.")
         for name in ("min_tokens", "overlong_cache"):
             if getattr(self, name) > self.max_tokens:
                 raise ConfigError(
                     f"rl.{name}={getattr(self, name)} exceeds rl.max_tokens={self.max_tokens}"
                 )
-        if self.advantages not in NORMALIZATIONS:
-            raise ConfigError(
-                f"rl.advantages={self.advantages!r}: choose from {', '.join(NORMALIZATIONS)}"
-            )
         check_reward_names(self.rewards)
         weights = self.reward_weights
         if weights is not None and len(weights) != len(self.rewards):
             raise ConfigError(
                 f"rl.reward_weights={weights} for {len(self.rewards)} rl.rewards: one weight each"
             )
-        self.sampling  # noqa: B018 - raises where a setting makes no sense
+        if not any(self.weights):
+            raise ConfigError(f"rl.reward_weights={weights}: with all of them 0 nothing is learned")
 
     @property
     def sampling(self) -> Sampling:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from skinflow_jax.data.pipeline import Batch, Example
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.models.flops import peak_flops, step_flops
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.trainable import joined
@@ -23,6 +23,8 @@ from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import anywhere, local_rows, place_batch, place_module
 from skinflow_jax.parallel.programs import Compiler
 from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.learning_signal import LearningSignal
+from skinflow_jax.rl.process_state import RewardProcess
 from skinflow_jax.rl.reward_files import load_rewards
 from skinflow_jax.rl.rewards import OVERLONG, overlong_penalty, score
 from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
@@ -76,8 +78,10 @@ class GrpoLearner:
         self._tokenizer, self._config, self._mesh = tokenizer, config, mesh
         self._key, self._collate = jax.random.key(seed), collate
         self._compute, self._reference = compute, place_module(reference, mesh)
-        self._functions = load_rewards(config.rewards)
+        self._process = RewardProcess()
+        self._functions = load_rewards(config.rewards, self._process)
         self._names = (*self._functions, *([OVERLONG] if config.overlong_cache else []))
+        self._signal = LearningSignal(tuple(self._functions), config.weights)
         self._decode = functools.partial(
             decode,
             group_size=config.group_size,
@@ -150,12 +154,14 @@ class GrpoLearner:
             )
             fixed = self._fixed(state, scored.inputs, scored.rollout, self._log_probs)
         del weights
+        self._signal.check(scored.rewards, step + 1)
         with clock("update"):
             scores = self._group_scores(scored)
             batch = PolicyBatch(scored.inputs, scored.rollout, scores.advantages, *fixed)
             state, figures = self._update(state, batch)
             rollouts = _rollout_rows(scored, local_rows(scores.advantages), self._names)
             jax.block_until_ready((state.step, figures))
+        self._signal.warn_where_equal(float(judged.metrics["frac_reward_zero_std"]), step + 1)
         taken = int(figures["optimizer_steps"])
         if taken < config.updates:
             batch = mini_batch(batch, taken % config.mini_batches, of=config.mini_batches)
@@ -202,11 +208,17 @@ class GrpoLearner:
         """`score`; what raises on one host ends the step on all: the others would wait for it."""
         rewards = error = None
         try:
-            rewards = score(texts, examples, self._functions, timeout=self._config.reward_timeout)
-        except InputError as raised:
+            rewards = score(
+                texts,
+                examples,
+                self._functions,
+                timeout=self._config.reward_timeout,
+                process=self._process,
+            )
+        except RunError as raised:
             error = raised
         if anywhere(error is not None):
-            raise error or InputError("a reward failed on another host: see what that one says")
+            raise error or RunError("a reward failed on another host: see what that one says")
         return rewards
 
     def _fixed(self, state: TrainState, inputs, rollout, log_probs: Callable):

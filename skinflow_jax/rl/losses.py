@@ -8,12 +8,14 @@ reference's log-probabilities of the taken tokens, A the advantage, c = exp(l âˆ
 
 import warnings
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.typed_fields import MOST_TOKENS, Finite, OneOf, Whole, check_fields
 
 CLIPPED_LOSSES = ("grpo", "dapo", "bnpo", "dr_grpo", "gspo")
 LOSS_TYPES = (*CLIPPED_LOSSES, "cispo", "sapo")
@@ -21,6 +23,7 @@ TOKEN_MEAN_LOSSES = ("dapo", "bnpo", "cispo")
 KL_ESTIMATORS = ("k1", "k2", "k3")
 SAMPLER_LEVELS = ("token", "sequence")
 LOG_RATIO_LIMIT = 20.0
+Positive = Annotated[float, Finite(above=0, most=1e6)]
 
 # Not additive: the extremes over sequences, with the operation that merges two parts.
 EXTREMES = {"clip_ratio/low_min": jnp.minimum, "clip_ratio/high_max": jnp.maximum}
@@ -50,51 +53,28 @@ class PolicyLossConfig:
       max_completion_length: tokens; needed by dr_grpo.
     """
 
-    loss_type: str = "grpo"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    cispo_cap: float | None = 5.0
-    dual_clip: float | None = None
-    delta: float | None = None
-    sapo_tau_pos: float = 1.0
-    sapo_tau_neg: float = 1.05
-    kl_coef: float = 0.0
-    kl_estimator: str = "k3"
-    sampler_cap: float | None = 2.0
-    sampler_level: str = "token"
-    max_completion_length: int | None = None
+    loss_type: Annotated[str, OneOf(LOSS_TYPES)] = "grpo"
+    # A bound at exactly 1 would cut the gradient of the on-policy ratio: it must be open.
+    clip_low: Annotated[float, Finite(above=0, most=1)] = 0.2
+    clip_high: Positive = 0.2
+    cispo_cap: Positive | None = 5.0
+    dual_clip: Annotated[float, Finite(above=1, most=1e6)] | None = None
+    delta: Annotated[float, Finite(above=1, most=1e6)] | None = None
+    sapo_tau_pos: Annotated[float, Finite(1e-3, 1e3)] = 1.0
+    sapo_tau_neg: Annotated[float, Finite(1e-3, 1e3)] = 1.05
+    kl_coef: Annotated[float, Finite(0, 1e6)] = 0.0
+    kl_estimator: Annotated[str, OneOf(KL_ESTIMATORS)] = "k3"
+    sampler_cap: Positive | None = 2.0
+    sampler_level: Annotated[str, OneOf(SAMPLER_LEVELS)] = "token"
+    max_completion_length: Annotated[int, Whole(1, MOST_TOKENS)] | None = None
 
     def __post_init__(self):
-        self._check_choice("loss_type", LOSS_TYPES)
-        self._check_choice("kl_estimator", KL_ESTIMATORS)
-        self._check_choice("sampler_level", SAMPLER_LEVELS)
-        # A bound at exactly 1 would cut the gradient of the on-policy ratio: it must be open.
-        self._check_range("clip_low", 0 < self.clip_low <= 1, "above 0 and at most 1")
-        for name in ("clip_high", "sapo_tau_pos", "sapo_tau_neg"):
-            self._check_range(name, getattr(self, name) > 0, "positive")
-        for name in ("cispo_cap", "sampler_cap", "max_completion_length"):
-            value = getattr(self, name)
-            self._check_range(name, value is None or value > 0, "positive or None")
-        for name in ("dual_clip", "delta"):
-            value = getattr(self, name)
-            self._check_range(name, value is None or value > 1, "above 1 or None")
-        self._check_range("kl_coef", self.kl_coef >= 0, "zero or positive")
+        check_fields(self, "rl.loss.")
         if self.loss_type == "dr_grpo" and self.max_completion_length is None:
             raise ConfigError(
                 "rl.loss.max_completion_length is not set: loss_type='dr_grpo' divides by it"
             )
         self._warn()
-
-    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
-        if getattr(self, name) not in choices:
-            raise ConfigError(
-                f"rl.loss.{name}={getattr(self, name)!r} is unknown: "
-                f"choose one of {', '.join(choices)}"
-            )
-
-    def _check_range(self, name: str, holds: bool, rule: str) -> None:
-        if not holds:
-            raise ConfigError(f"rl.loss.{name}={getattr(self, name)!r} must be {rule}")
 
     def _warn(self) -> None:
         if self.kl_coef > 0 and self.kl_estimator == "k1":

@@ -5,16 +5,23 @@ A reward function, built-in or the user's, takes the completions of a step and t
 where it does not apply. It may be a coroutine function.
 """
 
+import copy
+import dataclasses
+import functools
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from numbers import Real
 
 import numpy as np
 
 from skinflow_jax.clinical import caption_reward, diagnosis_reward
 from skinflow_jax.data.pipeline import Example
-from skinflow_jax.errors import ConfigError, InputError, one_line, shortened
-from skinflow_jax.rl.concurrent_calls import call_together
+from skinflow_jax.errors import ConfigError, RunError, one_line, shortened
+from skinflow_jax.rl.concurrent_calls import call_together, thread_name
+from skinflow_jax.rl.process_state import RewardProcess
+from skinflow_jax.typed_fields import shown
 
 Rewards = Sequence[float | None]
 RewardFunction = Callable[[list[str], list[Example]], Rewards | Awaitable[Rewards]]
@@ -50,6 +57,8 @@ def diagnosis_reciprocal(completions: list[str], examples: list[Example]) -> lis
 
 # The column of `overlong_penalty` in the metrics.
 OVERLONG = "overlong"
+# The squares of their weighted sums, added up over a batch, have to fit in float32.
+LARGEST_REWARD = 1e10
 FILE_FORM = "path/to/file.py:function"
 REWARDS: dict[str, RewardFunction] = {
     "caption": caption,
@@ -87,13 +96,16 @@ def score(
     functions: Mapping[str, RewardFunction],
     *,
     timeout: float | None = None,
+    process: RewardProcess | None = None,
 ) -> np.ndarray:
     """Rewards float32 `[P, G, R]` of G completions for each example; NaN is "not scored".
 
-    The functions run at the same time, each under the limit of `timeout` seconds (None: no limit);
-    `call_together` says what becomes of one that does not return. Raises InputError, in one line
-    that names the reward and where possible the sample, when a function raises, takes too long, or
-    returns anything but one finite number or None for each completion.
+    The functions run at the same time, each on its own copy of the examples and under the limit of
+    `timeout` seconds (None: no limit); `call_together` says what becomes of one that does not
+    return. `process` is the state of the process that they share (None: the run's, put back after
+    them). Raises RunError, in one line that names the reward and where possible the sample, when a
+    function raises, takes too long, or returns anything but one finite number or None for each
+    completion.
 
     A function that raised is called again with one sample at a time, to find the one it fails on,
     within `timeout` seconds in all; only then. The original exception is the cause of the error.
@@ -102,25 +114,51 @@ def score(
     repeated = [
         example for example, group in zip(examples, completions, strict=True) for _ in group
     ]
-    calls = call_together(functions, texts, repeated, timeout=timeout)
-    for name, call in calls.items():
-        if error := call.exception():
-            index = _first_failing(functions[name], texts, repeated, type(error), timeout)
-            where = f"{len(texts)} completions, though on none that was tried alone"
-            if index is not None:
-                where = _sample(texts, repeated, index)
-            raise InputError(
-                f"reward {name!r} raised {one_line(error)} on {where}: mend the function, "
-                "or let it return None for what it cannot score"
-            ) from error
+    with (process or RewardProcess()).entered():
+        calls = call_together(functions, lambda: _own_copies(texts, repeated), timeout=timeout)
+        for name, call in calls.items():
+            if error := call.exception():
+                raise _failed(name, functions[name], error, texts, repeated, timeout) from error
     late = [name for name in functions if name not in calls]
     if late:
-        raise InputError(
+        raise RunError(
             f"reward {', '.join(map(repr, late))} did not return within {timeout:g} s for "
             f"{len(texts)} completions: make it faster or raise rl.reward_timeout"
         )
     columns = [_column(name, call.result(), texts, repeated) for name, call in calls.items()]
     return np.array(columns, np.float32).T.reshape(len(examples), -1, len(functions))
+
+
+def _own_copies(texts: list[str], examples: list[Example]) -> tuple[list[str], list[Example]]:
+    """The arguments of one function, its own to change but for the images, which are read-only."""
+    copies = {id(example): example for example in examples}
+    for key, example in copies.items():
+        image = example.image.view()
+        image.flags.writeable = False
+        copies[key] = dataclasses.replace(
+            example,
+            caption=copy.deepcopy(example.caption),
+            attributes=copy.deepcopy(example.attributes),
+            image=image,
+        )
+    return list(texts), [copies[id(example)] for example in examples]
+
+
+def _failed(
+    name: str, function: RewardFunction, error, texts, examples, timeout: float | None
+) -> RunError:
+    """What to say of a function that raised `error` on the batch."""
+    index = _first_failing(function, texts, examples, type(error), timeout)
+    where = f"{len(texts)} completions, though on none that was tried alone"
+    if index is not None:
+        where = _sample(texts, examples, index)
+    remedy = "mend the function, or let it return None for what it cannot score"
+    if "main thread" in str(error):
+        remedy = (
+            f"it runs in the thread {thread_name(name, function)!r}, where no signal can be set: "
+            "use rl.reward_timeout for a time limit, or a process of its own"
+        )
+    return RunError(f"reward {name!r} raised {one_line(error)} on {where}: {remedy}")
 
 
 def _first_failing(
@@ -135,7 +173,8 @@ def _first_failing(
     for index in range(len(texts)):
         left = None if end is None else max(end - time.monotonic(), 0)
         row = slice(index, index + 1)
-        call = call_together({"": function}, texts[row], examples[row], timeout=left).get("")
+        arguments = functools.partial(_own_copies, texts[row], examples[row])
+        call = call_together({"": function}, arguments, timeout=left).get("")
         if call is None:
             return None
         if isinstance(call.exception(), kind):
@@ -146,30 +185,36 @@ def _first_failing(
 def _column(name: str, values, texts: list[str], examples: list[Example]) -> list[float]:
     """The checked values of one function, NaN where it gave None."""
     if not isinstance(values, list | tuple | np.ndarray) or getattr(values, "ndim", 1) == 0:
-        raise InputError(
+        raise RunError(
             f"reward {name!r} returned {type(values).__name__}: "
             "return a list with a number or None for each completion"
         )
+    values = list(values)
     if len(values) != len(texts):
-        raise InputError(
+        raise RunError(
             f"reward {name!r} returned {len(values)} values for {len(texts)} completions: "
             "return one for each, None where it does not apply"
         )
-    for index, value in enumerate(values):
-        if not (value is None or _is_finite(value)):
-            raise InputError(
-                f"reward {name!r} gave {shortened(repr(value))} for "
-                f"{_sample(texts, examples, index)}: "
-                "return a finite number, or None where it does not apply"
-            )
-    return [np.nan if value is None else float(value) for value in values]
+    column = [np.nan if value is None else _number(value) for value in values]
+    if None in column:
+        index = column.index(None)
+        raise RunError(
+            f"reward {name!r} gave {shown(values[index])} for {_sample(texts, examples, index)}: "
+            "return a finite number, or None where it does not apply; "
+            f"the largest may be {LARGEST_REWARD:g}"
+        )
+    return column
 
 
-def _is_finite(value) -> bool:
-    """Whether it is a number that float32 holds; False for NaN too."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return isinstance(value, Real) and abs(value) <= float(np.finfo(np.float32).max)
+def _number(value) -> float | None:
+    """A finite number of any kind as a float; None for what is none, NaN too."""
+    try:
+        if getattr(value, "ndim", None) == 0:
+            value = value.item()
+        number = float(value) if isinstance(value, Real | Decimal) else math.nan
+    except Exception:  # numbers beyond a float's, and what only claims to be one
+        return None
+    return number if abs(number) <= LARGEST_REWARD else None
 
 
 def _sample(texts: list[str], examples: list[Example], index: int) -> str:

@@ -2,16 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.typed_fields import MOST_TOKENS, Finite, Several, Whole, typed
 
 # Slots for stop tokens: a fixed number, so that another list does not recompile.
 STOP_SLOTS = 8
+
+# Beyond these, logits divided by it are infinite or all the same.
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
+Temperature = Annotated[float, Finite(0, MOST_TEMPERATURE)]
+TopK = Annotated[int, Whole(0)]
+TopP = Annotated[float, Finite(above=0, most=1)]
+MinTokens = Annotated[int, Whole(0, MOST_TOKENS)]
+StopIds = Annotated[tuple[Annotated[int, Whole(0)], ...], Several(0, STOP_SLOTS)]
 
 
 @jax.tree_util.register_dataclass
@@ -43,17 +52,13 @@ def make_sampling(
       min_tokens: no token that ends a completion is sampled before so many.
       stop_ids: tokens that end a completion besides the model's own end tokens; they stay in it.
     """
-    if temperature < 0:
-        raise ConfigError(f"temperature={temperature} must be 0 or more")
-    if top_k < 0 or min_tokens < 0:
-        raise ConfigError(f"top_k={top_k} and min_tokens={min_tokens} must be 0 or more")
-    if not 0 < top_p <= 1:
-        raise ConfigError(f"top_p={top_p} must be above 0 and at most 1")
-    if len(stop_ids) > STOP_SLOTS or min(stop_ids, default=0) < 0:
-        raise ConfigError(f"stop_ids={tuple(stop_ids)}: at most {STOP_SLOTS} token ids, 0 or more")
+    temperature = typed(Temperature, temperature, "temperature")
+    top_k, top_p = typed(TopK, top_k, "top_k"), typed(TopP, top_p, "top_p")
+    min_tokens = typed(MinTokens, min_tokens, "min_tokens")
+    stop_ids = typed(StopIds, tuple(stop_ids), "stop_ids")
     slots = np.full(STOP_SLOTS, -1, np.int32)
     slots[: len(stop_ids)] = stop_ids
-    return Sampling(float(temperature), int(top_k), float(top_p), int(min_tokens), slots)
+    return Sampling(temperature, top_k, top_p, min_tokens, slots)
 
 
 GREEDY = make_sampling(temperature=0.0)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.training.progress import Progress
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import TrainState
+from skinflow_jax.typed_fields import Whole, check_fields
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,15 @@ class LoopConfig:
     steps all of them are, with an image of the prompts.
     """
 
-    steps: int
-    log_every: int = 1
-    rollouts_every: int = 10
-    rollout_groups: int = 2
-    checkpoint_every: int = 50
-    evaluate_every: int = 0
+    steps: Annotated[int, Whole(1)]
+    log_every: Annotated[int, Whole(0)] = 1
+    rollouts_every: Annotated[int, Whole(0)] = 10
+    rollout_groups: Annotated[int, Whole(0)] = 2
+    checkpoint_every: Annotated[int, Whole(0)] = 50
+    evaluate_every: Annotated[int, Whole(0)] = 0
+
+    def __post_init__(self):
+        check_fields(self, "loop.")
 
 
 def run_loop(

@@ -1,12 +1,14 @@
 """The optimizer with clipping and a schedule, all of optax's parts."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import optax
 from flax import nnx
 
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.typed_fields import Finite, OneOf, Whole, check_fields
 
 SCHEDULES = ("constant", "cosine")
 OPTIMIZERS = ("adamw", "adafactor")
@@ -24,36 +26,22 @@ class OptimizerConfig:
     bytes a parameter. `b1`, `b2` and `mu_dtype` are AdamW's alone.
     """
 
-    name: str = "adamw"
-    learning_rate: float = 1e-6
-    schedule: str = "constant"
-    warmup_steps: int = 0
-    b1: float = 0.9
-    b2: float = 0.999
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    mu_dtype: str = "float32"
+    name: Annotated[str, OneOf(OPTIMIZERS)] = "adamw"
+    learning_rate: Annotated[float, Finite(above=0)] = 1e-6
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "constant"
+    warmup_steps: Annotated[int, Whole(0)] = 0
+    b1: Annotated[float, Finite(0, below=1)] = 0.9
+    b2: Annotated[float, Finite(0, below=1)] = 0.999
+    weight_decay: Annotated[float, Finite(0, 1e4)] = 0.01
+    clip_norm: Annotated[float, Finite(above=0)] = 1.0
+    mu_dtype: Annotated[str, OneOf(MOMENT_TYPES)] = "float32"
 
     def __post_init__(self):
-        for name, choices in (("name", OPTIMIZERS), ("mu_dtype", MOMENT_TYPES)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"optimizer.{name}={getattr(self, name)!r} is unknown: "
-                    f"choose {' or '.join(choices)}"
-                )
+        check_fields(self, "optimizer.")
         if self.name == "adafactor" and self.mu_dtype != "float32":
             raise ConfigError(
                 f"optimizer.mu_dtype={self.mu_dtype} is of the first moment, which "
                 "optimizer.name=adafactor does not keep: leave it out"
-            )
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(
-                f"optimizer.schedule={self.schedule!r} is unknown: choose {' or '.join(SCHEDULES)}"
-            )
-        if self.learning_rate <= 0 or self.clip_norm <= 0:
-            raise ConfigError(
-                f"optimizer.learning_rate={self.learning_rate} and "
-                f"optimizer.clip_norm={self.clip_norm} must be positive"
             )
 
 

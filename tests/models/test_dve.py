@@ -262,13 +262,13 @@ def test_a_config_comes_back_from_json():
 @pytest.mark.parametrize(
     ("dve", "answer"),
     [
-        ({"groups": 0}, "dve.groups=0 must be at least 1"),
+        ({"groups": 0}, "dve.groups=0 must be a whole number from 1 to"),
         ({"groups": 99_999}, "dve.groups=99999 exceeds the 12,384 frequency coefficients"),
         ({"blocks": (3, 4)}, r"dve.blocks \[4\] lie outside the tower of 4 blocks"),
-        ({"blocks": ()}, "dve.blocks is empty"),
-        ({"linears": ("gate", "qkv")}, r"dve.linears=.*choose from gate, up, down"),
-        ({"gates": ()}, "dve.gates=.*choose from input, output, group"),
-        ({"temperature": 0.0}, "dve.temperature=0.0 must be positive"),
+        ({"blocks": ()}, r"dve.blocks=\(\) must be 1 or more values"),
+        ({"linears": ("gate", "qkv")}, r"dve.linears='qkv' .*choose one of gate, up, down"),
+        ({"gates": ()}, r"dve.gates=\(\) must be 1 or more"),
+        ({"temperature": 0.0}, "dve.temperature=0.0 must be a finite number from 0.001"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named_with_both_values(dve, answer):

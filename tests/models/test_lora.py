@@ -127,10 +127,10 @@ def test_activations_keep_their_type(base, dtype):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"rank": 0}, "lora.rank=0 must be at least 1"),
-        ({"alpha": 0.0}, "lora.alpha=0.0 must be positive"),
-        ({"targets": ("q", "head")}, f"choose from {', '.join(LORA_TARGETS)}"),
-        ({"targets": ()}, "choose from"),
+        ({"rank": 0}, "lora.rank=0 must be a whole number from 1 to"),
+        ({"alpha": 0.0}, "lora.alpha=0.0 must be a finite number above 0"),
+        ({"targets": ("q", "head")}, f"choose one of {', '.join(LORA_TARGETS)}"),
+        ({"targets": ()}, "lora.targets=() must be 1 or more values"),
         ({"language": False}, "lora.language and lora.vision are both False"),
     ],
 )

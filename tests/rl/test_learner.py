@@ -345,8 +345,8 @@ def test_completion_metrics_are_those_of_numpy():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"group_size": 1}, "rl.group_size=1: an advantage compares at least 2"),
-        ({"temperature": 0.0}, "rl.temperature=0.0 must be positive"),
+        ({"group_size": 1}, "rl.group_size=1 must be a whole number from 2 to"),
+        ({"temperature": 0.0}, "rl.temperature=0.0 must be a finite number from 0.001"),
         ({"rewards": ("beauty",)}, "choose from caption, diagnosis"),
         ({"rewards": ()}, "choose from caption, diagnosis"),
     ],

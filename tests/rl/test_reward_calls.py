@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from skinflow_jax.data.pipeline import Example
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.rl.rewards import REWARDS, overlong_penalty, score
 
 IMAGE = np.zeros((28, 28, 3), np.uint8)
@@ -36,7 +36,7 @@ def at(index, value):
 
 
 def error_of(function, timeout=10.0, **others):
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(RunError) as caught:
         score(TEXTS, EXAMPLES, {"mine": function} | others, timeout=timeout)
     line = str(caught.value)
     assert "\n" not in line
@@ -196,7 +196,7 @@ def test_a_long_completion_and_message_stay_one_short_line():
     def reward(completions, examples):
         raise ValueError("x" * 10_000)
 
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(RunError) as caught:
         score([["a\nb" * 1000]], EXAMPLES[:1], {"mine": reward})
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
@@ -306,7 +306,7 @@ def test_a_process_whose_reward_hangs_ends_with_the_error(kind):
         import threading
         import numpy as np
         from skinflow_jax.data.pipeline import Example
-        from skinflow_jax.errors import InputError
+        from skinflow_jax.errors import RunError
         from skinflow_jax.rl.rewards import score
 
         {kind} hangs(completions, examples):
@@ -315,7 +315,7 @@ def test_a_process_whose_reward_hangs_ends_with_the_error(kind):
         example = Example("a", "diagnosis", {{}}, "acne", {{}}, np.zeros((28, 28, 3), np.uint8))
         try:
             score([["x"]], [example], {{"hangs": hangs}}, timeout=0.2)
-        except InputError as error:
+        except RunError as error:
             raise SystemExit(str(error))
     """
     ended = subprocess.run(

@@ -100,7 +100,10 @@ def test_decay_draws_weights_but_no_biases(name):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "adam8bit"}, "optimizer.name='adam8bit' is unknown: choose adamw or adafactor"),
+        (
+            {"name": "adam8bit"},
+            "optimizer.name='adam8bit' is unknown: choose one of adamw, adafactor",
+        ),
         ({"mu_dtype": "int8"}, "optimizer.mu_dtype='int8' is unknown"),
         (
             {"name": "adafactor", "mu_dtype": "bfloat16"},
