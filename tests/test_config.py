@@ -192,7 +192,7 @@ def test_a_config_without_a_needed_value_says_which(tmp_path):
 
 
 def test_a_missing_file_and_a_misplaced_override_are_told_apart(tmp_path):
-    with pytest.raises(ConfigError, match="give a config file such as"):
+    with pytest.raises(ConfigError, match=r"or a shipped one by name: .*debug_sft"):
         load_config(tmp_path / "none.py")
     with pytest.raises(ConfigError, match=r"write --config\.rl\.group_size=16"):
         load_config(Path("rl.group_size=16"))
