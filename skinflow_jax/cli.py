@@ -131,9 +131,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     for argument in list(argv):
         key, equals, value = argument.partition("=")
         if key.startswith("--config.") and equals:
-            if key.removeprefix("--config.") in overrides:
-                raise ConfigError(f"{key} is given twice: leave one")
-            overrides[key.removeprefix("--config.")] = value
+            name = key.removeprefix("--config.")
+            if overrides.get(name, value) != value:
+                print(f"{key} is given twice: {value} counts, not {overrides[name]}")
+            overrides[name] = value
             argv.remove(argument)
     arguments, unknown = parser.parse_known_args(argv)
     command = arguments.parser

@@ -70,10 +70,10 @@ class ModelChoice:
     with adapters, only they and the dynamic maps are trained.
     """
 
-    size: Annotated[str, OneOf(tuple(SIZES))] = "tiny"
+    size: Annotated[str, OneOf(SIZES)] = "tiny"
     init_from: Annotated[str, Text()] | None = None
     dtype: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
-    remat: Annotated[str, OneOf(tuple(REMAT_POLICIES))] = "none"
+    remat: Annotated[str, OneOf(REMAT_POLICIES)] = "none"
     dve: DveConfig | None = None
     extra_width: Annotated[int, Whole(0, 1_000_000)] = 0
     lora: LoraConfig | None = None
@@ -179,7 +179,7 @@ class RunConfig:
         parts = {"batch_size": self.batch_size, "rl.group_size": rl.group_size}
         _check_product("tokens of a rollout", parts | {"rl.max_tokens": rl.max_tokens})
         if rl.max_refills:
-            _check_product("prompts of a step", parts | {"rl.max_refills": rl.max_refills})
+            _check_product("completions of a step", parts | {"rl.max_refills": rl.max_refills})
         if self.rl.max_tokens > self.data.completion_length:
             raise ConfigError(
                 f"rl.max_tokens={self.rl.max_tokens} exceeds "

@@ -12,7 +12,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -90,11 +90,11 @@ class Whole:
         return f"a whole number from {self.least:,} to {self.most:,}{other}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OneOf:
-    """One of some words."""
+    """One of some words; `choices` may be a table that grows."""
 
-    choices: tuple[str, ...]
+    choices: Collection[str]
 
     def checked(self, value) -> str:
         """`value`. Raises ValueError listing the choices."""

@@ -13,6 +13,9 @@ from skinflow_jax.clinical.ontology import mentions_disease
 from skinflow_jax.clinical.wording import normalise
 
 MOST_DIAGNOSES = 6
+# Longer ones are no answers, and scoring them would take seconds.
+MOST_CHARACTERS = 20_000
+MOST_CHARACTERS_OF_VALUE = 500
 _FENCE = re.compile(r"```json[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 
 
@@ -38,7 +41,7 @@ def parse_caption(text: str) -> ParsedCaption:
     """Caption fields of `text`.
 
     Missing fields and unknown values pass (they score 0); unknown or repeated keys, values that are
-    not text, and names of diseases do not.
+    not text or longer than any name, and names of diseases do not.
     """
     try:
         return ParsedCaption({k: _caption_values(k, v) for k, v in _object(text).items()}, None)
@@ -55,6 +58,8 @@ def parse_diagnoses(text: str) -> ParsedDiagnoses:
 
 
 def _object(text: str) -> dict[str, Any]:
+    if len(text) > MOST_CHARACTERS:
+        raise _Refused(f"longer than {MOST_CHARACTERS:,} characters")
     body = text.strip()
     fenced = _FENCE.fullmatch(body)
     try:
@@ -79,6 +84,8 @@ def _caption_values(key: str, value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str) for item in values):
         raise _Refused(f"{key!r} holds something other than text")
+    if any(len(item) > MOST_CHARACTERS_OF_VALUE for item in values):
+        raise _Refused(f"{key!r} is longer than {MOST_CHARACTERS_OF_VALUE} characters")
     for item in values:
         if disease := mentions_disease(item):
             raise _Refused(f"{key!r} names a disease: {disease}")
@@ -91,6 +98,8 @@ def _diagnosis_names(found: dict[str, Any]) -> list[str]:
     names = found["diagnoses"]
     if not isinstance(names, list) or not 1 <= len(names) <= MOST_DIAGNOSES:
         raise _Refused(f"'diagnoses' must be a list of 1 to {MOST_DIAGNOSES} names")
+    if any(isinstance(name, str) and len(name) > MOST_CHARACTERS_OF_VALUE for name in names):
+        raise _Refused(f"a diagnosis of more than {MOST_CHARACTERS_OF_VALUE} characters")
     if not all(isinstance(name, str) and normalise(name) for name in names):
         raise _Refused("an empty diagnosis, or one that is not text")
     return names

@@ -18,7 +18,8 @@ _IRREGULAR = {
 
 def normalise(text: str) -> str:
     """Stems separated by one space; empty when the text has no letter or digit (our choice)."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold()).casefold()
+    # Character by character: sorting a long row of accents, which go anyway, takes quadratic time.
+    decomposed = "".join(unicodedata.normalize("NFKD", c) for c in text.casefold()).casefold()
     plain = "".join(c for c in decomposed if not unicodedata.combining(c))
     plain = re.sub(r"['’`]s\b", "", plain)
     return " ".join(_stem(word) for word in re.findall(r"[^\W_]+", plain))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skinflow_jax.clinical import parse_caption, parse_diagnoses
+from skinflow_jax.clinical.wording import normalise
 
 
 def test_a_caption_is_read_as_lists_of_values():
@@ -35,7 +36,9 @@ def test_one_json_fence_is_tolerated():
         ('{"shape": ["round", ["oval"]]}', "something other than text"),
         ('{"shape": {"a": "b"}}', "something other than text"),
         ('{"surface": "scaly, likely Bowen\'s disease"}', "names a disease: Bowen disease"),
-        ("[" * 100_000, "not one JSON object"),
+        ("[" * 20_000, "not one JSON object"),
+        ("[" * 20_001, "longer than 20,000 characters"),
+        ('{"shape": "' + "o" * 501 + '"}', "'shape' is longer than 500 characters"),
         ('{"number": ' + "1" * 5000 + "}", "not one JSON object"),
     ],
 )
@@ -57,6 +60,7 @@ def test_a_malformed_caption_is_refused_with_the_reason(text, reason):
         ('{"diagnoses": ["acne", ""]}', "an empty diagnosis"),
         ('{"diagnoses": ["acne", " . "]}', "an empty diagnosis"),
         ('{"diagnoses": ["acne", 3]}', "not text"),
+        ('{"diagnoses": ["acne", "' + "o" * 501 + '"]}', "a diagnosis of more than 500 characters"),
         ("melanoma", "not one JSON object"),
     ],
 )
@@ -70,3 +74,8 @@ def test_malformed_diagnoses_are_refused_with_the_reason(text, reason):
 def test_any_text_gives_either_a_result_or_a_reason(text):
     for parsed in (parse_caption(text), parse_diagnoses(text)):
         assert (parsed[0] is None) == bool(parsed.reason)
+
+
+def test_a_long_row_of_accents_is_dropped_as_a_short_one_is():
+    """Also where they would have to be sorted first, which takes quadratic time."""
+    assert normalise("a\u0301\u0316" + "\u0301\u0316" * 200_000 + "cne\u00b4 \ufb01") == "acne fi"
