@@ -16,22 +16,40 @@ from skinflow_jax.shipped import CONFIGS, names
 
 ROOT = Path(__file__).parents[1]
 
-CONFIGS_BY_NAME = """
+# The checkout may be installed in the same Python: whatever was imported must not come from there.
+IT_IS_THE_INSTALLED_ONE = """
 import sys
 from pathlib import Path
-import skinflow_jax
+
+ours = [module for name, module in sys.modules.items() if name.startswith("skinflow_jax")]
+elsewhere = [m for m in ours if not Path(m.__file__).is_relative_to(sys.argv[1])]
+assert ours and not elsewhere, elsewhere
+"""
+CONFIGS_BY_NAME = (
+    """
 from skinflow_jax.config import load_config
 from skinflow_jax.rl.reward_files import load_rewards
 from skinflow_jax.runs.ablation import load_ablation
 from skinflow_jax.shipped import CONFIGS, names
 
-assert Path(skinflow_jax.__file__).is_relative_to(sys.argv[1]), skinflow_jax.__file__
 runs = {name: load_config(name) for name in names()}
 assert runs["debug_stage2"].data.max_pixels == runs["debug_sft"].data.max_pixels
 assert list(load_rewards(runs["debug_lora"].rl.rewards)) == ["diagnosis", "full_list"]
 assert len(load_ablation(CONFIGS / "ablation").rows) == 5
 print(*runs)
 """
+    + IT_IS_THE_INSTALLED_ONE
+)
+SMALL_DEMO = (
+    """
+from skinflow_jax.cli import main
+from skinflow_jax.runs import demo
+
+demo.SIZES["procedural"] = demo.DemoSize(40, 20, 24, 6, 12, 8, 2, 2)
+assert main(["demo"]) == 0
+"""
+    + IT_IS_THE_INSTALLED_ONE
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +57,12 @@ def wheel(tmp_path_factory):
     """Built from a copy, so that the checkout stays clean."""
     pytest.importorskip("setuptools")
     folder = tmp_path_factory.mktemp("wheel")
-    out = ("build", "*.egg-info", ".git", ".venv*", "runs", "__pycache__", "tests", ".hypothesis")
-    source = shutil.copytree(
-        ROOT, folder / "source", symlinks=True, ignore=shutil.ignore_patterns(*out)
-    )
+    source = folder / "source"
+    for name in ("skinflow_jax", "configs"):
+        unwanted = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=unwanted)
+    for path in (*ROOT.glob("*.toml"), *ROOT.glob("*.txt"), ROOT / "README.md", ROOT / "LICENSE"):
+        shutil.copy(path, source)
     options = ["--no-deps", "--no-build-isolation", "--quiet", "--no-index"]
     run(folder, "-m", "pip", "wheel", *options, f"--wheel-dir={folder}", str(source))
     return next(folder.glob("*.whl"))
@@ -59,18 +79,21 @@ def installed(wheel, tmp_path_factory):
 
 def run(folder, *command, path=None):
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
         env=kept | {"JAX_PLATFORMS": "cpu"} | ({"PYTHONPATH": str(path)} if path else {}),
         capture_output=True,
         text=True,
-        check=True,
-    ).stdout
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
-def test_the_wheel_holds_every_config_and_the_licence(wheel):
+def test_the_wheel_holds_every_file_of_the_package_every_config_and_the_licence(wheel):
     packed = {Path(name) for name in zipfile.ZipFile(wheel).namelist()}
+    code = {path.relative_to(ROOT) for path in (ROOT / "skinflow_jax").rglob("*.*")}
+    assert {path for path in code if "__pycache__" not in path.parts} <= packed
     configs = {path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py")}
     assert {Path("skinflow_jax/shipped") / path for path in configs} <= packed
     assert any(path.name == "LICENSE" for path in packed)
@@ -85,12 +108,10 @@ def test_an_installed_package_finds_configs_by_name_from_any_folder(installed, t
 
 
 @pytest.mark.slow
-def test_a_shipped_config_trains_from_any_folder(installed, tmp_path):
-    small = ("data.count=24", "batch_size=4", "loop.steps=1", "evaluation.count=8")
-    overrides = [f"--config.{text}" for text in small]
-    command = ("train", "--config=debug_sft", "--workdir=runs/x", *overrides)
-    run(tmp_path, "-m", "skinflow_jax", *command, path=installed)
-    assert (tmp_path / "runs" / "x" / "metrics.jsonl").is_file()
+def test_the_demo_runs_from_an_installed_package_where_it_is_called(installed, tmp_path):
+    run(tmp_path, "-c", SMALL_DEMO, str(installed), path=installed)
+    demo = tmp_path / "runs" / "demo"
+    assert (demo / "report.md").is_file() and (demo / "export" / "config.json").is_file()
 
 
 def test_a_name_means_the_file_of_the_checkout(monkeypatch, tmp_path):

@@ -161,7 +161,7 @@ class GrpoLearner:
             state, figures = self._update(state, batch)
             rollouts = _rollout_rows(scored, local_rows(scores.advantages), self._names)
             jax.block_until_ready((state.step, figures))
-        self._signal.warn_where_equal(float(judged.metrics["frac_reward_zero_std"]), step + 1)
+        self._signal.warn_where_equal(float(scores.metrics["frac_reward_zero_std"]), step + 1)
         taken = int(figures["optimizer_steps"])
         if taken < config.updates:
             batch = mini_batch(batch, taken % config.mini_batches, of=config.mini_batches)
