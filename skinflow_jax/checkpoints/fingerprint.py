@@ -1,12 +1,14 @@
 """Numbers that say what a pytree's arrays hold, computed where the arrays are.
 
-Sums of integers do not depend on their order: a fingerprint is the same on one device and on a mesh
-of many hosts, and nothing is gathered for it. One flipped bit always changes it, other damage to a
-tensor but for once in 2^32.
+A tensor's sum is that of its parts, in any order: a fingerprint is the same on one device and on a
+mesh of many hosts. Each process sums what it holds, and only the sums travel, in one collective.
+One flipped bit always changes a fingerprint, other damage to a tensor but for once in 2^32.
 """
 
+import functools
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 
 from skinflow_jax.checkpoints.named_tensors import named_leaves
 
@@ -36,52 +39,61 @@ class Fingerprint:
 def fingerprint(tree: Any) -> Fingerprint:
     """Of all arrays in `tree`; all processes that share them must ask."""
     named = named_leaves(tree)
-    found = jax.device_get({name: _sum(leaf) for name, leaf in named.items()})
+    parts = jax.device_get([[_sum(*part) for part in _parts(x)] for x in named.values()])
+    broken = [sum(not finite for finite, _ in found) for found in parts]
+    totals = [sum(int(total) for _, total in found) % 2**32 for found in parts]
+    table = np.array([broken, totals], np.uint32)
+    if jax.process_count() > 1:
+        table = multihost_utils.process_allgather(table).sum(axis=0, dtype=np.uint32)
     sums = {
-        name: f"{named[name].dtype}{list(named[name].shape)} {int(total):08x}"
-        for name, (_, total) in found.items()
+        name: f"{x.dtype}{list(x.shape)} {int(total):08x}"
+        for (name, x), total in zip(named.items(), table[1], strict=True)
     }
-    return Fingerprint(sums, [name for name, (finite, _) in found.items() if not finite])
+    return Fingerprint(sums, [n for n, count in zip(named, table[0], strict=True) if count])
 
 
-def _sum(x: jax.Array):
+def _parts(x) -> Iterator[tuple[Any, tuple[int, ...], tuple[int, ...]]]:
+    """What this process sums of an array: parts, the place of each and the whole shape."""
+    if getattr(x, "is_fully_addressable", True):
+        if jax.process_index() == 0:  # else each process, which has its own, would add it
+            yield (x if isinstance(x, jax.Array) else np.asarray(x)), (0,) * x.ndim, x.shape
+        return
+    for shard in x.addressable_shards:
+        if shard.replica_id == 0:
+            yield shard.data, tuple(part.start or 0 for part in shard.index), x.shape
+
+
+def _sum(x, start: tuple[int, ...], whole: tuple[int, ...]):
     """Whether all values are finite; the sum modulo 2^32 of the bits times odd weights."""
-    return sum_on_host(np.asarray(x)) if _is_small(x) else sum_on_devices(x)
+    # What lies on the host is sooner summed there than a program is compiled for it.
+    on_host = isinstance(x, np.ndarray) or all(d.platform == "cpu" for d in x.devices())
+    if on_host and x.size < 2**22:
+        return sum_on_host(np.asarray(x), start, whole)
+    return sum_on_device(x, np.array(start, np.uint32), whole)
 
 
-def _is_small(x: jax.Array) -> bool:
-    """Whether `x` lies on the host and is sooner summed there than a program is compiled for it."""
-    if not isinstance(x, jax.Array):
-        return True
-    return x.is_fully_addressable and x.size < 2**22 and next(iter(x.devices())).platform == "cpu"
-
-
-def sum_on_host(x: np.ndarray) -> tuple[np.bool, np.uint32]:
+def sum_on_host(x: np.ndarray, start, whole: tuple[int, ...]) -> tuple[np.bool, np.uint32]:
     """See `_sum`."""
     with np.errstate(invalid="ignore"):  # bfloat16's isfinite complains of NaN
         finite = np.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else np.True_
-    bits = np.ascontiguousarray(x).reshape(-1).view(_UNSIGNED[x.dtype.itemsize])
-    weights = 2 * np.arange(x.size, dtype=np.uint32) + np.uint32(1)
-    return finite, np.sum(bits * weights, dtype=np.uint32)
+    bits = np.ascontiguousarray(x).view(_UNSIGNED[x.dtype.itemsize]).reshape(x.shape)
+    return finite, np.sum(bits * _weights(np, x.shape, start, whole), dtype=np.uint32)
 
 
-@jax.jit
-def sum_on_devices(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+@functools.partial(jax.jit, static_argnames="whole")
+def sum_on_device(x: jax.Array, start, whole: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
     """See `_sum`; equal to what `sum_on_host` gives."""
     finite = jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.bool(True)
-    return finite, jnp.sum(_bits(x) * (2 * _place(x.shape) + 1), dtype=jnp.uint32)
+    x = x.astype(jnp.uint8) if x.dtype == jnp.bool else x
+    bits = lax.bitcast_convert_type(x, _UNSIGNED[x.dtype.itemsize]).astype(jnp.uint32)
+    return finite, jnp.sum(bits * _weights(jnp, x.shape, start, whole), dtype=jnp.uint32)
 
 
-def _bits(x: jax.Array) -> jax.Array:
-    if x.dtype == jnp.bool:
-        return x.astype(jnp.uint32)
-    return lax.bitcast_convert_type(x, _UNSIGNED[x.dtype.itemsize]).astype(jnp.uint32)
-
-
-def _place(shape: tuple[int, ...]) -> jax.Array:
-    """Each element's number in row-major order, modulo 2^32."""
-    place = jnp.zeros(shape, jnp.uint32)
-    for axis in range(len(shape)):
-        stride = math.prod(shape[axis + 1 :]) % 2**32
-        place += lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride)
-    return place
+def _weights(xp, shape: tuple[int, ...], start, whole: tuple[int, ...]):
+    """For each element an odd number by its row-major place in the whole array, modulo 2^32."""
+    place = xp.zeros(shape, xp.uint32)
+    for axis, length in enumerate(shape):
+        stride = xp.uint32(math.prod(whole[axis + 1 :]) % 2**32)
+        line = (xp.arange(length, dtype=xp.uint32) + xp.asarray(start[axis], xp.uint32)) * stride
+        place = place + line.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return place * xp.uint32(2) + xp.uint32(1)

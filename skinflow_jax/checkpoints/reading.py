@@ -39,11 +39,14 @@ def warn(text: str) -> None:
 
 
 def newest_whole(folder: Path, *, before: int | None = None) -> int | None:
-    """The newest step (earlier than `before`) whose files are whole; None without any."""
+    """The newest step (earlier than `before`) whose files are whole; None without any.
+
+    This process compares all of them itself.
+    """
     for step in reversed(step_folders(folder)):
         if before is None or step < before:
             with contextlib.suppress(InputError):
-                _check(folder / str(step))
+                _check(folder / str(step), alone=True)
                 return step
     return None
 
@@ -51,8 +54,15 @@ def newest_whole(folder: Path, *, before: int | None = None) -> int | None:
 def whole_checkpoint(
     folder: Path, step: int | None = None, say: Say = warn
 ) -> tuple[int, dict[str, Any]]:
-    """(step, facts) of the checkpoint that `load_step` takes, its files compared, no array read."""
-    facts, found = load_step(folder, step, lambda where: _check(where)[0], say)
+    """(step, facts) of the checkpoint that `load_step` takes, its files compared, no array read.
+
+    All processes of a run must ask.
+    """
+
+    def load(where: Path) -> dict[str, Any]:
+        return together(functools.partial(_check, where), where)[0]
+
+    facts, found = load_step(folder, step, load, say)
     return found, facts
 
 
@@ -147,10 +157,11 @@ def model_config_of(facts: dict[str, Any], where: Path) -> VlmConfig:
         ) from error
 
 
-def _check(where: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Compare the files; facts and seal. Several processes share the reading."""
+def _check(where: Path, *, alone: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare the files; facts and seal. Several processes share the reading unless `alone`."""
+    part, parts = (0, 1) if alone else (jax.process_index(), jax.process_count())
     with _damage_told(where):
-        check_files(where, part=jax.process_index(), parts=jax.process_count())
+        check_files(where, part=part, parts=parts)
         return read_seal(where)
 
 

@@ -275,7 +275,8 @@ def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm
 
     Args:
       folder: the run's folder of checkpoints.
-      step: which one; None for the newest that is whole.
+      step: which one; None for the newest. A damaged one is refused, with the newest that is
+        whole: an older model in its place would be another one than was asked for.
       mesh: place the parameters by the training rules on this mesh; None for one device.
 
     Raises:
@@ -283,6 +284,8 @@ def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm
         program's model.
     """
     folder = _existing(folder)
+    if step is None:
+        step = first_of(max(finished_steps(folder), default=None))
 
     def load(where: Path) -> Vlm:
         wanted = {}

@@ -208,13 +208,12 @@ def test_a_models_hash_depends_on_its_arrays_alone(run, tmp_path):
     assert model_hash(again, 1) == model_hash(run, 1)
 
 
-def test_load_model_says_what_it_passes_over(run, capsys):
-    """Here up to the model's kind: the small state is none."""
+@pytest.mark.parametrize("step", [None, 2])
+def test_a_model_is_not_loaded_from_a_damaged_step_nor_silently_from_another(run, step):
     truncate(run / "2")
-    with pytest.raises(InputError, match="/1: "):
-        load_model(run)
+    (run / "3").mkdir()  # never was a checkpoint
     with pytest.raises(InputError, match=r"/2/.*--step=1"):
-        load_model(run, step=2)
+        load_model(run, step=step)
 
 
 def test_a_file_that_may_not_be_read_is_not_passed_over_but_named(run, monkeypatch):

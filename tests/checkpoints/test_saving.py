@@ -13,7 +13,7 @@ import pytest
 from small_state import same, small_run, small_state
 
 from skinflow_jax.checkpoints import run_state
-from skinflow_jax.checkpoints.fingerprint import fingerprint, sum_on_devices, sum_on_host
+from skinflow_jax.checkpoints.fingerprint import fingerprint, sum_on_device, sum_on_host
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, model_hash
 from skinflow_jax.checkpoints.step_folders import Retention
 from skinflow_jax.checkpoints.storage_errors import cause, explained
@@ -37,14 +37,25 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path, value):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int32", "int8", "bool"])
 def test_a_fingerprint_is_the_same_on_host_and_devices_and_moves_with_every_bit(dtype):
     x = np.asarray(jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 5)) * 9).astype(dtype))
-    finite, total = sum_on_host(x)
-    assert (finite, total) == tuple(map(np.asarray, sum_on_devices(x))) and finite
+    whole, start = (4, 6, 8), np.array([1, 2, 3], np.uint32)
+    finite, total = sum_on_host(x, start, whole)
+    assert (finite, total) == tuple(map(np.asarray, sum_on_device(x, start, whole))) and finite
     if dtype == "bool":
         return
     for place in range(x.size * x.dtype.itemsize * 8):
         bits = np.frombuffer(bytearray(x.tobytes()), np.uint8)
         bits[place // 8] ^= 1 << place % 8
-        assert sum_on_host(bits.view(x.dtype).reshape(x.shape))[1] != total
+        assert sum_on_host(bits.view(x.dtype).reshape(x.shape), start, whole)[1] != total
+
+
+def test_a_tensors_sum_is_that_of_its_parts():
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    parts = [
+        sum_on_host(x[rows : rows + 3, columns : columns + 2], (rows, columns), x.shape)[1]
+        for rows in (0, 3)
+        for columns in (0, 2)
+    ]
+    assert np.sum(parts, dtype=np.uint32) == sum_on_host(x, (0, 0), x.shape)[1]
 
 
 def test_a_fingerprint_does_not_depend_on_how_arrays_are_laid_out():
