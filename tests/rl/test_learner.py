@@ -14,7 +14,7 @@ import pytest
 from random_model import SHALLOW, random_inputs, spread_model
 
 from skinflow_jax.data.pipeline import Batch, Example
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learner import GrpoLearner
@@ -219,7 +219,7 @@ def test_the_log_probabilities_that_stay_are_begun_before_texts_are_scored(run, 
 def test_a_reward_that_fails_on_another_host_ends_the_step_here(run, monkeypatch):
     learner, state = run(share_of_low_ids)
     monkeypatch.setattr("skinflow_jax.rl.learner.anywhere", lambda flag: True)
-    with pytest.raises(InputError, match="a reward failed on another host"):
+    with pytest.raises(RunError, match="a reward failed on another host"):
         learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
 
 
@@ -227,9 +227,27 @@ def test_a_reward_that_fails_here_is_told_to_the_other_hosts_first(run, monkeypa
     told = []
     monkeypatch.setattr("skinflow_jax.rl.learner.anywhere", lambda flag: told.append(flag) or flag)
     learner, state = run(lambda ids, case: 1 / 0)
-    with pytest.raises(InputError, match="'caption' raised ZeroDivisionError"):
+    with pytest.raises(RunError, match="'caption' raised ZeroDivisionError"):
         learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
     assert told == [True]
+
+
+@pytest.mark.slow
+def test_a_run_of_which_no_completion_is_scored_stops_at_its_third_step(run, monkeypatch):
+    learner, state = run(lambda ids, case: None)
+    for step in range(2):
+        state = learner.step(state, iter([batch_of(range(PROMPTS))]), step).state
+    with pytest.raises(RunError, match="step 3: for 3 steps in a row no completion was scored"):
+        learner.step(state, iter([batch_of(range(PROMPTS))]), 2)
+
+
+@pytest.mark.slow
+def test_a_run_of_equal_rewards_goes_on_and_says_so_once(run, monkeypatch, capsys):
+    monkeypatch.setattr("skinflow_jax.rl.learning_signal.STEPS_OF_EQUAL_REWARDS", 2)
+    learner, state = run(lambda ids, case: 0.5)
+    for step in range(5):
+        state = learner.step(state, iter([batch_of(range(PROMPTS))]), step).state
+    assert capsys.readouterr().out.count("had equal rewards, which teach nothing") == 1
 
 
 @pytest.mark.slow
