@@ -148,9 +148,9 @@ def stored_run(
             print("".join(f"{line}\n" for line in told), end="")
     elif first:
         kept = set_aside(workdir)
-        if resume:
+        if resume or kept:
             lost = f"; the lines of before are kept in {', '.join(kept)}" if kept else ""
-            print(f"resume: {workdir} has no checkpoint: starting at step 0{lost}")
+            print(f"{workdir} has no checkpoint: starting at step 0{lost}")
     return stored
 
 
@@ -177,7 +177,7 @@ class _Run:
         with (
             contextlib.closing(self._batches(start)) as batches,
             use_mesh(self.mesh),
-            RunCheckpoints(self.workdir / CHECKPOINTS) as checkpoints,
+            self._checkpoints() as checkpoints,
         ):
             stop.saved = functools.partial(self._saved, checkpoints)
             sizes, tokenizer, facts = start.model.config, start.tokenizer, start.facts
@@ -206,7 +206,7 @@ class _Run:
                     stop=lambda: anywhere(stop.requested),
                 )
             checkpoints.wait()
-            if stop.requested and int(state.step) < config.loop.steps:
+            if int(state.step) < config.loop.steps:
                 raise stop.error()
         if self.records.manifest.has_news and self.first:
             print(self.records.manifest.summary())
@@ -250,6 +250,17 @@ class _Run:
             start.model.config,
             self.records_folder,
             self.workdir / "eval",
+        )
+
+    def _checkpoints(self) -> RunCheckpoints:
+        loop = self.config.loop
+        return RunCheckpoints(
+            self.workdir / CHECKPOINTS,
+            keep=loop.keep_latest,
+            keep_every=loop.keep_every or None,
+            keep_best=loop.keep_best,
+            best_metric=loop.best_metric,
+            best_is_max=loop.best_is_max,
         )
 
     def _state(self, start: Start, optimizer, layout: TrainState, checkpoints) -> TrainState:

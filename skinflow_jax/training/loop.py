@@ -9,12 +9,12 @@ from typing import Annotated, Any, Protocol
 import jax
 import numpy as np
 
-from skinflow_jax.errors import RunError
+from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.training.progress import Progress
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import TrainState
-from skinflow_jax.typed_fields import Whole, check_fields
+from skinflow_jax.typed_fields import Text, Whole, check_fields
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class LoopConfig:
 
     What is due now and then is also due after the last step. The last step is always saved.
     `rollout_groups`: groups whose completions are written at every step; every `rollouts_every`
-    steps all of them are, with an image of the prompts.
+    steps all of them are, with an image of the prompts. Of the checkpoints the `keep_latest` newest
+    stay, those of steps that `keep_every` divides, and the `keep_best` with the highest (or lowest)
+    `best_metric` among those saved in a step that has it.
     """
 
     steps: Annotated[int, Whole(1)]
@@ -66,9 +68,19 @@ class LoopConfig:
     rollout_groups: Annotated[int, Whole(0)] = 2
     checkpoint_every: Annotated[int, Whole(0)] = 50
     evaluate_every: Annotated[int, Whole(0)] = 0
+    keep_latest: Annotated[int, Whole(1)] = 2
+    keep_every: Annotated[int, Whole(0)] = 0
+    keep_best: Annotated[int, Whole(0)] = 0
+    best_metric: Annotated[str, Text()] | None = None
+    best_is_max: bool = True
 
     def __post_init__(self):
         check_fields(self, "loop.")
+        if self.keep_best and self.best_metric is None:
+            raise ConfigError(
+                f"loop.keep_best={self.keep_best} needs loop.best_metric: name a metric of "
+                "metrics.jsonl such as reward or eval/Top-1"
+            )
 
 
 def run_loop(

@@ -50,7 +50,8 @@ class StopSignals:
         """What the run ends with, by the signal it got."""
         if self._received == signal.SIGINT:
             return Interrupted(f"interrupted: {self.saved()}")
-        return StartAgain(f"SIGTERM: {self.saved()}")
+        cause = "another process was asked to stop" if self._received is None else "SIGTERM"
+        return StartAgain(f"{cause}: {self.saved()}")
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is not threading.main_thread():
