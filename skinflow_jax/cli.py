@@ -28,6 +28,7 @@ from skinflow_jax.errors import (
     printable,
 )
 from skinflow_jax.shipped import CONFIGS, config_file
+from skinflow_jax.storage import address_fault, is_bucket, storage_path
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
@@ -169,26 +170,26 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "build", _data_build, "Decode and resize every image of config.data once.", steps
     )
     _add_config(build, "config file, or a shipped one's name: debug_sft")
-    build.add_argument("--out", type=Path, required=True, help="folder for the records")
+    build.add_argument("--out", type=_here, required=True, help="folder for the records")
     _train_arguments(command("train", _train, "Train by a config: supervised (sft) or GRPO."))
     _evaluate_arguments(command("evaluate", _evaluate, "Evaluate a model on held-out cases."))
     _generate_arguments(command("generate", _generate, "Caption and diagnose images."))
     ablation = command("ablation", _ablation, "What each part of the method is worth, over seeds.")
     ablation.add_argument(
-        "--configs", type=Path, default=CONFIGS / "ablation", help="folder of rows and stages"
+        "--configs", type=_here, default=CONFIGS / "ablation", help="folder of rows and stages"
     )
     ablation.add_argument(
         "--seeds", type=_seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
     )
-    ablation.add_argument("--workdir", type=Path, required=True, help="where to write")
+    ablation.add_argument("--workdir", type=_here, required=True, help="where to write")
     inspected = command("inspect", _inspect, "List a run's checkpoints and what is damaged.")
-    inspected.add_argument("--checkpoint", type=Path, required=True, help="workdir of a run")
+    inspected.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
     imported = command("import-hf", _import_hf, "Make a workdir of a Hugging Face folder.")
-    imported.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
-    imported.add_argument("--workdir", type=Path, required=True, help="where to write")
+    imported.add_argument("--model", type=_here, required=True, help="Hugging Face folder")
+    imported.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
     exported = command("export-hf", _export_hf, "Make a Hugging Face folder of a run's model.")
-    exported.add_argument("--checkpoint", type=Path, required=True, help="workdir of a run")
-    exported.add_argument("--out", type=Path, required=True, help="folder to write")
+    exported.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
+    exported.add_argument("--out", type=_here, required=True, help="folder to write")
     for name in ("demo", "train", "evaluate", "generate", "ablation"):
         _add_compilation_cache(commands.choices[name])
     return parser, commands.choices
@@ -202,15 +203,15 @@ def _version() -> str:
 
 
 def _demo_arguments(demo: argparse.ArgumentParser) -> None:
-    demo.add_argument("--workdir", type=Path, default=Path("runs/demo"), help="where to write")
+    demo.add_argument("--workdir", type=_here, default=Path("runs/demo"), help="where to write")
     demo.add_argument("--source", default="procedural", help="procedural or pad_ufes_20")
-    demo.add_argument("--data-root", type=Path, help="folder of a source that is on disk")
+    demo.add_argument("--data-root", type=_here, help="folder of a source that is on disk")
     demo.add_argument("--seed", type=int, default=0, help="of data, weights and sampling")
 
 
 def _train_arguments(train: argparse.ArgumentParser) -> None:
     _add_config(train, "config file, or a shipped one's name: debug_sft")
-    train.add_argument("--workdir", type=Path, required=True, help="where to write")
+    train.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     train.add_argument(
         "--step", type=_positive, help="resume from this step; later checkpoints are removed"
@@ -234,14 +235,20 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
 
 def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     _add_config(evaluate, "config file; by default the one the run was made with")
-    evaluate.add_argument("--checkpoint", type=Path, required=True, help="workdir or model folder")
-    evaluate.add_argument("--out", type=Path, help="where to write; default: eval/STEP of the run")
+    evaluate.add_argument(
+        "--checkpoint", type=_bucket_too, required=True, help="workdir or model folder"
+    )
+    evaluate.add_argument(
+        "--out", type=_bucket_too, help="where to write; default: eval/STEP of the run"
+    )
     _add_records(evaluate)
 
 
 def _generate_arguments(generate: argparse.ArgumentParser) -> None:
-    generate.add_argument("--checkpoint", type=Path, required=True, help="workdir or model folder")
-    generate.add_argument("--image", type=Path, required=True, action="append", help="repeatable")
+    generate.add_argument(
+        "--checkpoint", type=_bucket_too, required=True, help="workdir or model folder"
+    )
+    generate.add_argument("--image", type=_here, required=True, action="append", help="repeatable")
     generate.add_argument(
         "--max-tokens", type=_positive, default=512, help="most tokens of an answer"
     )
@@ -251,22 +258,41 @@ def _generate_arguments(generate: argparse.ArgumentParser) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--config", type=_here, metavar="FILE", help=text)
     parser.epilog = "Any value of the config can be given: --config.rl.group_size=16"
 
 
 def _add_records(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--records", type=Path, help="records by `skinflow data build`; default: in the workdir"
+        "--records", type=_here, help="records by `skinflow data build`; default: in the workdir"
     )
 
 
 def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compilation-cache",
+        type=_programs,
         metavar="DIR|off",
         help="where compiled programs are kept for later starts; default: the user's cache folder",
     )
+
+
+def _here(text: str) -> Path:
+    fault = address_fault(text, bucket=False)
+    if fault:
+        raise argparse.ArgumentTypeError(f"{text} {fault}")
+    return Path(text)
+
+
+def _bucket_too(text: str) -> Path:
+    try:
+        return storage_path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _programs(text: str) -> str:
+    return text if text == "off" else str(_bucket_too(text))
 
 
 def _positive(text: str) -> int:
@@ -361,14 +387,15 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
         return
     from skinflow_jax.runs.policies import check_checkpoint
 
+    start = storage_path(init_from)
     # Our configs start from the workdir that is named after the config that makes it.
-    maker = config and config.with_name(f"{Path(init_from).name}{config.suffix}")
-    if maker and config_file(maker).is_file() and not Path(init_from).exists():
+    maker = config and config.with_name(f"{start.name}{config.suffix}")
+    if maker and config_file(maker).is_file() and not is_bucket(start) and not start.exists():
         raise InputError(
             f"model.init_from={init_from} does not exist; make it first: "
             f"skinflow train --config={maker} --workdir={init_from}"
         )
-    check_checkpoint(Path(init_from))
+    check_checkpoint(start)
 
 
 def _evaluate(arguments) -> None:

@@ -28,6 +28,7 @@ from skinflow_jax.models.decoder import REMAT_POLICIES
 from skinflow_jax.models.vlm import ComputeConfig
 from skinflow_jax.parallel import MeshConfig
 from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.storage import storage_path
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 from skinflow_jax.typed_fields import (
@@ -35,9 +36,9 @@ from skinflow_jax.typed_fields import (
     MOST_TOKENS,
     Finite,
     OneOf,
+    Place,
     Seed,
     Several,
-    Text,
     Whole,
     check_fields,
     from_dict,
@@ -71,7 +72,7 @@ class ModelChoice:
     """
 
     size: Annotated[str, OneOf(SIZES)] = "tiny"
-    init_from: Annotated[str, Text()] | None = None
+    init_from: Annotated[str, Place(bucket=True)] | None = None
     dtype: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
     remat: Annotated[str, OneOf(REMAT_POLICIES)] = "none"
     dve: DveConfig | None = None
@@ -99,7 +100,7 @@ class DataConfig:
     """
 
     source: Annotated[str, OneOf(SOURCES)] = "procedural"
-    data_root: Annotated[str, Text()] | None = None
+    data_root: Annotated[str, Place()] | None = None
     split: Split = "rl"
     count: Count | None = None
     seed: Seed = 0
@@ -220,7 +221,7 @@ def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = N
 
     Raises ConfigError naming the file, key or value that is wrong.
     """
-    values = {} if path is None else read_config(Path(path))
+    values = {} if path is None else read_config(storage_path(path))
     return from_dict(RunConfig, with_overrides(values, overrides or {}))
 
 

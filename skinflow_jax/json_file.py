@@ -17,7 +17,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(
-            path.read_text(encoding="utf-8-sig"),
+            path.read_bytes().decode("utf-8-sig"),
             object_pairs_hook=_unique_keys,
             parse_constant=_finite,
             parse_float=_finite,

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.storage import address_fault
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 INT32_MAX = 2**31 - 1
@@ -112,6 +113,21 @@ class Text:
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise ValueError("must be text that is not empty, in quotes where it is a number")
         return value
+
+
+@dataclass(frozen=True)
+class Place(Text):
+    """A file or folder, or what names one; it may lie in a bucket if `bucket` says so."""
+
+    bucket: bool = False
+
+    def checked(self, value) -> str:
+        """`value`. Raises ValueError with what it must be."""
+        text = super().checked(value)
+        fault = address_fault(text, bucket=self.bucket)
+        if fault:
+            raise ValueError(fault)
+        return text
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skinflow_jax.errors import InputError
+from skinflow_jax.storage import files_in, write_whole
 
 FILE = "SHA256SUMS"
 _UNFINISHED = f".{FILE}.unfinished"
@@ -31,12 +32,7 @@ def write_checksums(folder: Path) -> None:
     lines = [
         f"{digest}  {name}\n" for name, digest in zip(names, _digests(folder, names), strict=True)
     ]
-    unfinished = folder / _UNFINISHED
-    with open(unfinished, "w", encoding="utf-8") as file:
-        file.write(_head(lines) + "".join(lines))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, folder / FILE)
+    write_whole(folder / FILE, _head(lines) + "".join(lines))
 
 
 def check_files(folder: Path, *, part: int = 0, parts: int = 1) -> bool:
@@ -80,8 +76,7 @@ def _head(lines: Iterable[str]) -> str:
 
 
 def _files(folder: Path) -> list[str]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    names = [path.relative_to(folder).as_posix() for path in found]
+    names = [path.relative_to(folder).as_posix() for path in files_in(folder)]
     return [name for name in names if name not in (FILE, _UNFINISHED)]
 
 
@@ -92,7 +87,10 @@ def _digests(folder: Path, names: list[str]) -> Iterable[str | None]:
 
 def _digest(path: Path) -> str | None:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        with path.open("rb") as file:  # a bucket's gives bytes, and little else of a file
+            while part := file.read(1 << 20):
+                digest.update(part)
+        return digest.hexdigest()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None

@@ -1,7 +1,7 @@
 """What a run leaves when a loss or gradient is not finite: enough to see the step again."""
 
 import dataclasses
-import shutil
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, named_leaves
 from skinflow_jax.parallel import local_rows
+from skinflow_jax.storage import remove_tree
 
 
 def keep_failure(folder: Path, step: int, state: Any, evidence: Any) -> Path:
@@ -21,19 +22,22 @@ def keep_failure(folder: Path, step: int, state: Any, evidence: Any) -> Path:
     state. What an earlier failure left there is removed. Returns `folder`.
     """
     if jax.process_index() == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder, ignore_errors=True)
     multihost_utils.sync_global_devices("the failure folder is empty")
     before = dataclasses.replace(state, step=state.step * 0 + step)
     with RunCheckpoints(folder / "checkpoints") as checkpoints:
         checkpoints.save(step, before, facts={"failed": True})
     arrays = {name: local_rows(x) for name, x in named_leaves(evidence).items()}
-    np.savez(_file(folder), **arrays)
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
+    _file(folder).write_bytes(packed.getbuffer())
     return folder
 
 
 def read_evidence(folder: Path, like: Any) -> Any:
     """This process's evidence that `keep_failure` saved, in the structure of `like`."""
-    with np.load(_file(folder), allow_pickle=False) as stored:
+    packed = io.BytesIO(_file(folder).read_bytes())
+    with np.load(packed, allow_pickle=False) as stored:
         arrays = [stored[name] for name in named_leaves(like)]
     return jax.tree.unflatten(jax.tree.structure(like), arrays)
 

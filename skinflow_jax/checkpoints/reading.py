@@ -24,6 +24,7 @@ from skinflow_jax.checkpoints.storage_errors import (
 )
 from skinflow_jax.errors import ConfigError, InputError, one_line
 from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.storage import is_bucket
 from skinflow_jax.typed_fields import from_dict
 
 STATE, MODEL_CONFIG, _LAYOUT = "state", "model_config", "layout"
@@ -195,4 +196,6 @@ def _damage_told(where: Path) -> Iterator[None]:
             raise told from error
         if "RESOURCE_EXHAUSTED" in str(error):
             raise
+        if is_bucket(where):  # no reason to pass it over: the network is as likely
+            raise Unreadable(f"{where} cannot be read ({one_line(error)})") from error
         raise Damaged(f"{where} is damaged: it cannot be read ({one_line(error)})") from error

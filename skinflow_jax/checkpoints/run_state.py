@@ -6,7 +6,6 @@ is named and an earlier one taken.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -35,9 +34,10 @@ from skinflow_jax.checkpoints.step_folders import (
     Retention,
     check_names,
     finished_steps,
-    move_aside,
+    make_way,
     read_seal,
     remove_leftovers,
+    remove_step,
     sealed,
     step_folders,
 )
@@ -45,6 +45,7 @@ from skinflow_jax.checkpoints.storage_errors import SilentThreads, explained, ex
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
+from skinflow_jax.storage import absolute, make_folder
 
 __all__ = ["RunCheckpoints", "load_model", "model_hash", "named_leaves", "read_facts"]
 
@@ -83,7 +84,7 @@ class RunCheckpoints:
         Raises:
           InputError: the folder cannot be written, or a file has the name of a step.
         """
-        self._folder = Path(folder).absolute()
+        self._folder = absolute(folder)
         self._retention = Retention(keep, keep_every, keep_best, best_metric, best_is_max)
         self._say = say
         self._thread = ThreadPoolExecutor(1, "checkpoints")
@@ -95,7 +96,7 @@ class RunCheckpoints:
 
     def _prepare(self) -> int | None:
         with explaining(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             check_names(self._folder)
             if jax.process_index() == 0:
                 remove_leftovers(self._folder)
@@ -179,7 +180,7 @@ class RunCheckpoints:
             if self._restored is None and step in there and self._is_whole(step):
                 return None
             if step in there:
-                move_aside(self._folder, step)
+                make_way(self._folder, step)
         since = self._restored
         return [] if since is None else [s for s in there if s > since and s != step]
 
@@ -197,7 +198,7 @@ class RunCheckpoints:
 
     def _remove(self, steps: list[int]) -> None:
         for step in steps:
-            shutil.rmtree(move_aside(self._folder, step))
+            remove_step(self._folder, step)
 
     def _metrics(self) -> dict[int, dict[str, float]]:
         """By finished step; none for one whose facts cannot be read."""
@@ -334,7 +335,7 @@ def _orbax_context() -> ocp.Context:
 
 
 def _existing(folder: str | Path) -> Path:
-    folder = Path(folder).absolute()
+    folder = absolute(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the checkpoints folder of a run")
     return folder

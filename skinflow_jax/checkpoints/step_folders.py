@@ -1,6 +1,7 @@
 """The folders of a run's checkpoints, one a step: which there are, what they say, which are kept.
 
-A step's folder is named by its number and nothing else; Orbax renames it there once it is complete.
+A step's folder is named by its number and nothing else. Orbax renames it there once it is complete;
+in a bucket it writes there at once, and a marker last: without it a folder does not count.
 """
 
 import hashlib
@@ -15,8 +16,10 @@ from typing import Any
 from skinflow_jax.checkpoints.checksums import Damaged
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
+from skinflow_jax.storage import is_bucket, remove_tree
 
 METADATA = "_CHECKPOINT_METADATA"
+COMMITTED = "commit_success.txt"
 METRICS = "metrics"
 # What the checkpoint says of itself, beside the caller's facts.
 _SEAL = "_seal"
@@ -51,8 +54,12 @@ def step_folders(folder: Path) -> list[int]:
     """Every step that has a folder, in order, whatever is in it; other names are passed over."""
     if not folder.is_dir():
         return []
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
-    return sorted(int(name) for name in names if _is_step(name))
+    steps = [e for e in folder.iterdir() if _is_step(e.name) and e.is_dir() and _is_committed(e)]
+    return sorted(int(entry.name) for entry in steps)
+
+
+def _is_committed(folder: Path) -> bool:
+    return not is_bucket(folder) or (folder / COMMITTED).exists()
 
 
 def finished_steps(folder: Path) -> list[int]:
@@ -62,7 +69,7 @@ def finished_steps(folder: Path) -> list[int]:
 
 def check_names(folder: Path) -> None:
     """Raise InputError where a file has the name of a step: that step could not be saved."""
-    for entry in folder.iterdir():
+    for entry in folder.iterdir() if folder.is_dir() else ():
         if _is_step(entry.name) and not entry.is_dir():
             raise InputError(
                 f"{entry} is a file where a checkpoint's folder would be: move it away"
@@ -71,16 +78,39 @@ def check_names(folder: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed saves and killed removals left in `folder`."""
+    if is_bucket(folder):
+        for entry in list(folder.iterdir()) if folder.is_dir() else ():
+            if _is_step(entry.name) and entry.is_dir() and not _is_committed(entry):
+                remove_tree(entry)
+        return
     for pattern in ("*.orbax-checkpoint-tmp*", ".*.removing"):
         for leftover in folder.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def move_aside(folder: Path, step: int) -> Path:
-    """Take a step's folder out of the list at once, so that a kill leaves no half of it."""
-    aside = folder / f".{step}.removing"
-    shutil.rmtree(aside, ignore_errors=True)
-    return (folder / str(step)).rename(aside)
+def make_way(folder: Path, step: int) -> None:
+    """Take a step out of the list at once, so that a kill leaves no half of it.
+
+    On a disk its files wait in a folder of another name for `remove_leftovers`.
+    """
+    where = folder / str(step)
+    if is_bucket(folder):
+        (where / COMMITTED).unlink(missing_ok=True)
+        remove_tree(where)
+    else:
+        shutil.rmtree(_aside(folder, step), ignore_errors=True)
+        where.rename(_aside(folder, step))
+
+
+def remove_step(folder: Path, step: int) -> None:
+    """Remove a step and its files."""
+    make_way(folder, step)
+    if not is_bucket(folder):
+        shutil.rmtree(_aside(folder, step))
+
+
+def _aside(folder: Path, step: int) -> Path:
+    return folder / f".{step}.removing"
 
 
 def sealed(facts: dict[str, Any], **seal: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
+from skinflow_jax.storage import make_folder
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,6 @@ def evaluate_answer(text: str, example: Example) -> Prediction:
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """One JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lines = (json.dumps(asdict(p), ensure_ascii=False) for p in predictions)
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -19,6 +19,7 @@ import jaxlib
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from skinflow_jax.errors import one_line
+from skinflow_jax.storage import user_cache
 
 OFF = "off"
 MARK = "checked"
@@ -72,10 +73,7 @@ def _configure(folder: str | None) -> None:
 
 def default_folder() -> Path:
     """`$XDG_CACHE_HOME/skinflow_jax/compiled`. Raises RuntimeError for a user without a home."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is to be ignored.
-    home = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    return home / "skinflow_jax" / "compiled"
+    return user_cache("compiled")
 
 
 def machine_key() -> str:

@@ -21,7 +21,7 @@ from skinflow_jax.typed_fields import (
     MOST_TOKENS,
     Finite,
     OneOf,
-    Text,
+    Place,
     Whole,
     check_fields,
 )
@@ -60,7 +60,7 @@ class GrpoConfig:
     min_tokens: MinTokens = 0
     stop_ids: StopIds = ()
     compactions: Annotated[int, Whole(0, 16)] = 2
-    rewards: tuple[Annotated[str, Text()], ...] = ("caption", "diagnosis")
+    rewards: tuple[Annotated[str, Place()], ...] = ("caption", "diagnosis")
     reward_weights: tuple[Annotated[float, Finite(-1e4, 1e4)], ...] | None = None
     reward_timeout: Annotated[float, Finite(above=0, most=1e6)] | None = None
     overlong_cache: Annotated[int, Whole(0, MOST_TOKENS)] = 0

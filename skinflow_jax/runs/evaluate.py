@@ -12,20 +12,16 @@ from skinflow_jax.config import RunConfig
 from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.parallel import batch_shards, make_mesh, use_mesh
 from skinflow_jax.runs.cases import buckets, heldout_cases
-from skinflow_jax.runs.policies import (
-    CHECKPOINTS,
-    Policy,
-    check_checkpoint,
-    is_run,
-    open_checkpoint,
-)
+from skinflow_jax.runs.policies import Policy, check_checkpoint, is_run, open_checkpoint
+from skinflow_jax.runs.workdir import CHECKPOINTS, EVAL, RECORDS, Workdir
+from skinflow_jax.storage import reaching
 from skinflow_jax.training.state import TrainState
 
 
@@ -62,8 +58,9 @@ def evaluate_policy(
                 mesh=mesh,
             )
     summary = summarise(predictions, training_labels)
-    write_predictions(predictions, out / "predictions.jsonl")
-    (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1), encoding="utf-8")
+    with reaching(out, RunError):
+        write_predictions(predictions, out / "predictions.jsonl")
+        (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1), encoding="utf-8")
     return summary
 
 
@@ -104,8 +101,8 @@ def evaluate(
         raise ConfigError(
             f"{checkpoint} is no run, which would have a place for results: add --out"
         )
-    out = out or checkpoint / "eval" / str(_latest_step(checkpoint))
-    records = records or (checkpoint if run else out) / "records"
+    out = out or checkpoint / EVAL / str(_latest_step(checkpoint))
+    records = records or Workdir.of(checkpoint if run else out).local / RECORDS
     heldout, labels = heldout_cases(config, records)
     policy = open_checkpoint(checkpoint, evaluation_mesh(config))
     summary = evaluate_policy(policy, config, heldout, labels, out)

@@ -12,7 +12,8 @@ from skinflow_jax.checkpoints.reading import MODEL_CONFIG
 from skinflow_jax.checkpoints.step_folders import METRICS, read_seal, step_folders
 from skinflow_jax.checkpoints.storage_errors import cause
 from skinflow_jax.errors import InputError, shortened
-from skinflow_jax.runs.policies import CHECKPOINTS
+from skinflow_jax.runs.workdir import CHECKPOINTS
+from skinflow_jax.storage import files_in, reaching, size
 
 WHOLE, UNVERIFIED = "whole", "unverified: no checksums"
 
@@ -23,8 +24,9 @@ def inspect_checkpoint(folder: Path) -> None:
     `folder`: a workdir, or its folder of checkpoints. A damaged step is part of the answer, no
     error. Raises InputError where there is no run.
     """
-    checkpoints = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
-    steps = step_folders(checkpoints)
+    with reaching(folder):
+        checkpoints = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
+        steps = step_folders(checkpoints)
     if not steps:
         raise InputError(f"{folder} holds no checkpoint: give the workdir of a run")
     table = Table("step", "size", "state", "metrics", title=printable(str(checkpoints)))
@@ -81,12 +83,12 @@ def _common_facts(checkpoints: Path, steps: list[int]) -> dict[str, Any]:
 
 
 def _size(where: Path) -> str:
-    size = sum(path.stat().st_size for path in where.rglob("*") if path.is_file())
+    total = sum(map(size, files_in(where)))
     for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} GB"
+        if total < 1000:
+            return f"{total:.0f} {unit}"
+        total /= 1000
+    return f"{total:,.1f} GB"
 
 
 def _listed(metrics: dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import check_tokenizer, file_digests
 from skinflow_jax.runs.lock import workdir_lock
+from skinflow_jax.runs.workdir import CHECKPOINTS, TOKENIZER, Workdir
+from skinflow_jax.storage import fetched, local, reaching, storage_path
 from skinflow_jax.tokenizers import (
     Tokenizer,
     load_tokenizer,
@@ -38,9 +40,6 @@ from skinflow_jax.tokenizers import (
     verify_export,
 )
 from skinflow_jax.training.state import TrainState
-
-TOKENIZER = "tokenizer"
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,14 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
     Raises InputError when it is neither, or the tokenizer is not the one that the weights speak.
     """
     check_checkpoint(folder)
-    pixels = read_pixel_budget(folder)
-    if not is_run(folder):
-        return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder), pixels)
-    step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
-    check_tokenizer(facts.get("tokenizer"), folder / TOKENIZER)
-    model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
-    return Policy(model, load_tokenizer(folder / TOKENIZER), pixels, step)
+    with reaching(folder):
+        pixels = read_pixel_budget(folder)
+        if not is_run(folder):
+            return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder), pixels)
+        step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
+        check_tokenizer(facts.get("tokenizer"), folder / TOKENIZER)
+        model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
+        return Policy(model, load_tokenizer(fetched(folder / TOKENIZER)), pixels, step)
 
 
 def is_run(folder: Path) -> bool:
@@ -84,11 +84,15 @@ def is_run(folder: Path) -> bool:
 def check_checkpoint(folder: Path) -> None:
     """Raise InputError, before anything slow, where there can be no model."""
     wanted = "give the workdir of an earlier run or a Hugging Face model folder"
-    if not folder.is_dir():
-        state = "is not a folder" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} {state}: {wanted}")
-    if not is_run(folder) and not (folder / "config.json").is_file():
-        raise InputError(f"{folder} holds neither {CHECKPOINTS}/ nor config.json: {wanted}")
+    with reaching(folder):
+        if not folder.is_dir():
+            state = "is not a folder" if folder.exists() else "does not exist"
+            raise InputError(f"{folder} {state}: {wanted}")
+        if is_run(folder):
+            return
+        local(folder, "the Hugging Face folder")
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{folder} holds neither {CHECKPOINTS}/ nor config.json: {wanted}")
 
 
 def starting_policy(
@@ -106,7 +110,7 @@ def starting_policy(
         sizes, tokenizer = model_config(config.model.size), make_tokenizer()
         policy = Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
     else:
-        policy = open_checkpoint(Path(config.model.init_from), mesh, step=step)
+        policy = open_checkpoint(storage_path(config.model.init_from), mesh, step=step)
     model, options = policy.model, {"seed": config.seed, "mesh": mesh}
     if config.model.extra_width:
         model = with_extra_width(model, config.model.extra_width, **options)
@@ -144,16 +148,20 @@ def prompt_texts() -> list[str]:
 
 def import_hf(folder: Path, workdir: Path) -> None:
     """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
-    if finished_steps(workdir / CHECKPOINTS):
-        raise InputError(f"{workdir} holds a run already: choose another workdir")
+    place = Workdir.of(workdir)
+    with reaching(place.address):
+        if finished_steps(place.checkpoints):
+            raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder)
-    with workdir_lock(workdir):
-        policy.tokenizer.save_pretrained(workdir / TOKENIZER)
+    with workdir_lock(place.local), place.synced():
+        tokenizer = place.local / TOKENIZER
+        policy.tokenizer.save_pretrained(tokenizer)
         if policy.pixels is not None:
-            write_pixel_budget(workdir, policy.pixels, policy.model.config.vision)
+            write_pixel_budget(place.local, policy.pixels, policy.model.config.vision)
+        place.send()
         state = TrainState(jnp.int32(0), policy.model, ())
-        facts = {"imported_from": str(folder), "tokenizer": file_digests(workdir / TOKENIZER)}
-        with RunCheckpoints(workdir / CHECKPOINTS) as checkpoints:
+        facts = {"imported_from": str(folder), "tokenizer": file_digests(tokenizer)}
+        with RunCheckpoints(place.checkpoints) as checkpoints:
             checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
     print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from skinflow_jax.checkpoints.fingerprint import fingerprint
 from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
@@ -22,7 +21,8 @@ from skinflow_jax.runs.facts import (
     made_by,
     read_run_facts,
 )
-from skinflow_jax.runs.policies import CHECKPOINTS, TOKENIZER, fresh_tokenizer, starting_policy
+from skinflow_jax.runs.policies import fresh_tokenizer, starting_policy
+from skinflow_jax.runs.workdir import TOKENIZER, Workdir
 from skinflow_jax.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -50,12 +50,12 @@ class Start:
     stored: Stored | None = None
 
 
-def find_stored(workdir: Path, *, step: int | None = None) -> Stored | None:
+def find_stored(workdir: Workdir, *, step: int | None = None) -> Stored | None:
     """The checkpoint that a resume takes: `step`, or the newest that is whole; None without any.
 
     Raises InputError where no checkpoint is whole, or there is none of that step.
     """
-    folder = workdir / CHECKPOINTS
+    folder = workdir.checkpoints
     if step is None and not step_folders(folder):
         return None
     found, facts = whole_checkpoint(folder, step)
@@ -64,24 +64,24 @@ def find_stored(workdir: Path, *, step: int | None = None) -> Stored | None:
 
 
 def check_stored(
-    stored: Stored, config: RunConfig, workdir: Path, allowed: Collection[str]
+    stored: Stored, config: RunConfig, workdir: Workdir, allowed: Collection[str]
 ) -> list[str]:
     """Compare config and tokenizer with the checkpoint's facts; what has to be said, a line each.
 
     Raises ConfigError or InputError naming what is not as it was. Nothing is written.
     """
-    check_tokenizer(stored.facts.tokenizer, workdir / TOKENIZER)
+    check_tokenizer(stored.facts.tokenizer, workdir.address / TOKENIZER)
     return check_config(stored.facts, config, workdir, allowed)
 
 
-def fresh_start(config: RunConfig, workdir: Path, data: str, mesh) -> Start:
+def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     """Start from what the config names; tokenizer and image size are written into the workdir."""
-    make_tokenizer = functools.partial(fresh_tokenizer, config, workdir / TOKENIZER)
+    make_tokenizer = functools.partial(fresh_tokenizer, config, workdir.local / TOKENIZER)
     policy = starting_policy(config, make_tokenizer, mesh)
-    policy.tokenizer.save_pretrained(workdir / TOKENIZER)
-    write_pixel_budget(workdir, pixel_budget(config), policy.model.config.vision)
+    policy.tokenizer.save_pretrained(workdir.local / TOKENIZER)
+    write_pixel_budget(workdir.local, pixel_budget(config), policy.model.config.vision)
     origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
-    facts = made_by(config, workdir / TOKENIZER, data, origin)
+    facts = made_by(config, workdir.local / TOKENIZER, data, origin)
     reference = policy.model if measures_kl(config) else None
     return Start(policy.model, policy.tokenizer, facts, reference)
 
@@ -89,19 +89,19 @@ def fresh_start(config: RunConfig, workdir: Path, data: str, mesh) -> Start:
 def resumed_start(
     stored: Stored,
     config: RunConfig,
-    workdir: Path,
+    workdir: Workdir,
     data: str,
     mesh,
     allowed: Collection[str],
 ) -> Start:
     """Go on with the tokenizer and the model that the checkpoint describes."""
     check_data(stored.facts, data, workdir, allowed)
-    tokenizer = load_tokenizer(workdir / TOKENIZER)
+    tokenizer = load_tokenizer(workdir.local / TOKENIZER)
     reference = None
     if measures_kl(config):
         reference = _pinned_reference(stored.facts.origin, config, workdir, mesh, allowed)
     origin, examples = stored.facts.origin, stored.facts.examples
-    facts = replace(made_by(config, workdir / TOKENIZER, data, origin), examples=examples)
+    facts = replace(made_by(config, workdir.local / TOKENIZER, data, origin), examples=examples)
     return Start(abstract_model(stored.model), tokenizer, facts, reference, stored)
 
 
@@ -116,7 +116,7 @@ def measures_kl(config: RunConfig) -> bool:
 
 
 def _pinned_reference(
-    origin: Origin, config: RunConfig, workdir: Path, mesh, allowed: Collection[str]
+    origin: Origin, config: RunConfig, workdir: Workdir, mesh, allowed: Collection[str]
 ) -> Vlm:
     """The model that the run started from; raises InputError if it is not there any more."""
     name = "model.init_from"
@@ -126,7 +126,7 @@ def _pinned_reference(
     )
     where = f"{config.model.init_from}" + ("" if origin.step is None else f", step {origin.step}")
     try:
-        make_tokenizer = functools.partial(load_tokenizer, workdir / TOKENIZER)
+        make_tokenizer = functools.partial(load_tokenizer, workdir.local / TOKENIZER)
         policy = starting_policy(config, make_tokenizer, mesh, step=origin.step)
     except InputError as error:
         raise InputError(f"{workdir} started from {where}, {remedy} ({error})") from error

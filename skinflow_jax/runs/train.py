@@ -29,7 +29,7 @@ from skinflow_jax.runs.cases import buckets, prepare_records
 from skinflow_jax.runs.evaluate import heldout_evaluation
 from skinflow_jax.runs.facts import RunFacts
 from skinflow_jax.runs.lock import workdir_lock
-from skinflow_jax.runs.policies import CHECKPOINTS, Policy
+from skinflow_jax.runs.policies import Policy
 from skinflow_jax.runs.start import (
     Start,
     Stored,
@@ -39,6 +39,8 @@ from skinflow_jax.runs.start import (
     pixel_budget,
     resumed_start,
 )
+from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, Workdir
+from skinflow_jax.storage import reaching
 from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import Learner, StepResult, run_loop
@@ -79,7 +81,8 @@ def train(
     Args:
       config: the run.
       workdir: receives config.json, metrics.jsonl, rollouts.jsonl, tensorboard/, tokenizer/,
-        checkpoints/, and eval/<step>/ every `config.loop.evaluate_every` steps.
+        checkpoints/, and eval/<step>/ every `config.loop.evaluate_every` steps. It may be in a
+        bucket (`gs://…`, see docs/storage.md).
       resume: go on from the newest checkpoint in `workdir` that is whole, if there is one.
       records_folder: where records are built or found; default `workdir/records`.
       title: what the progress bar says.
@@ -97,19 +100,22 @@ def train(
     """
     mesh = training_mesh(config)
     first = jax.process_index() == 0
-    with StopSignals(grace) as stop, workdir_lock(workdir, enabled=first):
-        stored = stored_run(config, workdir, resume, step, allow_changed)
+    place = Workdir.of(workdir)
+    locked = workdir_lock(place.local, enabled=first)
+    with StopSignals(grace) as stop, locked, place.synced():
+        with reaching(place.address):
+            stored = stored_run(config, place, resume, step, allow_changed)
         begun = 0 if stored is None else stored.step
-        stop.saved = lambda: what_is_saved(workdir, begun or None)
-        records_folder = records_folder or workdir / "records"
+        stop.saved = lambda: what_is_saved(place, begun or None)
+        records_folder = records_folder or place.local / RECORDS
         records = prepare_records(config.data, config.data.split, config.data.count, records_folder)
-        begin = functools.partial(fresh_start, config, workdir, records.manifest.digest, mesh)
+        begin = functools.partial(fresh_start, config, place, records.manifest.digest, mesh)
         if stored is not None:
             begin = functools.partial(
-                *(resumed_start, stored, config, workdir, records.manifest.digest, mesh),
+                *(resumed_start, stored, config, place, records.manifest.digest, mesh),
                 allow_changed,
             )
-        run = _Run(config, workdir, records_folder, records, mesh, first)
+        run = _Run(config, place, records_folder, records, mesh, first)
         try:
             return run.train(begin, stop, title or config.algorithm, begun if resume else None)
         except RunError as error:
@@ -126,7 +132,7 @@ def training_mesh(config: RunConfig):
 
 def stored_run(
     config: RunConfig,
-    workdir: Path,
+    workdir: Workdir,
     resume: bool,
     step: int | None,
     allow_changed: Collection[str],
@@ -138,7 +144,7 @@ def stored_run(
     if not resume:
         if step is not None or allow_changed:
             raise ConfigError("--step and --allow-changed belong to --resume: add it")
-        if (workdir / CHECKPOINTS).exists():
+        if workdir.checkpoints.exists():
             raise InputError(f"{workdir} holds a run already: add --resume or choose another one")
     stored = find_stored(workdir, step=step) if resume else None
     first = jax.process_index() == 0
@@ -147,7 +153,7 @@ def stored_run(
         if first:
             print("".join(f"{line}\n" for line in told), end="")
     elif first:
-        kept = set_aside(workdir)
+        kept = set_aside(workdir.local)
         if resume or kept:
             lost = f"; the lines of before are kept in {', '.join(kept)}" if kept else ""
             print(f"{workdir} has no checkpoint: starting at step 0{lost}")
@@ -159,7 +165,7 @@ class _Run:
     """A run under way: what all its parts look at."""
 
     config: RunConfig
-    workdir: Path
+    workdir: Workdir
     records_folder: Path
     records: RecordSet
     mesh: Any
@@ -188,8 +194,9 @@ class _Run:
             del start  # else two models would have to fit
             if int(state.step) < config.loop.steps:
                 self._compile(learner, state, tokenizer)
-            with RunWriter(self.workdir, resume_step, enabled=self.first) as writer:
+            with RunWriter(self.workdir.local, resume_step, enabled=self.first) as writer:
                 writer.config(to_dict(config))
+                self.workdir.send()
                 stop.safe_points = True
                 state = run_loop(
                     learner,
@@ -199,7 +206,7 @@ class _Run:
                     writer=writer,
                     schedule=self._schedule(),
                     title=title,
-                    save=functools.partial(self._save, checkpoints, batches, facts),
+                    save=functools.partial(self._save, writer, checkpoints, batches, facts),
                     evaluate=evaluate,
                     probe=self._probe(sizes),
                     keep_failure=self._keep_failure,
@@ -238,7 +245,7 @@ class _Run:
             process_count=jax.process_count(),
         )
         if self.first:
-            report_dropped(batches.usable, self.workdir / DROPPED)
+            report_dropped(batches.usable, self.workdir.local / DROPPED)
         return batches
 
     def _evaluation(self, start: Start):
@@ -249,13 +256,13 @@ class _Run:
             start.tokenizer,
             start.model.config,
             self.records_folder,
-            self.workdir / "eval",
+            self.workdir.local / EVAL,
         )
 
     def _checkpoints(self) -> RunCheckpoints:
         loop = self.config.loop
         return RunCheckpoints(
-            self.workdir / CHECKPOINTS,
+            self.workdir.checkpoints,
             keep=loop.keep_latest,
             keep_every=loop.keep_every or None,
             keep_best=loop.keep_best,
@@ -284,18 +291,22 @@ class _Run:
             return None
         return lambda state, inputs: gate_figures(state.model, inputs, self.config.model.compute)
 
-    def _save(self, checkpoints, batches, facts: RunFacts, step: int, state, metrics) -> None:
+    def _save(
+        self, writer, checkpoints, batches, facts: RunFacts, step: int, state, metrics
+    ) -> None:
+        writer.flush()
+        self.workdir.send()
         facts = replace(facts, examples=batches.examples_taken)
         checkpoints.save(step, state, facts=facts.to_dict(), metrics=metrics)
 
     def _keep_failure(self, step: int, result: StepResult) -> Path:
-        return keep_failure(self.workdir / "failure", step, result.state, result.evidence)
+        return keep_failure(self.workdir.address / FAILURE, step, result.state, result.evidence)
 
     def _saved(self, checkpoints: RunCheckpoints) -> str:
         return what_is_saved(self.workdir, max(checkpoints.steps(), default=None))
 
 
-def what_is_saved(workdir: Path, step: int | None) -> str:
+def what_is_saved(workdir: Path | Workdir, step: int | None) -> str:
     """For a message: a resume is promised only where there is a checkpoint."""
     if step is None:
         return f"nothing is saved in {workdir}"

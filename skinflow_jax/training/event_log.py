@@ -62,6 +62,10 @@ class EventLog:
         metadata = create_summary_metadata(display_name=tag, description="")
         self._summary(step, [Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
 
+    def flush(self) -> None:
+        """Write what is pending."""
+        self._writer.flush()
+
     def close(self) -> None:
         """Write what is pending and close the file."""
         self._writer.close()

@@ -60,6 +60,11 @@ class RunWriter:
         """Write what is pending and close the files."""
         self._open.close()
 
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._enabled:
+            self._events.flush()
+
     def config(self, config: Mapping[str, Any]) -> None:
         """Write config.json (as run: a resumed run replaces it)."""
         if self._enabled:

@@ -1,0 +1,127 @@
+"""A run's workdir, which may lie in a bucket.
+
+Checkpoints are written where the workdir is. All else is written on this machine: in the workdir,
+or, since a bucket appends to nothing, in a spool folder. Its files are copied whole into the bucket
+before each checkpoint, which then never lacks a line, and at the end; a resume fetches them first.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+
+from skinflow_jax.errors import RunError
+from skinflow_jax.runs.lock import FILE as LOCK
+from skinflow_jax.storage import (
+    copy_file,
+    files_in,
+    is_bucket,
+    reaching,
+    remove_tree,
+    storage_path,
+    user_cache,
+)
+
+CHECKPOINTS = "checkpoints"
+TOKENIZER = "tokenizer"
+RECORDS = "records"
+EVAL = "eval"
+FAILURE = "failure"
+
+# In the bucket and never fetched; here and never sent.
+_THERE = (CHECKPOINTS, EVAL, FAILURE)
+_HERE = (LOCK, RECORDS)
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """Where a run is, `address`, and where it writes what is no checkpoint, `local`.
+
+    The two are one folder unless `address` is in a bucket. As text it is its address.
+    """
+
+    address: Path
+    local: Path
+    _sent: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, workdir: str | os.PathLike) -> "Workdir":
+        """Nothing is written. Raises InputError as `storage_path` does."""
+        address = storage_path(workdir)
+        return cls(address, _spool(address) if is_bucket(address) else address)
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the run's checkpoints."""
+        return self.address / CHECKPOINTS
+
+    @contextlib.contextmanager
+    def synced(self) -> Iterator[None]:
+        """Fetch what the bucket holds; as the block ends, however it does, send what is new.
+
+        Raises InputError where the bucket cannot be reached, RunError at the end.
+        """
+        self._fetch()
+        try:
+            yield
+        except BaseException:
+            try:
+                self.send()
+            except Exception as failed:  # what ended the run matters more
+                print(f"skinflow: {failed}", file=sys.stderr)
+            raise
+        self.send()
+
+    def send(self) -> None:
+        """Copy what changed into the bucket, from the first process. Raises RunError."""
+        if self.local == self.address or jax.process_index() > 0:
+            return
+        with reaching(self.address, RunError):
+            for path in sorted(files_in(self.local)):
+                name = path.relative_to(self.local).as_posix()
+                state = _state(path)
+                if name.split("/")[0] not in _HERE and self._sent.get(name) != state:
+                    copy_file(path, self.address / name)
+                    self._sent[name] = state
+
+    def _fetch(self) -> None:
+        """Let `local` hold what the bucket does, and nothing of a run that was there before."""
+        if self.local == self.address:
+            return
+        self.local.mkdir(parents=True, exist_ok=True)
+        for entry in self.local.iterdir():
+            if entry.name not in _HERE:
+                remove_tree(entry) if entry.is_dir() else entry.unlink()
+        with reaching(self.address):
+            for entry in self.address.iterdir() if self.address.is_dir() else ():
+                if entry.name not in _THERE:
+                    self._fetch_all(entry)
+
+    def _fetch_all(self, entry: Path) -> None:
+        for path in files_in(entry) if entry.is_dir() else [entry]:
+            name = path.relative_to(self.address).as_posix()
+            copy_file(path, self.local / name)
+            self._sent[name] = _state(self.local / name)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _spool(address: Path) -> Path:
+    """A folder in the user's cache, of its own for each process of a run."""
+    text = str(address).rstrip("/")
+    name = re.sub(r"\W+", "-", text.removeprefix("gs://"))[-40:]
+    number = f"-{jax.process_index()}" if jax.process_index() else ""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return user_cache("workdirs") / f"{name}-{digest}{number}"
