@@ -13,7 +13,7 @@ STEPS_OF_EQUAL_REWARDS = 10
 
 
 class LearningSignal:
-    """Counts the steps in a row that teach nothing; a resumed run counts anew.
+    """Counts the steps in a row without a learning signal; a resumed run counts from 0.
 
     `names`: the functions of the first columns of the rewards; `weights`: of all columns, the
     overlong penalty's too, which alone is no score. All processes must call alike.
@@ -55,6 +55,6 @@ class LearningSignal:
             if jax.process_index() == 0:
                 print(
                     f"step {step}: for {self._equal} steps in a row the completions of every "
-                    "group had equal rewards, which teach nothing: see rollouts.jsonl for what "
-                    "the model writes; a model that never scores needs a longer warm-up"
+                    "group had equal rewards, which give no learning signal: see rollouts.jsonl "
+                    "for what the model writes; a model that never scores needs a longer warm-up"
                 )

@@ -247,7 +247,7 @@ def test_a_run_of_equal_rewards_goes_on_and_says_so_once(run, monkeypatch, capsy
     learner, state = run(lambda ids, case: 0.5)
     for step in range(5):
         state = learner.step(state, iter([batch_of(range(PROMPTS))]), step).state
-    assert capsys.readouterr().out.count("had equal rewards, which teach nothing") == 1
+    assert capsys.readouterr().out.count("had equal rewards, which give no learning signal") == 1
 
 
 @pytest.mark.slow

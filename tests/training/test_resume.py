@@ -94,7 +94,7 @@ def lab(request, shallow, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # The same object for the same config, so that every run shares the compiled step.
         patch.setattr(runs_train, "make_optimizer", functools.cache(runs_train.make_optimizer))
-        # A random model earns nothing by the clinical rewards, and equal rewards teach nothing.
+        # A random model earns nothing by the clinical rewards: equal rewards, no learning signal.
         patch.setitem(
             REWARDS,
             "caption",
