@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from random_model import SHALLOW
-from test_workdir_files import CONFIG, StandIn
+from stand_in import SMALL_RUN, StandIn
 
 from skinflow_jax.checkpoints.checksums import check_files
 from skinflow_jax.checkpoints.run_state import read_facts
@@ -31,7 +31,7 @@ INSIDE = RUN.removeprefix("gs://")
 
 
 def longer(steps):
-    return dataclasses.replace(CONFIG, loop=dataclasses.replace(CONFIG.loop, steps=steps))
+    return dataclasses.replace(SMALL_RUN, loop=dataclasses.replace(SMALL_RUN.loop, steps=steps))
 
 
 def leaves(model):
@@ -62,7 +62,7 @@ def first_two_steps(cloud, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         fake_gcs.clear()
-        policy = train(CONFIG, RUN)
+        policy = train(SMALL_RUN, RUN)
     return dict(fake_gcs.OBJECTS), leaves(policy.model)
 
 
@@ -99,7 +99,7 @@ def test_another_machine_goes_on(run):
     assert all(map(np.array_equal, leaves(policy.model), run))  # the stand-in learns nothing
     assert steps_of("metrics.jsonl") == [1, 2, 3, 4]
     facts = read_facts(storage_path(f"{RUN}/checkpoints"))
-    assert facts["examples"] == 4 * CONFIG.batch_size
+    assert facts["examples"] == 4 * SMALL_RUN.batch_size
     kept = {name.split("/")[1] for name in objects() if name.startswith("checkpoints/")}
     assert kept == {"3", "4"}
 
@@ -107,7 +107,7 @@ def test_another_machine_goes_on(run):
 def test_a_run_is_not_begun_over_another(run):
     before = dict(fake_gcs.OBJECTS)
     with pytest.raises(InputError, match=f"{RUN} holds a run already: add --resume"):
-        train(CONFIG, RUN)
+        train(SMALL_RUN, RUN)
     assert before == fake_gcs.OBJECTS
 
 
@@ -136,8 +136,8 @@ def content(name):
 
 
 def test_a_run_starts_from_a_checkpoint_in_a_bucket(run, tmp_path):
-    model = dataclasses.replace(CONFIG.model, init_from=RUN)
-    policy = train(dataclasses.replace(CONFIG, model=model), tmp_path / "second")
+    model = dataclasses.replace(SMALL_RUN.model, init_from=RUN)
+    policy = train(dataclasses.replace(SMALL_RUN, model=model), tmp_path / "second")
     assert all(map(np.array_equal, leaves(policy.model), run))
     facts = read_facts(tmp_path / "second" / "checkpoints")
     assert facts["origin"]["folder"] == RUN and facts["origin"]["step"] == 2

@@ -7,13 +7,12 @@ import jax
 import numpy as np
 import pytest
 from random_model import SHALLOW
+from stand_in import SMALL_RUN, StandIn
 
-from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs import train as runs_train
-from skinflow_jax.training.loop import LoopConfig, StepResult
 
 pytestmark = pytest.mark.slow
 
@@ -28,34 +27,6 @@ HARMLESS = (
     "rollouts.jsonl",
     ".lock",
 )
-CONFIG = RunConfig(
-    batch_size=4,
-    data=DataConfig(
-        count=12,
-        options={"image_size": 56},
-        max_pixels=56 * 56,
-        prompt_lengths=(64,),
-        windows=(1,),
-        completion_length=64,
-    ),
-    loop=LoopConfig(steps=2, checkpoint_every=1),
-    evaluation=EvaluationConfig(count=4, batch_size=4),
-)
-
-
-class StandIn:
-    """A learner that compiles nothing: it takes a batch and counts."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def warm_up(self, state, shapes):
-        return {}
-
-    def step(self, state, batches, step):
-        next(batches)
-        state = dataclasses.replace(state, step=state.step + 1)
-        return StepResult(state, {"loss": 0.0}, inputs=None, evidence=None)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +35,7 @@ def run(tmp_path_factory):
         patch.setitem(SIZES, "tiny", SHALLOW)
         patch.setattr(runs_train, "SupervisedLearner", StandIn)
         workdir = tmp_path_factory.mktemp("run") / "run"
-        policy = runs_train.train(CONFIG, workdir)
+        policy = runs_train.train(SMALL_RUN, workdir)
         yield workdir, [np.asarray(x) for x in jax.tree.leaves(policy.model)]
 
 
@@ -81,7 +52,7 @@ def noticed_when_read(file):
 
 def test_a_flipped_file_is_refused_told_or_harmless(run, tmp_path, capsys):
     workdir, parameters = run
-    longer = dataclasses.replace(CONFIG, loop=dataclasses.replace(CONFIG.loop, steps=3))
+    longer = dataclasses.replace(SMALL_RUN, loop=dataclasses.replace(SMALL_RUN.loop, steps=3))
     names = sorted(str(p.relative_to(workdir)) for p in workdir.rglob("*") if p.is_file())
     assert {"config.json", "metrics.jsonl", "tokenizer/tokenizer.json"} < set(names)
     silent = []
