@@ -6,6 +6,7 @@ is named and an earlier one taken.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -156,7 +157,9 @@ class RunCheckpoints:
         if first_of(None if old is None else 0) is None:
             return
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
-        facts = sealed(facts, **seal_of(state, arrays), **{METRICS: metrics or {}})
+        # A reward that scored nothing has a mean of NaN: it cannot be the best of anything.
+        figures = {name: x for name, x in (metrics or {}).items() if math.isfinite(x)}
+        facts = sealed(facts, **seal_of(state, arrays), **{METRICS: figures})
         with explaining(self._folder), _orbax_context():
             response = ocp.save_checkpointables_async(
                 self._folder / str(step),

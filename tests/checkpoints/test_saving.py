@@ -15,7 +15,7 @@ from small_state import same, small_run, small_state
 from skinflow_jax.checkpoints import run_state
 from skinflow_jax.checkpoints.fingerprint import fingerprint, sum_on_device, sum_on_host
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, model_hash
-from skinflow_jax.checkpoints.step_folders import Retention
+from skinflow_jax.checkpoints.step_folders import Retention, read_seal
 from skinflow_jax.checkpoints.storage_errors import cause, explained
 from skinflow_jax.errors import InputError, RunError
 
@@ -107,6 +107,16 @@ def test_the_best_and_the_latest_stay_on_disk_after_the_run_was_opened_again(tmp
                 metrics = {"reward": 1.0 if step == 2 else 0.1 * step}
                 checkpoints.save(step, small_state(step), facts={}, metrics=metrics)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["2", "4", "6"]
+
+
+def test_figures_that_are_not_finite_do_not_make_a_checkpoint_unreadable(tmp_path):
+    metrics = {"reward": np.nan, "delta": np.inf, "loss": 0.5}
+    with RunCheckpoints(tmp_path, keep_best=1, best_metric="reward") as checkpoints:
+        checkpoints.save(1, small_state(1), facts={}, metrics=metrics, wait=True)
+        assert checkpoints.restore(LAYOUT, step=1)[2] == 1
+        with pytest.raises(ValueError, match="JSON"):
+            checkpoints.save(2, small_state(2), facts={"rate": np.nan})
+    assert read_seal(tmp_path / "1")[1]["metrics"] == {"loss": 0.5}
 
 
 def test_going_back_to_an_earlier_step_replaces_the_later_history_only_once_there_is_a_new_one(
