@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from fuzz_cases import fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,11 +70,13 @@ def answered(make) -> None:
     assert from_dict(RunConfig, json.loads(json.dumps(to_dict(config), allow_nan=False))) == config
 
 
+@fuzz(0.25)
 @given(st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=1, max_size=3))
 def test_values_of_a_file(changes):
     answered(lambda: from_dict(RunConfig, nested(changes)))
 
 
+@fuzz(0.25)
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=12), SHELL, min_size=1, max_size=3))
 def test_overrides_of_a_shell(overrides):
     answered(lambda: load_config(None, overrides))

@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+from fuzz_cases import fuzz
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ TEXTS = (
 )
 
 
+@fuzz(0.15)
 @given(TEXTS)
 @example("[" * 100_000)
 @example('{"colour": ' * 50_000)
@@ -78,6 +80,7 @@ def test_any_text_is_scored(text):
     assert all(isinstance(one, float) and math.isfinite(one) and 0 <= one <= 1 for one in scores)
 
 
+@fuzz(0.1)
 @given(WORDS, NAMES | st.just("no such disease"))
 def test_any_name_relates_to_any_diagnosis(prediction, reference):
     found = relation(prediction, reference)
@@ -85,6 +88,7 @@ def test_any_name_relates_to_any_diagnosis(prediction, reference):
     assert not (found.accepted and found.safety_critical)
 
 
+@fuzz(0.1)
 @given(st.lists(TEXTS, min_size=2, max_size=2))
 def test_the_built_in_rewards_score_any_text(texts):
     examples = [
