@@ -16,7 +16,7 @@ import jinja2.sandbox
 import sentencepiece
 import tokenizers
 
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import InputError, one_line
 from skinflow_jax.json_file import read_json
 from skinflow_jax.tokenizers.sentencepiece_bpe import (
     JSON_VALUE_START,
@@ -217,8 +217,11 @@ class _ChatTokenizer:
             return self._compiled_template.render(
                 messages=plain, add_generation_prompt=add_generation_prompt
             )
-        except (jinja2.TemplateError, TypeError) as error:
-            raise InputError(f"{self._path}: the chat template refused: {error}") from error
+        # A template is a program of a stranger's: it can fail in any way that Python can.
+        except Exception as error:
+            raise InputError(
+                f"{self._path}: the chat template refused: {one_line(error)}"
+            ) from error
 
 
 class HuggingFaceTokenizer(_ChatTokenizer):

@@ -382,6 +382,26 @@ def test_a_chat_template_cannot_reach_out_of_its_sandbox(export_folder, tmp_path
         load_tokenizer(folder).render_chat(CONVERSATIONS[0], add_generation_prompt=True)
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(99999999) %}x{% endfor %}",
+        "{{ 'a' * 10**11 }}",
+        "{{ 1 // 0 }}",
+        "{{ messages[7]['content'] }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{{ raise_exception('no') }}",
+    ],
+)
+def test_a_chat_template_that_fails_in_any_way_is_named(export_folder, tmp_path, template):
+    folder = shutil.copytree(export_folder, tmp_path / "copy")
+    (folder / "chat_template.jinja").write_text(template)
+    tokenizer = load_tokenizer(folder)
+    with pytest.raises(InputError, match=r"copy.*: the chat template refused: ") as error:
+        tokenizer.render_chat([{"role": "user", "content": "a"}], add_generation_prompt=True)
+    assert "\n" not in str(error.value)
+
+
 def test_a_folder_without_a_chat_template_still_encodes(export_folder, trained, tmp_path):
     shutil.copy(export_folder / "tokenizer.json", tmp_path)
     tokenizer = load_tokenizer(tmp_path)
