@@ -11,7 +11,9 @@ from skinflow_jax.checkpoints.checksums import check_files, unsummed_files
 from skinflow_jax.checkpoints.reading import MODEL_CONFIG
 from skinflow_jax.checkpoints.step_folders import METRICS, read_seal, step_folders
 from skinflow_jax.checkpoints.storage_errors import cause
-from skinflow_jax.errors import InputError, shortened
+from skinflow_jax.data.manifest import hash_of
+from skinflow_jax.errors import InputError, printable, shortened
+from skinflow_jax.runs.resume_rules import flat
 from skinflow_jax.runs.workdir import CHECKPOINTS
 from skinflow_jax.storage import files_in, reaching, size
 
@@ -35,13 +37,15 @@ def inspect_checkpoint(folder: Path) -> None:
     for step in steps:
         where = checkpoints / str(step)
         facts, metrics = _facts(where)
-        own = {k: v for k, v in facts.items() if k not in common and k != MODEL_CONFIG}
+        own = {name: value for name, value in facts.items() if name not in common}
         told += [f"step {step}: {name}: {_shown(value)}" for name, value in own.items()]
         table.add_row(str(step), _size(where), state_of(where), _listed(metrics))
     console = Console()
     console.print(table)
-    for line in [*(f"{name}: {_shown(value)}" for name, value in common.items()), *told]:
-        console.print(escape(line), highlight=False)
+    # The config is in config.json: here stands what a resume has changed of it.
+    shared = [f"{k}: {_shown(v)}" for k, v in common.items() if not k.startswith("config.")]
+    for line in [*shared, *told]:
+        console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def state_of(where: Path) -> str:
@@ -57,29 +61,23 @@ def state_of(where: Path) -> str:
     return WHOLE if not extra else escape(printable(f"{WHOLE}, and files of others: {extra}"))
 
 
-def printable(text: str) -> str:
-    """`text` with what a terminal would obey, or could not show, as escapes such as \\x1b."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def _facts(where: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(facts by dotted name, metrics) of a step; nothing where they cannot be read."""
     try:
         facts, seal = read_seal(where)
     except (InputError, OSError):
         return {}, {}
-    return facts, seal.get(METRICS, {})
+    facts = {name: value for name, value in facts.items() if name != MODEL_CONFIG}
+    if "tokenizer" in facts:
+        facts["tokenizer"] = hash_of(facts["tokenizer"])
+    return flat(facts), seal.get(METRICS, {})
 
 
 def _common_facts(checkpoints: Path, steps: list[int]) -> dict[str, Any]:
-    """The facts that all readable checkpoints share, but for the model's sizes."""
+    """The facts that all readable checkpoints share."""
     found = [facts for step in steps if (facts := _facts(checkpoints / str(step))[0])]
-    if not found:
-        return {}
-    return {
-        name: value
-        for name, value in found[0].items()
-        if name != MODEL_CONFIG and all(f.get(name, f) == value for f in found)
-    }
+    first = found[0] if found else {}
+    return {k: v for k, v in first.items() if all(f.get(k, f) == v for f in found)}
 
 
 def _size(where: Path) -> str:

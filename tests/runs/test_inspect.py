@@ -8,8 +8,8 @@ from small_state import files_of, small_state
 from skinflow_jax.checkpoints.checksums import FILE
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.cli import main
-from skinflow_jax.errors import InputError
-from skinflow_jax.runs.inspect import inspect_checkpoint, printable
+from skinflow_jax.errors import InputError, printable
+from skinflow_jax.runs.inspect import inspect_checkpoint
 
 
 @pytest.fixture
