@@ -16,6 +16,7 @@ from skinflow_jax.errors import ConfigError, InputError, Terminated, one_line
 from skinflow_jax.json_file import read_json
 
 _WORDS = {"true": True, "false": False, "null": None}
+_WORDS |= {text: float(text) for text in ("nan", "inf", "-inf")}
 
 
 def read_config(path: Path) -> dict:
@@ -89,8 +90,9 @@ def _override(values: dict, dotted: str, text: str) -> None:
 
 
 def override_value(text: str) -> Any:
-    """What a shell argument means: a Python literal (`(40, 64)`, `None`), one of JSON's words
-    (`true`, `null`), a list of bare words (`[caption, diagnosis]`), else the text itself.
+    """What a shell argument means: a Python literal (`(40, 64)`, `None`), a word of JSON's
+    or of a number's (`true`, `null`, `nan`), a list of bare words (`[caption, diagnosis]`), else
+    the text itself.
     """
     text = text.strip()
     if text in _WORDS:

@@ -104,6 +104,8 @@ def test_numpy_scalars_are_numbers(tmp_path):
         ("seed", "1:30", "config seed='1:30' must be a whole number"),
         ("seed", "2026-01-01", "config seed='2026-01-01' must be a whole number"),
         ("seed", "99999999999999999999", "must be a whole number from 0 to 4,294,967,295"),
+        ("optimizer.learning_rate", "nan", "config optimizer.learning_rate=nan must be a finite "),
+        ("optimizer.learning_rate", "-inf", "learning_rate=-inf must be a finite number above 0"),
         ("optimizer.learning_rate", ".inf", "must be a finite number above 0"),
         ("optimizer.learning_rate", "1e999", "learning_rate=inf must be a finite number above 0"),
         ("seed", "!!python/object/apply:os.system ['false']", "must be a whole number"),
