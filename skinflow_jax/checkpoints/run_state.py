@@ -6,6 +6,7 @@ is named and an earlier one taken.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -137,7 +138,7 @@ class RunCheckpoints:
           state: a pytree of arrays with a field `model`, a Vlm. It may be donated afterwards.
           data_iterator: None; the place in the data is one of the facts.
           facts: small, of JSON types; the model's config is added.
-          metrics: figures of this step, for `best_metric`.
+          metrics: figures of this step, for `best_metric`; those that are not finite are left out.
           wait: return only when the checkpoint is complete.
 
         Raises:
@@ -156,7 +157,8 @@ class RunCheckpoints:
         if first_of(None if old is None else 0) is None:
             return
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
-        facts = sealed(facts, **seal_of(state, arrays), **{METRICS: metrics or {}})
+        figures = {k: v for k, v in (metrics or {}).items() if math.isfinite(v)}
+        facts = sealed(facts, **seal_of(state, arrays), **{METRICS: figures})
         with explaining(self._folder), _orbax_context():
             response = ocp.save_checkpointables_async(
                 self._folder / str(step),

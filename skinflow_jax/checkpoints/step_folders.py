@@ -114,8 +114,11 @@ def _aside(folder: Path, step: int) -> Path:
 
 
 def sealed(facts: dict[str, Any], **seal: Any) -> dict[str, Any]:
-    """`facts`, of JSON types, with what the checkpoint says of itself and their hash."""
-    facts = json.loads(json.dumps(facts))
+    """`facts`, of JSON types, with what the checkpoint says of itself and their hash.
+
+    Raises ValueError for a number that is not finite: as JSON it could not be read again.
+    """
+    facts, seal = json.loads(json.dumps([facts, seal], allow_nan=False))
     return {**facts, _SEAL: {**seal, "facts": _facts_hash(facts, seal)}}
 
 

@@ -14,6 +14,7 @@ from small_state import same, small_run, small_state
 
 from skinflow_jax.checkpoints import run_state
 from skinflow_jax.checkpoints.fingerprint import fingerprint, sum_on_device, sum_on_host
+from skinflow_jax.checkpoints.reading import newest_whole
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, model_hash
 from skinflow_jax.checkpoints.step_folders import Retention
 from skinflow_jax.checkpoints.storage_errors import cause, explained
@@ -107,6 +108,16 @@ def test_the_best_and_the_latest_stay_on_disk_after_the_run_was_opened_again(tmp
                 metrics = {"reward": 1.0 if step == 2 else 0.1 * step}
                 checkpoints.save(step, small_state(step), facts={}, metrics=metrics)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["2", "4", "6"]
+
+
+def test_a_metric_that_is_not_finite_does_not_spoil_the_checkpoint(tmp_path):
+    options = {"keep": 1, "keep_best": 1, "best_metric": "reward"}
+    with RunCheckpoints(tmp_path, **options) as checkpoints:
+        for step, reward in ((1, 0.5), (2, np.nan), (3, np.inf), (4, 0.1)):
+            metrics = {"reward": reward, "loss": 1.0}
+            checkpoints.save(step, small_state(step), facts={}, metrics=metrics, wait=True)
+            assert newest_whole(tmp_path) == step
+        assert checkpoints.steps() == [1, 4]
 
 
 def test_going_back_to_an_earlier_step_replaces_the_later_history_only_once_there_is_a_new_one(
