@@ -6,14 +6,11 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from random_model import SHALLOW
+from stand_in_run import CONFIG, stand_ins
 
-from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs import train as runs_train
-from skinflow_jax.training.loop import LoopConfig, StepResult
 
 pytestmark = pytest.mark.slow
 
@@ -28,41 +25,12 @@ HARMLESS = (
     "rollouts.jsonl",
     ".lock",
 )
-CONFIG = RunConfig(
-    batch_size=4,
-    data=DataConfig(
-        count=12,
-        options={"image_size": 56},
-        max_pixels=56 * 56,
-        prompt_lengths=(64,),
-        windows=(1,),
-        completion_length=64,
-    ),
-    loop=LoopConfig(steps=2, checkpoint_every=1),
-    evaluation=EvaluationConfig(count=4, batch_size=4),
-)
-
-
-class StandIn:
-    """A learner that compiles nothing: it takes a batch and counts."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def warm_up(self, state, shapes):
-        return {}
-
-    def step(self, state, batches, step):
-        next(batches)
-        state = dataclasses.replace(state, step=state.step + 1)
-        return StepResult(state, {"loss": 0.0}, inputs=None, evidence=None)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", SHALLOW)
-        patch.setattr(runs_train, "SupervisedLearner", StandIn)
+        stand_ins(patch)
         workdir = tmp_path_factory.mktemp("run") / "run"
         policy = runs_train.train(CONFIG, workdir)
         yield workdir, [np.asarray(x) for x in jax.tree.leaves(policy.model)]

@@ -1,0 +1,45 @@
+"""A run of two steps without its slow parts: a small model, and a learner that only counts."""
+
+import dataclasses
+
+from random_model import SHALLOW
+
+from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
+from skinflow_jax.models.config import SIZES
+from skinflow_jax.runs import train as runs_train
+from skinflow_jax.training.loop import LoopConfig, StepResult
+
+CONFIG = RunConfig(
+    batch_size=4,
+    data=DataConfig(
+        count=12,
+        options={"image_size": 56},
+        max_pixels=56 * 56,
+        prompt_lengths=(64,),
+        windows=(1,),
+        completion_length=64,
+    ),
+    loop=LoopConfig(steps=2, checkpoint_every=1),
+    evaluation=EvaluationConfig(count=4, batch_size=4),
+)
+
+
+class StandIn:
+    """A learner that compiles nothing: it takes a batch and counts."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def warm_up(self, state, shapes):
+        return {}
+
+    def step(self, state, batches, step):
+        next(batches)
+        state = dataclasses.replace(state, step=state.step + 1)
+        return StepResult(state, {"loss": 0.0}, inputs=None, evidence=None)
+
+
+def stand_ins(patch, learner=StandIn):
+    """Let `train` build the small model and `learner`, until `patch` is undone."""
+    patch.setitem(SIZES, "tiny", SHALLOW)
+    patch.setattr(runs_train, "SupervisedLearner", learner)
