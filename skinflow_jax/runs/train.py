@@ -143,7 +143,9 @@ def stored_run(
         if step is not None or allow_changed:
             raise ConfigError("--step and --allow-changed belong to --resume: add it")
         if workdir.checkpoints.exists():
-            raise InputError(f"{workdir} holds a run already: add --resume or choose another one")
+            raise InputError(
+                f"{workdir} holds a run already: add --resume or choose another workdir"
+            )
     stored = find_stored(workdir, step=step) if resume else None
     first = jax.process_index() == 0
     if stored is not None:
@@ -209,7 +211,8 @@ class _Run:
                     stop=lambda: anywhere(stop.requested),
                 )
             checkpoints.wait()
-            if int(state.step) < config.loop.steps:
+            # Asked in its last step too: a demo or an ablation would go on with the next stage.
+            if stop.requested or int(state.step) < config.loop.steps:
                 raise stop.error()
         if self.records.manifest.has_news and self.first:
             print(self.records.manifest.summary())
