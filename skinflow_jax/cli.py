@@ -30,6 +30,9 @@ from skinflow_jax.errors import (
 from skinflow_jax.shipped import CONFIGS, config_file
 from skinflow_jax.storage import address_fault, is_bucket, storage_path
 
+# Commands that, killed and started again, do what is left to do.
+_GO_ON = ("train", "ablation")
+
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
 
@@ -42,9 +45,9 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = _parse(argv)
-        _quiet_libraries()
-        _keep_programs(arguments)
-        with _terminated_by_sigterm():
+        with _ended_by_sigterm(goes_on=arguments.command in _GO_ON):
+            _quiet_libraries()
+            _keep_programs(arguments)
             arguments.run(arguments)
     except BrokenPipeError:  # `skinflow generate … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,16 +64,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _terminated_by_sigterm():
-    """SIGTERM unwinds the command like Ctrl-C does, so that nothing half written stays behind."""
+def _ended_by_sigterm(*, goes_on: bool):
+    """SIGTERM unwinds the command like Ctrl-C does, so that nothing half written stays behind.
 
-    def terminate(*_):
+    A command that `goes_on` where it was says so by its exit code, before its run begins too.
+    """
+
+    def end(*_):
+        if goes_on:
+            raise StartAgain("SIGTERM: nothing was under way; start it again")
         raise Terminated("SIGTERM: ended; nothing half written is left")
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
@@ -438,7 +446,12 @@ def _generate(arguments) -> None:
 def _ablation(arguments) -> None:
     from skinflow_jax.runs.ablation import run_ablation
 
-    run_ablation(arguments.configs, arguments.seeds, arguments.workdir)
+    try:
+        run_ablation(arguments.configs, arguments.seeds, arguments.workdir)
+    except StartAgain as error:  # it takes no --resume
+        raise StartAgain("SIGTERM: ended; start it again: what is done is kept") from error
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted; start it again: what is done is kept") from error
 
 
 def _inspect(arguments) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from skinflow_jax import shipped
-from skinflow_jax.errors import ConfigError, InputError, Terminated, one_line
+from skinflow_jax.errors import STOPPED, ConfigError, InputError, one_line
 from skinflow_jax.json_file import read_json
 
 _WORDS = {"true": True, "false": False, "null": None}
@@ -42,7 +42,7 @@ def _run(path: Path) -> dict:
         get_config = runpy.run_path(str(path)).get("get_config")
         config = get_config() if callable(get_config) else None
         values = config.to_dict() if isinstance(config, ConfigDict) else None
-    except (KeyboardInterrupt, Terminated):
+    except STOPPED:
         raise
     except BaseException as error:  # SystemExit too: a run that did not begin is no success
         frames = traceback.extract_tb(error.__traceback__)

@@ -28,10 +28,11 @@ class RunError(RuntimeError):
     """
 
 
-class StartAgain(RuntimeError):
-    """The run was asked to leave, or lost a peer, and goes on when it is started again. Exit 42.
+class StartAgain(BaseException):
+    """The run was asked to leave, and goes on when it is started again. Exit 42.
 
-    The message is one line that says what is saved.
+    The message is one line that says what is saved. No Exception: a signal's handler raises it
+    anywhere, in code that takes every Exception for a failure of its own too.
     """
 
 
@@ -41,6 +42,10 @@ class Interrupted(KeyboardInterrupt):
 
 class Terminated(BaseException):
     """SIGTERM where there is nothing to save. Exit 143, as the signal itself would leave."""
+
+
+STOPPED = (KeyboardInterrupt, StartAgain, Terminated)
+"""What a signal raises: it goes through what else catches every error."""
 
 
 def exit_code(error: BaseException) -> int | None:

@@ -5,8 +5,11 @@ from typing import ClassVar
 
 import jax
 import numpy as np
+from random_model import SHALLOW
 
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
+from skinflow_jax.models.config import SIZES
+from skinflow_jax.runs import train as runs_train
 from skinflow_jax.training.loop import LoopConfig, StepResult
 
 SMALL_RUN = RunConfig(
@@ -39,3 +42,10 @@ class StandIn:
         next(batches)
         state = dataclasses.replace(state, step=state.step + 1)
         return StepResult(state, {"loss": 0.0}, inputs=None, evidence=None)
+
+
+def stand_ins(patch, learner=StandIn):
+    """Let `train` build a small model, and `learner` for either algorithm, while `patch` holds."""
+    patch.setitem(SIZES, "tiny", SHALLOW)
+    patch.setattr(runs_train, "SupervisedLearner", learner)
+    patch.setattr(runs_train, "GrpoLearner", learner)

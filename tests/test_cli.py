@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from random_model import SHALLOW
 
+from skinflow_jax import cli
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.cli import main
 from skinflow_jax.config import load_config
@@ -318,6 +320,18 @@ def test_running_out_of_memory_says_which_knobs_help(tmp_path, fails, monkeypatc
 
     monkeypatch.setattr(train, "train", exhausted)
     assert "lower batch_size" in fails("train", SFT, f"--workdir={tmp_path}/w", code=1)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("train", 42), ("ablation", 42), ("evaluate", 143), ("demo", 143)]
+)
+def test_sigterm_before_a_run_begins_says_whether_to_start_it_again(
+    command, code, tmp_path, fails, monkeypatch
+):
+    """While libraries are imported, which takes seconds."""
+    monkeypatch.setattr(cli, "_keep_programs", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    folder = "--checkpoint" if command == "evaluate" else "--workdir"
+    assert "SIGTERM" in fails(command, f"{folder}={tmp_path}", code=code)
 
 
 def test_a_defect_of_ours_keeps_its_traceback(tmp_path, monkeypatch):

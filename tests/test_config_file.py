@@ -4,7 +4,7 @@ import pytest
 
 from skinflow_jax.config import load_config
 from skinflow_jax.config_file import override_value
-from skinflow_jax.errors import ConfigError, Terminated
+from skinflow_jax.errors import STOPPED, ConfigError
 
 HEAD = "from ml_collections import ConfigDict, FieldReference, config_dict\nimport sys\n"
 
@@ -71,11 +71,11 @@ def test_a_config_file_that_is_no_text_is_named(tmp_path):
         assert "mine.py" in fails(path)
 
 
-@pytest.mark.parametrize("leaving", ["KeyboardInterrupt", "Terminated"])
+@pytest.mark.parametrize("leaving", ["KeyboardInterrupt", "StartAgain", "Terminated"])
 def test_ctrl_c_and_sigterm_pass_through_a_config_file(tmp_path, leaving):
     path = tmp_path / "mine.py"
-    path.write_text(f"from skinflow_jax.errors import Terminated\nraise {leaving}")
-    with pytest.raises((KeyboardInterrupt, Terminated)):
+    path.write_text(f"from skinflow_jax.errors import *\nraise {leaving}")
+    with pytest.raises(STOPPED):
         load_config(path)
 
 

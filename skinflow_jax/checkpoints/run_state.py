@@ -138,7 +138,7 @@ class RunCheckpoints:
           state: a pytree of arrays with a field `model`, a Vlm. It may be donated afterwards.
           data_iterator: None; the place in the data is one of the facts.
           facts: small, of JSON types; the model's config is added.
-          metrics: figures of this step, for `best_metric`.
+          metrics: figures of this step, for `best_metric`; those that are not finite are left out.
           wait: return only when the checkpoint is complete.
 
         Raises:

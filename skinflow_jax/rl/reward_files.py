@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from skinflow_jax.errors import ConfigError, Terminated, one_line
+from skinflow_jax.errors import STOPPED, ConfigError, one_line
 from skinflow_jax.rl.process_state import RewardProcess, signal_handlers_kept
 from skinflow_jax.rl.rewards import (
     FILE_FORM,
@@ -94,7 +94,7 @@ def _run(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except (KeyboardInterrupt, Terminated):
+    except STOPPED:
         raise
     except BaseException as error:  # SystemExit too
         sys.modules.pop(name, None)

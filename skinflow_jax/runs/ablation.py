@@ -20,6 +20,7 @@ from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.runs.cases import heldout_cases
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.train import train
+from skinflow_jax.storage import write_whole
 from skinflow_jax.typed_fields import from_dict
 
 WARM_UP = "warmup"
@@ -116,7 +117,7 @@ def _train_row(ablation: Ablation, name: str, seed: int, workdir: Path) -> None:
         "step time": float(np.median([json.loads(line)["step_time"] for line in lines])),
     }
     text = json.dumps(summary.to_dict() | facts, indent=1)
-    _result(workdir.parent, seed, name).write_text(text, encoding="utf-8")
+    write_whole(_result(workdir.parent, seed, name), text)
 
 
 def seeded(config: RunConfig, seed: int) -> RunConfig:

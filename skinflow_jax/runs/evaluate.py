@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 from rich.console import Console
 
-from skinflow_jax.checkpoints.reading import newest_whole
 from skinflow_jax.config import RunConfig
 from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.pipeline import evaluation_batches
@@ -20,7 +19,7 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.parallel import batch_shards, make_mesh, use_mesh
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.policies import Policy, check_checkpoint, is_run, open_checkpoint
-from skinflow_jax.runs.workdir import CHECKPOINTS, EVAL, RECORDS, Workdir
+from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
 from skinflow_jax.storage import reaching
 from skinflow_jax.training.state import TrainState
 
@@ -101,16 +100,12 @@ def evaluate(
         raise ConfigError(
             f"{checkpoint} is no run, which would have a place for results: add --out"
         )
-    out = out or checkpoint / EVAL / str(_latest_step(checkpoint))
     records = records or Workdir.of(checkpoint if run else out).local / RECORDS
     heldout, labels = heldout_cases(config, records)
     policy = open_checkpoint(checkpoint, evaluation_mesh(config))
+    out = out or checkpoint / EVAL / str(policy.step)
     summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
     print(baseline_line(summary))
     print(f"written: {out}/ (metrics.json, predictions.jsonl)")
     return summary
-
-
-def _latest_step(workdir: Path) -> int:
-    return newest_whole(workdir / CHECKPOINTS) or 0

@@ -103,6 +103,12 @@ RULES: Mapping[str, str] = {
     "mesh.tensor": FREE,
 }
 
+# The arrays of a checkpoint are made so, and not even `--allow-changed` makes them others.
+IN_ARRAYS = (
+    *("model.size", "model.dve", "model.extra_width", "model.lora", "model.trainable"),
+    "optimizer.name",
+)
+
 # Groups that are there as a whole or not at all, or have keys of their own.
 _WHOLE = ("model.dve", "model.lora", "data.options", "data.cases_of_task")
 
@@ -139,25 +145,33 @@ def _rule(name: str, config: Mapping[str, Any]) -> str:
 def check_changes(found: list[Change], allowed: Collection[str], workdir) -> list[Change]:
     """The changes that have to be told; raises ConfigError naming those that are refused.
 
-    `allowed`: names of fields, or of groups of them, that may change all the same. A name in it
-    that changes nothing is refused: it is misspelt.
+    `allowed`: names of fields, or of groups of them, that may change all the same, but for those of
+    `IN_ARRAYS`. One that is no field is refused: it is misspelt.
     """
     for name in allowed:
         if name not in RULES and not any(rule.startswith(f"{name}.") for rule in RULES):
             raise ConfigError(f"--allow-changed={name}: there is no such field of the config")
-
-    def is_allowed(change: Change) -> bool:
-        return any(change.name == name or change.name.startswith(f"{name}.") for name in allowed)
-
-    refused = [c for c in found if c.rule == FIXED and not is_allowed(c)]
+    fixed = [change for change in found if change.rule == FIXED]
+    refused = [c for c in fixed if c.name in IN_ARRAYS or not is_allowed(c.name, allowed)]
     if refused:
         listed = "; ".join(f"{c.name} was {c.before!r}, the config says {c.now!r}" for c in refused)
-        flags = " ".join(f"--allow-changed={c.name}" for c in refused)
         raise ConfigError(
             f"{workdir} was made with another config: {listed}. Resume with what it was made "
-            f"with, or choose another workdir; to change it all the same add {flags}"
+            f"with, or {_way_out(refused, workdir)}"
         )
     return [change for change in found if change.rule != FREE]
+
+
+def _way_out(refused: list[Change], workdir) -> str:
+    if any(change.name in IN_ARRAYS for change in refused):
+        return f"start another workdir from its weights by --config.model.init_from={workdir}"
+    flags = " ".join(f"--allow-changed={change.name}" for change in refused)
+    return f"choose another workdir; to change it all the same add {flags}"
+
+
+def is_allowed(name: str, allowed: Collection[str]) -> bool:
+    """Whether the field `name`, or a group that it is in, is among `allowed`."""
+    return any(name == other or name.startswith(f"{other}.") for other in allowed)
 
 
 def flat(config: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -4,6 +4,9 @@ import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+import jax
+import jax.numpy as jnp
+
 from skinflow_jax.checkpoints.fingerprint import fingerprint
 from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
@@ -11,6 +14,7 @@ from skinflow_jax.checkpoints.step_folders import step_folders
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.trainable import trained_part
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.runs.facts import (
     Origin,
@@ -22,6 +26,7 @@ from skinflow_jax.runs.facts import (
     read_run_facts,
 )
 from skinflow_jax.runs.policies import fresh_tokenizer, starting_policy
+from skinflow_jax.runs.resume_rules import is_allowed
 from skinflow_jax.runs.workdir import TOKENIZER, Workdir
 from skinflow_jax.tokenizers import Tokenizer, load_tokenizer
 
@@ -40,7 +45,7 @@ class Start:
     """What the rest of a run is built around.
 
     `model` is abstract where a checkpoint is still to be restored into it. `reference` is what a
-    KL is measured to, where the run measures one.
+    KL is measured to, where the run measures one: the part that training moves, as its own arrays.
     """
 
     model: Vlm
@@ -82,7 +87,9 @@ def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     write_pixel_budget(workdir.local, pixel_budget(config), policy.model.config.vision)
     origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
     facts = made_by(config, workdir.local / TOKENIZER, data, origin)
-    reference = policy.model if measures_kl(config) else None
+    reference = None
+    if measures_kl(config):  # as its own arrays: the policy's will be moved
+        reference = jax.tree.map(jnp.copy, trained_part(policy.model))
     return Start(policy.model, policy.tokenizer, facts, reference)
 
 
@@ -97,10 +104,9 @@ def resumed_start(
     """Go on with the tokenizer and the model that the checkpoint describes."""
     check_data(stored.facts, data, workdir, allowed)
     tokenizer = load_tokenizer(workdir.local / TOKENIZER)
-    reference = None
+    reference, origin, examples = None, stored.facts.origin, stored.facts.examples
     if measures_kl(config):
-        reference = _pinned_reference(stored.facts.origin, config, workdir, mesh, allowed)
-    origin, examples = stored.facts.origin, stored.facts.examples
+        reference, origin = _reference(origin, config, workdir, mesh, allowed)
     facts = replace(made_by(config, workdir.local / TOKENIZER, data, origin), examples=examples)
     return Start(abstract_model(stored.model), tokenizer, facts, reference, stored)
 
@@ -115,21 +121,29 @@ def measures_kl(config: RunConfig) -> bool:
     return config.algorithm == "grpo" and config.rl.needs_reference
 
 
-def _pinned_reference(
+def _reference(
     origin: Origin, config: RunConfig, workdir: Workdir, mesh, allowed: Collection[str]
-) -> Vlm:
-    """The model that the run started from; raises InputError if it is not there any more."""
+) -> tuple[Vlm, Origin]:
+    """The trained part of the model that the run started from, and where it is.
+
+    Raises InputError where it is not there any more, unless `allowed` has it that the KL is
+    measured from now on to what `model.init_from` holds.
+    """
     name = "model.init_from"
+    another = is_allowed(name, allowed)
     remedy = (
-        f"the KL is measured to it: restore the folder, or measure to another model from now on "
-        f"by --allow-changed={name}"
+        f"the KL is measured to it: restore it, or measure to another model from now on by "
+        f"--allow-changed={name}"
     )
-    where = f"{config.model.init_from}" + ("" if origin.step is None else f", step {origin.step}")
+    where = f"{config.model.init_from or 'random weights'}"
+    where += "" if origin.step is None else f", step {origin.step}"
     try:
         make_tokenizer = functools.partial(load_tokenizer, workdir.local / TOKENIZER)
-        policy = starting_policy(config, make_tokenizer, mesh, step=origin.step)
+        step = None if another else origin.step
+        policy = starting_policy(config, make_tokenizer, mesh, step=step)
     except InputError as error:
         raise InputError(f"{workdir} started from {where}, {remedy} ({error})") from error
-    if fingerprint(policy.model).of() != origin.fingerprint and name not in allowed:
-        raise InputError(f"{where} is not the model that {workdir} started from; {remedy}")
-    return policy.model
+    found = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
+    if found.fingerprint != origin.fingerprint and not another:
+        raise InputError(f"{where}: not the model that {workdir} started from; {remedy}")
+    return trained_part(policy.model), found

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rich.console import Console
 
 from skinflow_jax.checkpoints.failure import keep_failure
@@ -21,7 +20,6 @@ from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, InputError, RunError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.dve_conversion import describe_dve
-from skinflow_jax.models.trainable import trained_part
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.parallel import MeshConfig, anywhere, make_mesh, use_mesh
 from skinflow_jax.rl.learner import GrpoLearner
@@ -145,7 +143,9 @@ def stored_run(
         if step is not None or allow_changed:
             raise ConfigError("--step and --allow-changed belong to --resume: add it")
         if workdir.checkpoints.exists():
-            raise InputError(f"{workdir} holds a run already: add --resume or choose another one")
+            raise InputError(
+                f"{workdir} holds a run already: add --resume or choose another workdir"
+            )
     stored = find_stored(workdir, step=step) if resume else None
     first = jax.process_index() == 0
     if stored is not None:
@@ -187,9 +187,7 @@ class _Run:
         ):
             stop.saved = functools.partial(self._saved, checkpoints)
             sizes, tokenizer, facts = start.model.config, start.tokenizer, start.facts
-            learner = make_learner(
-                config, sizes, tokenizer, optimizer, self.mesh, _copied(start.reference, start)
-            )
+            learner = make_learner(config, sizes, tokenizer, optimizer, self.mesh, start.reference)
             state = self._state(start, optimizer, layout, checkpoints)
             del start  # else two models would have to fit
             if int(state.step) < config.loop.steps:
@@ -213,7 +211,8 @@ class _Run:
                     stop=lambda: anywhere(stop.requested),
                 )
             checkpoints.wait()
-            if int(state.step) < config.loop.steps:
+            # Asked in its last step too: a demo or an ablation would go on with the next stage.
+            if stop.requested or int(state.step) < config.loop.steps:
                 raise stop.error()
         if self.records.manifest.has_news and self.first:
             print(self.records.manifest.summary())
@@ -311,14 +310,6 @@ def what_is_saved(workdir: Path | Workdir, step: int | None) -> str:
     if step is None:
         return f"nothing is saved in {workdir}"
     return f"step {step} is saved in {workdir}: go on with --resume"
-
-
-def _copied(reference: Vlm | None, start: Start) -> Vlm | None:
-    """What a KL is measured to, as its own arrays where the policy would move them."""
-    if reference is None:
-        return None
-    reference = trained_part(reference)
-    return jax.tree.map(jnp.copy, reference) if start.stored is None else reference
 
 
 def rollout_shapes(config: RunConfig) -> RolloutShapes | None:

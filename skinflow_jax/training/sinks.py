@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from skinflow_jax.errors import InputError
+from skinflow_jax.storage import write_whole
 from skinflow_jax.training.event_log import EventLog
 
 GROUPS_SHOWN = 2
@@ -69,10 +70,7 @@ class RunWriter:
         """Write config.json (as run: a resumed run replaces it)."""
         if self._enabled:
             text = json.dumps(_json_ready(config, non_finite=str), indent=2, ensure_ascii=False)
-            target = self._workdir / "config.json"
-            partial = target.with_suffix(".partial")
-            partial.write_text(text + "\n", encoding="utf-8")
-            os.replace(partial, target)
+            write_whole(self._workdir / "config.json", text + "\n")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One line of metrics.jsonl and a point of each TensorBoard curve.

@@ -96,8 +96,10 @@ class StopSignals:
             self._end(f"the grace of {self._grace:g} s is over")
 
     def _end(self, why: str) -> None:
-        print(f"skinflow: {why}; {self.saved()}", file=sys.stderr, flush=True)
-        self._leave(INTERRUPTED if self._received == signal.SIGINT else START_AGAIN)
+        try:  # a closed stderr, a folder that is gone: nothing may keep the process
+            print(f"skinflow: {why}; {self.saved()}", file=sys.stderr, flush=True)
+        finally:
+            self._leave(INTERRUPTED if self._received == signal.SIGINT else START_AGAIN)
 
 
 def _received(reading: socket.socket) -> bytes | None:

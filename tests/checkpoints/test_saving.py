@@ -14,6 +14,7 @@ from small_state import same, small_run, small_state
 
 from skinflow_jax.checkpoints import run_state
 from skinflow_jax.checkpoints.fingerprint import fingerprint, sum_on_device, sum_on_host
+from skinflow_jax.checkpoints.reading import newest_whole
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, model_hash
 from skinflow_jax.checkpoints.step_folders import Retention, read_seal
 from skinflow_jax.checkpoints.storage_errors import cause, explained
@@ -117,6 +118,16 @@ def test_figures_that_are_not_finite_do_not_make_a_checkpoint_unreadable(tmp_pat
         with pytest.raises(ValueError, match="JSON"):
             checkpoints.save(2, small_state(2), facts={"rate": np.nan})
     assert read_seal(tmp_path / "1")[1]["metrics"] == {"loss": 0.5}
+
+
+def test_a_metric_that_is_not_finite_does_not_spoil_the_checkpoint(tmp_path):
+    options = {"keep": 1, "keep_best": 1, "best_metric": "reward"}
+    with RunCheckpoints(tmp_path, **options) as checkpoints:
+        for step, reward in ((1, 0.5), (2, np.nan), (3, np.inf), (4, 0.1)):
+            metrics = {"reward": reward, "loss": 1.0}
+            checkpoints.save(step, small_state(step), facts={}, metrics=metrics, wait=True)
+            assert newest_whole(tmp_path) == step
+        assert checkpoints.steps() == [1, 4]
 
 
 def test_going_back_to_an_earlier_step_replaces_the_later_history_only_once_there_is_a_new_one(

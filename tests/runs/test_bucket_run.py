@@ -9,16 +9,13 @@ import fake_gcs
 import jax
 import numpy as np
 import pytest
-from random_model import SHALLOW
-from stand_in import SMALL_RUN, StandIn
+from stand_in import SMALL_RUN, stand_ins
 
 from skinflow_jax.checkpoints.checksums import check_files
 from skinflow_jax.checkpoints.run_state import read_facts
 from skinflow_jax.checkpoints.step_folders import COMMITTED
 from skinflow_jax.cli import main
 from skinflow_jax.errors import InputError, RunError
-from skinflow_jax.models.config import SIZES
-from skinflow_jax.runs import train as runs_train
 from skinflow_jax.runs.policies import open_checkpoint
 from skinflow_jax.runs.train import train
 from skinflow_jax.runs.workdir import FAILURE, LOCK, RECORDS, Workdir
@@ -50,8 +47,7 @@ def steps_of(name):
 def cloud():
     server = fake_gcs.serve()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", SHALLOW)
-        patch.setattr(runs_train, "SupervisedLearner", StandIn)
+        stand_ins(patch)
         yield
     server.shutdown()
 

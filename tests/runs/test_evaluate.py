@@ -1,11 +1,15 @@
-"""What an evaluation refuses before the training that it belongs to begins."""
+"""What an evaluation refuses before the training that it belongs to begins, and what it is of."""
+
+import types
 
 import pytest
 from random_model import SHALLOW
 
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.errors import InputError
+from skinflow_jax.runs import evaluate as runs_evaluate
 from skinflow_jax.runs.evaluate import heldout_evaluation
+from skinflow_jax.runs.policies import Policy
 
 
 class OneImage:
@@ -31,3 +35,21 @@ def test_heldout_cases_that_fit_no_bucket_are_named_before_step_1(tmp_path, shap
     config = RunConfig(data=data, evaluation=EvaluationConfig(count=2, batch_size=2))
     with pytest.raises(InputError, match=rf"case synthetic-0-heldout-000000: .*{named}"):
         heldout_evaluation(config, OneImage(), SHALLOW, tmp_path, tmp_path / "eval")
+
+
+def test_results_lie_under_the_step_that_was_read(tmp_path, monkeypatch):
+    """A run that is still writing may have saved another step by then."""
+    (tmp_path / "checkpoints").mkdir()
+    written = []
+
+    def evaluated(policy, config, heldout, labels, out):
+        written.append(out)
+        return types.SimpleNamespace(figures=[])
+
+    monkeypatch.setattr(runs_evaluate, "heldout_cases", lambda *_: ([], []))
+    monkeypatch.setattr(runs_evaluate, "open_checkpoint", lambda *_: Policy(None, None, step=7))
+    monkeypatch.setattr(runs_evaluate, "evaluate_policy", evaluated)
+    for name in ("evaluation_table", "baseline_line"):
+        monkeypatch.setattr(runs_evaluate, name, lambda *_, **__: "")
+    runs_evaluate.evaluate(RunConfig(), tmp_path)
+    assert written == [tmp_path / "eval" / "7"]

@@ -7,13 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_model import SHALLOW
-from stand_in import SMALL_RUN, StandIn
+from stand_in import SMALL_RUN, StandIn, stand_ins
 
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.config import ModelChoice
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import SIZES
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs import train as runs_train
@@ -26,9 +24,7 @@ SFT = dataclasses.replace(SMALL_RUN, loop=LoopConfig(steps=1))
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
     """(config of a stage that has taken a step, its workdir, the workdir it started from)"""
-    monkeypatch.setitem(SIZES, "tiny", SHALLOW)
-    monkeypatch.setattr(runs_train, "SupervisedLearner", StandIn)
-    monkeypatch.setattr(runs_train, "GrpoLearner", StandIn)
+    stand_ins(monkeypatch)
     start = tmp_path / "start"
     runs_train.train(SFT, start)
     config = dataclasses.replace(

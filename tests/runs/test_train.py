@@ -1,16 +1,20 @@
-"""What a run refuses before anything slow."""
+"""What a run refuses before anything slow, and how it ends when it is asked to."""
 
 import dataclasses
+import os
+import signal
 import types
 
 import optax
 import pytest
 from random_model import SHALLOW
+from stand_in import SMALL_RUN, StandIn, stand_ins
 
+from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import RunConfig
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, Interrupted, StartAgain
 from skinflow_jax.rl.config import GrpoConfig
-from skinflow_jax.runs.train import check_mesh, make_learner
+from skinflow_jax.runs.train import check_mesh, make_learner, train
 
 MESH = types.SimpleNamespace(shape={"data": 2, "fsdp": 2, "tensor": 2})
 GRPO = RunConfig(
@@ -38,3 +42,24 @@ def test_a_stop_token_that_the_model_does_not_have_is_refused():
     rl = GrpoConfig(max_tokens=8, stop_ids=(5, beyond))
     with pytest.raises(ConfigError, match=rf"stop_ids=\(5, {beyond}\): .* end at {beyond - 1}"):
         make_learner(dataclasses.replace(GRPO, rl=rl), SHALLOW, None, optax.sgd(0.1), None)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, StartAgain), (signal.SIGINT, Interrupted)]
+)
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_run_that_is_asked_to_stop_saves_and_says_so_in_its_last_step_too(
+    tmp_path, monkeypatch, number, kind, step
+):
+    """Were the last step's signal lost, a demo would go on with its next stage."""
+
+    class Signalled(StandIn):
+        def step(self, state, batches, done):
+            if done + 1 == step:
+                os.kill(os.getpid(), number)
+            return super().step(state, batches, done)
+
+    stand_ins(monkeypatch, Signalled)
+    with pytest.raises(kind, match=rf"step {step} is saved in .*: go on with --resume"):
+        train(SMALL_RUN, tmp_path)
+    assert finished_steps(tmp_path / "checkpoints")[-1] == step

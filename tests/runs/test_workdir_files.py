@@ -6,12 +6,10 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from random_model import SHALLOW
-from stand_in import SMALL_RUN, StandIn
+from stand_in import SMALL_RUN, stand_ins
 
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs import train as runs_train
 
 pytestmark = pytest.mark.slow
@@ -32,8 +30,7 @@ HARMLESS = (
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", SHALLOW)
-        patch.setattr(runs_train, "SupervisedLearner", StandIn)
+        stand_ins(patch)
         workdir = tmp_path_factory.mktemp("run") / "run"
         policy = runs_train.train(SMALL_RUN, workdir)
         yield workdir, [np.asarray(x) for x in jax.tree.leaves(policy.model)]

@@ -1,5 +1,6 @@
 """A run that is asked to stop leaves at its next safe point; a second signal ends it at once."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ import signal, sys, time
 from skinflow_jax.training.stop_signals import StopSignals
 with StopSignals(grace=float(sys.argv[1])) as stop:
     stop.saved, stop.safe_points = lambda: "step 3 is saved", True
+    if sys.argv[4:] == ["unknown"]:
+        stop.saved = lambda: 1 / 0
     print("ready", flush=True)
     # A step on the devices: the main thread is in C and runs no Python handler.
     if sys.argv[2] == "blocked":
@@ -28,10 +31,10 @@ with StopSignals(grace=float(sys.argv[1])) as stop:
 """
 
 
-def run(signals, grace, how, rest=0.0):
+def run(signals, grace, how, rest=0.0, *more):
     """(exit code or -signal, last line on stderr, seconds)"""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(grace), how, str(rest)],
+        [sys.executable, "-c", PROGRAM, str(grace), how, str(rest), *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -41,7 +44,7 @@ def run(signals, grace, how, rest=0.0):
         process.send_signal(number)
         time.sleep(0.3)
     _, said = process.communicate(timeout=25)
-    return process.returncode, said.strip().splitlines()[-1]
+    return process.returncode, said.strip().rpartition("\n")[2]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,16 @@ def test_the_end_of_the_grace_ends_the_process_inside_a_step():
         42,
         "skinflow: the grace of 0.5 s is over; step 3 is saved",
     )
+
+
+def test_a_process_that_cannot_say_what_is_saved_ends_all_the_same():
+    assert run([signal.SIGTERM], 0.5, "blocked", 0.0, "unknown")[0] == 42
+
+
+def test_code_that_takes_every_exception_for_its_own_does_not_swallow_the_signal():
+    with pytest.raises(StartAgain), StopSignals(), contextlib.suppress(Exception):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
 
 
 @pytest.mark.parametrize(
