@@ -67,7 +67,7 @@ def test_the_reference_stays_though_the_run_it_came_from_goes_on(stage):
 def test_another_model_under_the_same_step_is_refused_or_allowed_by_name(stage):
     config, workdir, start = stage
     train_on(start, 1, 1.5)
-    with pytest.raises(InputError, match=r"start, step 1 is not the model that .*stage started"):
+    with pytest.raises(InputError, match=r"start, step 1: not the model that .*stage started"):
         runs_train.train(longer(config), workdir, resume=True)
     runs_train.train(longer(config), workdir, resume=True, allow_changed=["model.init_from"])
 
