@@ -7,7 +7,7 @@ another store it would rename. docs/storage.md says which files may lie there.
 
 import atexit
 import contextlib
-import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from skinflow_jax.errors import InputError, exit_code, one_line
+from skinflow_jax.errors import FAILED_RUN, InputError, exit_code, one_line
 
 _SCHEME = "gs://"
 _BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/|$)")
@@ -68,17 +68,24 @@ def local(path: str | os.PathLike, what: str) -> Path:
 
 
 def _bucket_path(path: str | os.PathLike):
-    import fsspec
+    os.environ.setdefault("EPATH_USE_TF", "false")  # a TensorFlow that happens to be there
     from etils import epath
 
+    try:
+        _file_system()
+    except ImportError as error:
+        raise InputError(f"{os.fspath(path)}: buckets need gcsfs: pip install gcsfs") from error
+    return epath.Path(path)
+
+
+def _file_system():
+    """What epath asks of a bucket is asked of this object."""
+    import fsspec
+
+    logging.getLogger("gcsfs").disabled = True  # what it meets is raised as well
     # Other programs and processes write there too: what was listed a while ago is not what is.
     fsspec.config.conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
-    if importlib.util.find_spec("tensorflow") is None:
-        try:
-            fsspec.get_filesystem_class("gs")
-        except ImportError as error:
-            raise InputError(f"{os.fspath(path)}: buckets need gcsfs: pip install gcsfs") from error
-    return epath.Path(path)
+    return fsspec.filesystem("gcs", finalize_on_close=True)
 
 
 def absolute(path: str | os.PathLike):
@@ -94,15 +101,29 @@ def make_folder(folder: Path) -> None:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Every file below `folder`; none where it does not exist."""
+    """Every file below `folder`, or itself where it is one; none where it does not exist.
+
+    A bucket is asked once. Its other questions, `exists` and `is_dir`, answer no where it cannot be
+    reached, which must not pass for "no checkpoint".
+    """
     if not is_bucket(folder):
         yield from (path for path in folder.rglob("*") if path.is_file())
         return
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.is_dir():
-            yield from files_in(entry)
-        elif entry.exists():  # consoles mark a folder by an object that is listed as its own child
-            yield entry
+    for name in _file_system().find(str(folder)):
+        if not name.endswith("/"):  # else it is the mark by which consoles make a folder
+            yield type(folder)(_SCHEME + name)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; in a bucket, something in it."""
+    if is_bucket(path):
+        return any(found != path for found in files_in(path))
+    return path.is_dir()
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file."""
+    return path in files_in(path) if is_bucket(path) else path.is_file()
 
 
 def size(path: Path) -> int:
@@ -168,8 +189,15 @@ def reaching(path: Path, kind: type[Exception] = InputError) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = exit_code(error) is not None and (not isinstance(error, OSError) or error.errno)
-        if told or not is_bucket(path):
+        ours = exit_code(error) is not None and not isinstance(error, OSError)
+        if ours or _is_of_this_machine(error) or not is_bucket(path):
             raise
         remedy = "look at the name, the network and what your credentials may do there"
         raise kind(f"{path} cannot be reached ({one_line(error)}): {remedy}") from error
+
+
+def _is_of_this_machine(error: Exception) -> bool:
+    """Whether a disk here failed: such an error names a file, or has the code of a full disk."""
+    if not isinstance(error, OSError) or isinstance(error, ConnectionError):
+        return False
+    return error.filename is not None or exit_code(error) == FAILED_RUN

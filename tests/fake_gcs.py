@@ -66,9 +66,7 @@ class FileSystem(fsspec.AbstractFileSystem):
         path = self._strip_protocol(path).rstrip("/")
         found = {}
         for name, content in list(OBJECTS.items()):
-            if name == f"{path}/":  # the mark of a folder; gcsfs lists it by the folder's own name
-                found[path] = {"name": path, "size": 0, "type": "directory"}
-            elif name == path:
+            if name == path:
                 found[name] = {"name": name, "size": len(content), "type": "file"}
             elif name.startswith(f"{path}/"):
                 child, _, below = name[len(path) + 1 :].partition("/")
@@ -79,6 +77,12 @@ class FileSystem(fsspec.AbstractFileSystem):
             raise FileNotFoundError(path)
         entries = [found[name] for name in sorted(found)]
         return entries if detail else [entry["name"] for entry in entries]
+
+    def find(self, path, detail=False, **options):
+        if detail:
+            return super().find(path, detail=True, **options)
+        path = self._strip_protocol(path).rstrip("/")
+        return sorted(n for n in list(OBJECTS) if n == path or n.startswith(f"{path}/"))
 
     def _open(self, path, mode="rb", **_):
         path = self._strip_protocol(path)

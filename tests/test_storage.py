@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import errno
 from pathlib import Path
 
 import fake_gcs
@@ -120,10 +121,10 @@ def test_other_addresses_do_not_become_folders_of_that_name(address):
 
 
 def test_what_reads_buckets_is_asked_for(monkeypatch):
-    def missing(name):
+    def missing(name, **_):
         raise ImportError("Please install gcsfs to access Google Storage")
 
-    monkeypatch.setattr("fsspec.get_filesystem_class", missing)
+    monkeypatch.setattr("fsspec.filesystem", missing)
     with pytest.raises(InputError, match="gs://bucket/x: buckets need gcsfs: pip install gcsfs"):
         storage.storage_path("gs://bucket/x")
 
@@ -158,3 +159,33 @@ def test_the_fake_bucket_cannot_do_what_no_bucket_can(bucket, action):
 def test_dataclasses_made_from_python_are_checked_too():
     with pytest.raises(ConfigError, match="data_root"):
         dataclasses.replace(RunConfig().data, data_root="gs://bucket/x")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ECONNREFUSED, "Connect call failed"),
+        PermissionError("403: does not have storage.objects.list access"),
+        BrokenPipeError(),
+        RuntimeError("no credentials"),
+    ],
+)
+def test_a_librarys_error_names_the_bucket(error):
+    told = pytest.raises(InputError, match=r"^gs://bucket/x cannot be reached .*credentials")
+    with told as found, storage.reaching("gs://bucket/x"):
+        raise error
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "full"),
+        PermissionError(errno.EACCES, "no", "/here"),
+        InputError("ours"),
+    ],
+)
+def test_an_error_of_this_machine_stays_what_it_is(error):
+    with pytest.raises(type(error)) as found, storage.reaching("gs://bucket/x"):
+        raise error
+    assert found.value is error

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.storage import files_in, write_whole
+from skinflow_jax.storage import files_in, is_file, write_whole
 
 FILE = "SHA256SUMS"
 _UNFINISHED = f".{FILE}.unfinished"
@@ -44,7 +44,7 @@ def check_files(folder: Path, *, part: int = 0, parts: int = 1) -> bool:
     Raises Damaged naming the first file that is missing or changed, OSError where one cannot be
     opened.
     """
-    if not (folder / FILE).exists():
+    if not is_file(folder / FILE):
         return False
     expected = read_checksums(folder)
     names = sorted(expected)[part::parts]

@@ -10,6 +10,7 @@ from pathlib import Path
 from skinflow_jax.data.images import preprocessor_config
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VisionConfig
+from skinflow_jax.storage import is_file
 
 _FILE = "preprocessor_config.json"
 
@@ -29,7 +30,7 @@ def read_pixel_budget(folder: Path) -> PixelBudget | None:
     InputError when the file states neither.
     """
     path = folder / _FILE
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))

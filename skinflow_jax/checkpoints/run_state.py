@@ -46,7 +46,7 @@ from skinflow_jax.checkpoints.storage_errors import SilentThreads, explained, ex
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
-from skinflow_jax.storage import absolute, make_folder
+from skinflow_jax.storage import absolute, is_file, is_folder, make_folder
 
 __all__ = ["RunCheckpoints", "load_model", "model_hash", "named_leaves", "read_facts"]
 
@@ -242,7 +242,7 @@ class RunCheckpoints:
 
     def _sum_if_killed(self, where: Path) -> None:
         """Sum a checkpoint whose save was killed before its sums: its arrays were just compared."""
-        summed = (where / CHECKSUMS).exists()
+        summed = is_file(where / CHECKSUMS)
         if jax.process_index() == 0 and not summed and STATE in read_seal(where)[1]:
             write_checksums(where)
 
@@ -339,7 +339,7 @@ def _orbax_context() -> ocp.Context:
 
 def _existing(folder: str | Path) -> Path:
     folder = absolute(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder} is not a folder: give the checkpoints folder of a run")
     return folder
 

@@ -16,7 +16,7 @@ from typing import Any
 from skinflow_jax.checkpoints.checksums import Damaged
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
-from skinflow_jax.storage import is_bucket, remove_tree
+from skinflow_jax.storage import files_in, is_bucket, is_file, remove_tree
 
 METADATA = "_CHECKPOINT_METADATA"
 COMMITTED = "commit_success.txt"
@@ -51,25 +51,31 @@ def _last(items: list[int], count: int) -> list[int]:
 
 
 def step_folders(folder: Path) -> list[int]:
-    """Every step that has a folder, in order, whatever is in it; other names are passed over."""
-    if not folder.is_dir():
-        return []
-    steps = [e for e in folder.iterdir() if _is_step(e.name) and e.is_dir() and _is_committed(e)]
-    return sorted(int(entry.name) for entry in steps)
+    """Every step that has a folder, in order, whatever is in it; other names are passed over.
 
-
-def _is_committed(folder: Path) -> bool:
-    return not is_bucket(folder) or (folder / COMMITTED).exists()
+    In a bucket, every step that is committed: objects of others are no folder.
+    """
+    if is_bucket(folder):
+        names = [path.parent.name for path in files_in(folder) if path.name == COMMITTED]
+    else:
+        entries = folder.iterdir() if folder.is_dir() else ()
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(int(name) for name in names if _is_step(name))
 
 
 def finished_steps(folder: Path) -> list[int]:
     """The steps whose folders hold what is written last, in order."""
-    return [s for s in step_folders(folder) if (folder / str(s) / METADATA).is_file()]
+    steps = step_folders(folder)
+    if is_bucket(folder):
+        return steps
+    return [step for step in steps if (folder / str(step) / METADATA).is_file()]
 
 
 def check_names(folder: Path) -> None:
     """Raise InputError where a file has the name of a step: that step could not be saved."""
-    for entry in folder.iterdir() if folder.is_dir() else ():
+    if is_bucket(folder):
+        return
+    for entry in folder.iterdir():
         if _is_step(entry.name) and not entry.is_dir():
             raise InputError(
                 f"{entry} is a file where a checkpoint's folder would be: move it away"
@@ -79,9 +85,10 @@ def check_names(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed saves and killed removals left in `folder`."""
     if is_bucket(folder):
-        for entry in list(folder.iterdir()) if folder.is_dir() else ():
-            if _is_step(entry.name) and entry.is_dir() and not _is_committed(entry):
-                remove_tree(entry)
+        committed = {str(step) for step in step_folders(folder)}
+        names = {path.relative_to(folder).parts[0] for path in files_in(folder)}
+        for name in filter(_is_step, names - committed):
+            remove_tree(folder / name)
         return
     for pattern in ("*.orbax-checkpoint-tmp*", ".*.removing"):
         for leftover in folder.glob(pattern):
@@ -128,7 +135,7 @@ def read_seal(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises Damaged naming the file.
     """
     path = folder / METADATA
-    if not path.is_file():
+    if not is_file(path):
         raise Damaged(f"{path} is missing: the folder is incomplete")
     try:
         facts = read_json(path)["custom_metadata"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skinflow_jax.errors import FAILED_RUN, InputError, RunError, exit_code, one_line
+from skinflow_jax.storage import is_bucket
 
 _REMEDIES = {
     errno.ENOSPC: "free some space there",
@@ -50,7 +51,8 @@ def explained(error: Exception, folder: Path) -> Exception:
     told = cause(error, folder)
     if told is not None:
         return told
-    if isinstance(error, OSError) or "RESOURCE_EXHAUSTED" in str(error):
+    named = isinstance(error, OSError) and not is_bucket(folder)
+    if named or "RESOURCE_EXHAUSTED" in str(error):
         return error
     return RunError(f"{folder}: a checkpoint could not be written ({one_line(error)})")
 

@@ -13,6 +13,7 @@ import skinflow_jax
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.runs.resume_rules import changes, check_changes, plain
+from skinflow_jax.storage import files_in
 from skinflow_jax.typed_fields import from_dict
 
 DATA = "data"
@@ -112,9 +113,7 @@ def check_tokenizer(facts: Mapping[str, str] | None, folder: Path) -> None:
 
 def file_digests(folder: Path) -> dict[str, str]:
     """SHA-256 by name of the files in a folder; empty where there is none."""
-    if not folder.is_dir():
-        return {}
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(path for path in files_in(folder) if path.parent == folder)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -15,7 +15,7 @@ from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.errors import InputError, printable, shortened
 from skinflow_jax.runs.resume_rules import flat
 from skinflow_jax.runs.workdir import CHECKPOINTS
-from skinflow_jax.storage import files_in, reaching, size
+from skinflow_jax.storage import files_in, is_folder, reaching, size
 
 WHOLE, UNVERIFIED = "whole", "unverified: no checksums"
 
@@ -27,7 +27,7 @@ def inspect_checkpoint(folder: Path) -> None:
     error. Raises InputError where there is no run.
     """
     with reaching(folder):
-        checkpoints = folder / CHECKPOINTS if (folder / CHECKPOINTS).is_dir() else folder
+        checkpoints = folder / CHECKPOINTS if is_folder(folder / CHECKPOINTS) else folder
         steps = step_folders(checkpoints)
     if not steps:
         raise InputError(f"{folder} holds no checkpoint: give the workdir of a run")

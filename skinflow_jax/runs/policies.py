@@ -31,7 +31,7 @@ from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import check_tokenizer, file_digests
 from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.workdir import CHECKPOINTS, TOKENIZER, Workdir
-from skinflow_jax.storage import fetched, local, reaching, storage_path
+from skinflow_jax.storage import fetched, is_folder, local, reaching, storage_path
 from skinflow_jax.tokenizers import (
     Tokenizer,
     load_tokenizer,
@@ -78,14 +78,15 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
 
 def is_run(folder: Path) -> bool:
     """Whether the folder is the workdir of a run, and so no Hugging Face folder."""
-    return (folder / CHECKPOINTS).is_dir()
+    with reaching(folder):
+        return is_folder(folder / CHECKPOINTS)
 
 
 def check_checkpoint(folder: Path) -> None:
     """Raise InputError, before anything slow, where there can be no model."""
     wanted = "give the workdir of an earlier run or a Hugging Face model folder"
     with reaching(folder):
-        if not folder.is_dir():
+        if not is_folder(folder):
             state = "is not a folder" if folder.exists() else "does not exist"
             raise InputError(f"{folder} {state}: {wanted}")
         if is_run(folder):

@@ -102,15 +102,11 @@ class Workdir:
             if entry.name not in _HERE:
                 remove_tree(entry) if entry.is_dir() else entry.unlink()
         with reaching(self.address):
-            for entry in self.address.iterdir() if self.address.is_dir() else ():
-                if entry.name not in _THERE:
-                    self._fetch_all(entry)
-
-    def _fetch_all(self, entry: Path) -> None:
-        for path in files_in(entry) if entry.is_dir() else [entry]:
-            name = path.relative_to(self.address).as_posix()
-            copy_file(path, self.local / name)
-            self._sent[name] = _state(self.local / name)
+            for path in files_in(self.address):
+                name = path.relative_to(self.address)
+                if name.parts[0] not in _THERE:
+                    copy_file(path, self.local / name.as_posix())
+                    self._sent[name.as_posix()] = _state(self.local / name.as_posix())
 
 
 def _state(path: Path) -> tuple[int, int]:

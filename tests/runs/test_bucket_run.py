@@ -157,6 +157,23 @@ def test_a_bucket_that_does_not_answer_ends_the_run_with_what_is_saved(run, monk
         train(longer(3), RUN, resume=True)
 
 
+@pytest.mark.parametrize("nth", [1, 2, 4, 8])
+def test_a_bucket_that_does_not_answer_is_not_taken_for_an_empty_one(run, monkeypatch, nth):
+    def sometimes(self, path, **options):
+        nonlocal asked
+        asked += 1
+        if asked == nth:
+            raise ConnectionError("no route to the bucket")
+        return find(self, path, **options)
+
+    asked, find = 0, fake_gcs.FileSystem.find
+    monkeypatch.setattr(fake_gcs.FileSystem, "find", sometimes)
+    with pytest.raises((InputError, RunError), match=rf"{RUN}.*no route to the bucket"):
+        train(longer(3), RUN, resume=True)
+    assert {f"checkpoints/{step}/{COMMITTED}" for step in (1, 2)} <= objects()
+    assert steps_of("metrics.jsonl") == [1, 2]
+
+
 def test_nothing_of_an_earlier_run_under_the_same_address_is_left_here(run, tmp_path):
     place = Workdir.of(RUN)
     stale = place.local / "eval" / "9" / "metrics.json"
