@@ -9,7 +9,8 @@ import fake_gcs
 import pytest
 
 from skinflow_jax import storage
-from skinflow_jax.cli import _parsers, main
+from skinflow_jax.cli import main
+from skinflow_jax.command_line import parsers
 from skinflow_jax.config import RunConfig, load_config
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.json_file import read_json
@@ -51,7 +52,7 @@ def arguments():
             elif action.nargs != 0:
                 found.append((command, action.option_strings[0], action))
 
-    collect(_parsers()[0], "")
+    collect(parsers()[0], "")
     return found
 
 

@@ -159,6 +159,8 @@ class RunCheckpoints:
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
         # A reward that scored nothing has a mean of NaN: it cannot be the best of anything.
         figures = {name: x for name, x in (metrics or {}).items() if math.isfinite(x)}
+        if self._retention.best and self._retention.metric not in figures:
+            self._say(_no_rank(step, self._retention.metric, figures))
         facts = sealed(facts, **seal_of(state, arrays), **{METRICS: figures})
         with explaining(self._folder), _orbax_context():
             response = ocp.save_checkpointables_async(
@@ -346,6 +348,13 @@ def _existing(folder: str | Path) -> Path:
 
 def _at(leaf, sharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _no_rank(step: int, metric: str, figures: dict[str, float]) -> str:
+    return (
+        f"step {step} has no {metric}, by which the best checkpoints are kept, and is none of "
+        f"them; it has {', '.join(sorted(figures)) or 'no metrics'}"
+    )
 
 
 def _not_finite(folder: Path, step: int, names: list[str]) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from skinflow_jax.checkpoints.failure import keep_failure
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
+from skinflow_jax.checkpoints.storage_errors import cause
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.buckets import bucket_shapes
 from skinflow_jax.data.checks import report_dropped
@@ -116,8 +117,11 @@ def train(
         run = _Run(config, place, records_folder, records, mesh, first)
         try:
             return run.train(begin, stop, title or config.algorithm, begun if resume else None)
-        except RunError as error:
-            raise RunError(f"{error}; {stop.saved()}") from error
+        except (OSError, RunError) as error:
+            told = cause(error, place.address) if isinstance(error, OSError) else error
+            if isinstance(told, RunError):
+                raise RunError(f"{told}; {stop.saved()}") from error
+            raise
 
 
 def training_mesh(config: RunConfig):

@@ -130,6 +130,17 @@ def test_a_metric_that_is_not_finite_does_not_spoil_the_checkpoint(tmp_path):
         assert checkpoints.steps() == [1, 4]
 
 
+def test_a_step_without_the_metric_that_ranks_it_is_told(tmp_path):
+    """A metric that is misspelt would rank none, and nobody would know."""
+    options, said = {"keep_best": 1, "best_metric": "rewrd"}, []
+    with RunCheckpoints(tmp_path, say=said.append, **options) as checkpoints:
+        checkpoints.save(1, small_state(1), facts={}, metrics={"reward": 1.0, "loss": np.nan})
+    assert said == [
+        "step 1 has no rewrd, by which the best checkpoints are kept, and is none of them; it has "
+        "reward"
+    ]
+
+
 def test_going_back_to_an_earlier_step_replaces_the_later_history_only_once_there_is_a_new_one(
     tmp_path,
 ):

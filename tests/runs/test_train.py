@@ -1,6 +1,7 @@
 """What a run refuses before anything slow, and how it ends when it is asked to."""
 
 import dataclasses
+import errno
 import os
 import signal
 import types
@@ -12,9 +13,10 @@ from stand_in import SMALL_RUN, StandIn, stand_ins
 
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import RunConfig
-from skinflow_jax.errors import ConfigError, Interrupted, StartAgain
+from skinflow_jax.errors import ConfigError, Interrupted, RunError, StartAgain
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.runs.train import check_mesh, make_learner, train
+from skinflow_jax.training.sinks import RunWriter
 
 MESH = types.SimpleNamespace(shape={"data": 2, "fsdp": 2, "tensor": 2})
 GRPO = RunConfig(
@@ -63,3 +65,17 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so_in_its_last_step_too(
     with pytest.raises(kind, match=rf"step {step} is saved in .*: go on with --resume"):
         train(SMALL_RUN, tmp_path)
     assert finished_steps(tmp_path / "checkpoints")[-1] == step
+
+
+def test_a_disk_that_fills_up_under_the_metrics_is_named_with_what_is_saved(tmp_path, monkeypatch):
+    """The error of a write has no file's name."""
+
+    def full(self, step, values):
+        if step == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    stand_ins(monkeypatch)
+    monkeypatch.setattr(RunWriter, "scalars", full)
+    told = rf"{tmp_path}: no space left on device: free some space there; step 1 is saved"
+    with pytest.raises(RunError, match=told):
+        train(SMALL_RUN, tmp_path)

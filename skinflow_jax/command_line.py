@@ -1,0 +1,245 @@
+"""The grammar of the command line: its commands and arguments, and what is wrong with one."""
+
+import argparse
+import difflib
+import importlib.metadata
+from pathlib import Path
+
+from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.shipped import CONFIGS
+from skinflow_jax.storage import address_fault, storage_path
+
+_DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises its errors as ConfigError, so that all wrong command lines look the same."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        self._given = args
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str):
+        # argparse would complain of the option that is missing, not of the one misspelt.
+        unknown = [a for a in self._given or () if a[:2] == "--" and a.split("=")[0] not in self]
+        if message.startswith("the following arguments are required") and unknown:
+            message = self.unknown(unknown[0])
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+    def __contains__(self, option: str) -> bool:
+        return option in self._option_string_actions
+
+    def unknown(self, argument: str) -> str:
+        """What to say of an argument that the command does not have."""
+        name, equals, value = argument.partition("=")
+        if name.startswith("--config."):
+            if "--config" not in self:
+                return f"{self.prog} takes no config: {argument} has no meaning here"
+            return f"{argument} has no value: write {name}=VALUE"
+        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        hint = f": did you mean {near[0]}{equals}{value}?" if near else ""
+        if argument.endswith(".py") and "--config" in self:
+            hint = f": did you mean --config={argument}?"
+        return f"unknown argument {argument}{hint}"
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments of a command, `name` ("data build"), and `overrides` of the config by key.
+
+    Raises ConfigError in one line for a wrong command line, SystemExit after --help and --version.
+    """
+    parser, commands = parsers()
+    if not argv:
+        raise ConfigError(f"give a command: {', '.join(commands)} (see skinflow --help)")
+    if not argv[0].startswith("-") and argv[0] not in commands:
+        near = difflib.get_close_matches(argv[0], commands, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(commands)}"
+        raise ConfigError(f"unknown command {argv[0]}: {hint}")
+    overrides = {}
+    for argument in list(argv):
+        key, equals, value = argument.partition("=")
+        if key.startswith("--config.") and equals:
+            name = key.removeprefix("--config.")
+            if overrides.get(name, value) != value:
+                print(f"{key} is given twice: {value} counts, not {overrides[name]}")
+            overrides[name] = value
+            argv.remove(argument)
+    arguments, unknown = parser.parse_known_args(argv)
+    command = arguments.parser
+    if overrides and "--config" not in command:
+        unknown.append(f"--config.{next(iter(overrides))}")
+    if unknown:
+        command.error(command.unknown(unknown[0]))
+    arguments.overrides = overrides
+    return arguments
+
+
+def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the whole command line, and by name those of the commands."""
+    parser = _Parser(
+        prog="skinflow",
+        description=f"Train a dermatology vision-language model. {_DISCLAIMER}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"skinflow {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, text, of=commands, within=""):
+        sub = of.add_parser(
+            name, help=text, description=f"{text} {_DISCLAIMER}", allow_abbrev=False
+        )
+        sub.set_defaults(name=f"{within}{name}", parser=sub)
+        return sub
+
+    _demo_arguments(command("demo", "The whole path on a tiny model, in minutes."))
+    data = command("data", "Build the records that training reads.")
+    steps = data.add_subparsers(dest="data_command", required=True, metavar="build")
+    build = command("build", "Decode and resize every image of config.data once.", steps, "data ")
+    _add_config(build, "config file, or a shipped one's name: debug_sft")
+    build.add_argument("--out", type=_here, required=True, help="folder for the records")
+    _train_arguments(command("train", "Train by a config: supervised (sft) or GRPO."))
+    _evaluate_arguments(command("evaluate", "Evaluate a model on held-out cases."))
+    _generate_arguments(command("generate", "Caption and diagnose images."))
+    ablation = command("ablation", "What each part of the method is worth, over seeds.")
+    ablation.add_argument(
+        "--configs", type=_here, default=CONFIGS / "ablation", help="folder of rows and stages"
+    )
+    ablation.add_argument(
+        "--seeds", type=_seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
+    )
+    ablation.add_argument("--workdir", type=_here, required=True, help="where to write")
+    inspected = command("inspect", "List a run's checkpoints and what is damaged.")
+    inspected.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
+    imported = command("import-hf", "Make a workdir of a Hugging Face folder.")
+    imported.add_argument("--model", type=_here, required=True, help="Hugging Face folder")
+    imported.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
+    exported = command("export-hf", "Make a Hugging Face folder of a run's model.")
+    exported.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
+    exported.add_argument("--out", type=_here, required=True, help="folder to write")
+    for name in ("demo", "train", "evaluate", "generate", "ablation"):
+        _add_compilation_cache(commands.choices[name])
+    return parser, commands.choices
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("skinflow-jax")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _demo_arguments(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument("--workdir", type=_here, default=Path("runs/demo"), help="where to write")
+    demo.add_argument("--source", default="procedural", help="procedural or pad_ufes_20")
+    demo.add_argument("--data-root", type=_here, help="folder of a source that is on disk")
+    demo.add_argument("--seed", type=int, default=0, help="of data, weights and sampling")
+
+
+def _train_arguments(train: argparse.ArgumentParser) -> None:
+    _add_config(train, "config file, or a shipped one's name: debug_sft")
+    train.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
+    train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    train.add_argument(
+        "--step", type=_positive, help="resume from this step; later checkpoints are removed"
+    )
+    train.add_argument(
+        "--allow-changed",
+        metavar="FIELD",
+        action="append",
+        default=[],
+        help="let a resume change this field of the config (or: data); repeatable",
+    )
+    train.add_argument(
+        "--grace",
+        type=_seconds,
+        default=25.0,
+        metavar="SECONDS",
+        help="from SIGTERM or Ctrl-C to the end of the process; default: 25",
+    )
+    _add_records(train)
+
+
+def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
+    _add_config(evaluate, "config file; by default the one the run was made with")
+    evaluate.add_argument(
+        "--checkpoint", type=_bucket_too, required=True, help="workdir or model folder"
+    )
+    evaluate.add_argument(
+        "--out", type=_bucket_too, help="where to write; default: eval/STEP of the run"
+    )
+    _add_records(evaluate)
+
+
+def _generate_arguments(generate: argparse.ArgumentParser) -> None:
+    generate.add_argument(
+        "--checkpoint", type=_bucket_too, required=True, help="workdir or model folder"
+    )
+    generate.add_argument("--image", type=_here, required=True, action="append", help="repeatable")
+    generate.add_argument(
+        "--max-tokens", type=_positive, default=512, help="most tokens of an answer"
+    )
+    generate.add_argument(
+        "--max-pixels", type=_positive, help="resize larger images; default: as in training"
+    )
+
+
+def _add_config(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--config", type=_here, metavar="FILE", help=text)
+    parser.epilog = "Any value of the config can be given: --config.rl.group_size=16"
+
+
+def _add_records(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--records", type=_here, help="records by `skinflow data build`; default: in the workdir"
+    )
+
+
+def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compilation-cache",
+        type=_programs,
+        metavar="DIR|off",
+        help="where compiled programs are kept for later starts; default: the user's cache folder",
+    )
+
+
+def _here(text: str) -> Path:
+    fault = address_fault(text, bucket=False)
+    if fault:
+        raise argparse.ArgumentTypeError(f"{text} {fault}")
+    return Path(text)
+
+
+def _bucket_too(text: str) -> Path:
+    try:
+        return storage_path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _programs(text: str) -> str:
+    return text if text == "off" else str(_bucket_too(text))
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text.removesuffix("s"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def _seeds(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts) or text == "0":
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a count nor a list such as 0,3,4")
+    return list(range(int(text))) if len(parts) == 1 else [int(part) for part in parts]
