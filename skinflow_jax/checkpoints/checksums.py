@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.storage import files_in, is_file, write_whole
+from skinflow_jax.storage import files_in, is_file, is_folder, write_whole
 
 FILE = "SHA256SUMS"
 _UNFINISHED = f".{FILE}.unfinished"
@@ -44,6 +44,8 @@ def check_files(folder: Path, *, part: int = 0, parts: int = 1) -> bool:
     Raises Damaged naming the first file that is missing or changed, OSError where one cannot be
     opened.
     """
+    if is_folder(folder / FILE):
+        raise Damaged(f"{folder / FILE} is damaged: a folder is in its place")
     if not is_file(folder / FILE):
         return False
     expected = read_checksums(folder)

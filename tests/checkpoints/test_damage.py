@@ -125,13 +125,18 @@ def folder_for_file(step):
     path.mkdir()
 
 
+def folder_for_sums(step):
+    (step / FILE).unlink()
+    (step / FILE).mkdir()
+
+
 def one_file_missing(step):
     (step / "state" / "_METADATA").unlink()
 
 
 DAMAGES = [
     *(truncate, half_copied, empty, no_json, other_json, other_facts, wrong_types),
-    *(other_names, folder_for_file, one_file_missing),
+    *(other_names, folder_for_file, folder_for_sums, one_file_missing),
 ]
 
 
