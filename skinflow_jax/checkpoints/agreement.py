@@ -9,12 +9,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from skinflow_jax.checkpoints.checksums import Damaged, Unreadable
-from skinflow_jax.errors import InputError, RunError
+from skinflow_jax.errors import STOPPED, InputError, RunError, StartAgain
 
 T = TypeVar("T")
 
 # From harmless to grave: where processes meet different errors, all raise the gravest.
-_KINDS = (Damaged, Unreadable, InputError, RunError)
+_KINDS = (Damaged, Unreadable, InputError, RunError, StartAgain)
 
 
 def together(action: Callable[[], T], where: Path) -> T:
@@ -24,14 +24,14 @@ def together(action: Callable[[], T], where: Path) -> T:
     result, error, grave = None, None, 0
     try:
         result = action()
-    except Exception as found:
+    except BaseException as found:  # a signal's too: the others wait
         error, grave = found, _gravity(found)
     gravest = int(multihost_utils.process_allgather(np.array([grave])).max())
     if gravest == 0:
         return result
     if error is not None and grave == gravest:
         raise error
-    raise _KINDS[gravest - 1](f"{where}: another process could not use it and says why")
+    raise _KINDS[gravest - 1](f"{where}: another process leaves and says why")
 
 
 def first_of(step: int | None) -> int | None:
@@ -42,5 +42,8 @@ def first_of(step: int | None) -> int | None:
     return None if found < 0 else int(found)
 
 
-def _gravity(error: Exception) -> int:
-    return next((n for n, kind in enumerate(_KINDS, start=1) if type(error) is kind), len(_KINDS))
+def _gravity(error: BaseException) -> int:
+    if isinstance(error, STOPPED):
+        return len(_KINDS)
+    found = (n for n, kind in enumerate(_KINDS, start=1) if type(error) is kind)
+    return next(found, _KINDS.index(RunError) + 1)

@@ -48,7 +48,7 @@ from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
 from skinflow_jax.storage import absolute, is_file, is_folder, make_folder
 
-__all__ = ["RunCheckpoints", "load_model", "model_hash", "named_leaves", "read_facts"]
+__all__ = ["RunCheckpoints", "load_model", "named_leaves", "read_facts"]
 
 
 class RunCheckpoints:
@@ -114,15 +114,10 @@ class RunCheckpoints:
         known = self._written if self._found is None else {*self._written, self._found}
         return max(known, default=None)
 
-    def newest_good(self, *, before: int | None = None) -> int | None:
-        """The newest step (earlier than `before`) whose files are whole; None without any."""
-        return newest_whole(self._folder, before=before)
-
     def save(
         self,
         step: int,
         state: Any,
-        data_iterator: None = None,
         *,
         facts: dict[str, Any],
         metrics: dict[str, float] | None = None,
@@ -136,7 +131,6 @@ class RunCheckpoints:
         Args:
           step: names the checkpoint.
           state: a pytree of arrays with a field `model`, a Vlm. It may be donated afterwards.
-          data_iterator: None; the place in the data is one of the facts.
           facts: small, of JSON types; the model's config is added.
           metrics: figures of this step, for `best_metric`; those that are not finite are left out.
           wait: return only when the checkpoint is complete.
@@ -145,8 +139,6 @@ class RunCheckpoints:
           RunError: a tensor is not finite, by name, and nothing was written; or this or the save
             before failed, by its cause.
         """
-        if data_iterator is not None:
-            raise TypeError("checkpoints hold no data iterator: put its position into facts")
         if step in self._written or step == self._restored:
             return
         self.wait()
@@ -317,18 +309,6 @@ def read_facts(folder: str | Path, step: int | None = None) -> dict[str, Any]:
     """
     facts, _ = load_step(_existing(folder), step, lambda where: read_seal(where)[0], warn)
     return facts
-
-
-def model_hash(folder: str | Path, step: int) -> str:
-    """A hash (hexadecimal) of a checkpoint's model: equal where its arrays are, however laid out.
-
-    Computed when it was saved and read from its facts; from the arrays for an old checkpoint.
-    """
-    folder = _existing(folder)
-    stated = load_step(folder, step, lambda where: read_seal(where)[1], warn)[0].get("model")
-    if stated is not None:
-        return stated
-    return fingerprint({"model": load_model(folder, step=step)}).of("model/")
 
 
 def _orbax_context() -> ocp.Context:

@@ -64,11 +64,6 @@ def test_state_facts_and_step_come_back(run, state):
     assert read_facts(run) == facts
 
 
-def test_a_data_iterator_is_refused(tmp_path, state):
-    with RunCheckpoints(tmp_path) as checkpoints, pytest.raises(TypeError, match="position"):
-        checkpoints.save(1, state, iter([]), facts={})
-
-
 def test_only_the_latest_checkpoints_are_kept_and_an_earlier_one_can_be_named(run, state):
     with RunCheckpoints(run) as checkpoints:
         restored, _, step = checkpoints.restore(state, step=3)
