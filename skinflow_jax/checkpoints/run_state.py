@@ -118,6 +118,7 @@ class RunCheckpoints:
         self,
         step: int,
         state: Any,
+        data_iterator: None = None,
         *,
         facts: dict[str, Any],
         metrics: dict[str, float] | None = None,
@@ -131,6 +132,7 @@ class RunCheckpoints:
         Args:
           step: names the checkpoint.
           state: a pytree of arrays with a field `model`, a Vlm. It may be donated afterwards.
+          data_iterator: None: the place in the data is one of the facts. Scripts still give it.
           facts: small, of JSON types; the model's config is added.
           metrics: figures of this step, for `best_metric`; those that are not finite are left out.
           wait: return only when the checkpoint is complete.
@@ -139,6 +141,8 @@ class RunCheckpoints:
           RunError: a tensor is not finite, by name, and nothing was written; or this or the save
             before failed, by its cause.
         """
+        if data_iterator is not None:
+            raise TypeError("checkpoints hold no data iterator: put its position into facts")
         if step in self._written or step == self._restored:
             return
         self.wait()
