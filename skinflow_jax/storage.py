@@ -114,6 +114,11 @@ def files_in(folder: Path) -> Iterator[Path]:
             yield type(folder)(_SCHEME + name)
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder of that name."""
+    return any(True for _ in files_in(path)) if is_bucket(path) else path.exists()
+
+
 def is_folder(path: Path) -> bool:
     """Whether there is such a folder; in a bucket, something in it."""
     if is_bucket(path):

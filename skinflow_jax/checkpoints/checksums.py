@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.storage import files_in, is_file, is_folder, write_whole
+from skinflow_jax.storage import exists, files_in, is_folder, write_whole
 
 FILE = "SHA256SUMS"
 _UNFINISHED = f".{FILE}.unfinished"
@@ -46,7 +46,7 @@ def check_files(folder: Path, *, part: int = 0, parts: int = 1) -> bool:
     """
     if is_folder(folder / FILE):
         raise Damaged(f"{folder / FILE} is damaged: a folder is in its place")
-    if not is_file(folder / FILE):
+    if not exists(folder / FILE):
         return False
     expected = read_checksums(folder)
     names = sorted(expected)[part::parts]

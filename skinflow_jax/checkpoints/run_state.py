@@ -46,7 +46,7 @@ from skinflow_jax.checkpoints.storage_errors import SilentThreads, explained, ex
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
-from skinflow_jax.storage import absolute, is_file, is_folder, make_folder
+from skinflow_jax.storage import absolute, exists, is_folder, make_folder
 
 __all__ = ["RunCheckpoints", "load_model", "named_leaves", "read_facts"]
 
@@ -240,7 +240,7 @@ class RunCheckpoints:
 
     def _sum_if_killed(self, where: Path) -> None:
         """Sum a checkpoint whose save was killed before its sums: its arrays were just compared."""
-        summed = is_file(where / CHECKSUMS)
+        summed = exists(where / CHECKSUMS)
         if jax.process_index() == 0 and not summed and STATE in read_seal(where)[1]:
             write_checksums(where)
 

@@ -39,7 +39,7 @@ from skinflow_jax.runs.start import (
     resumed_start,
 )
 from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, Workdir
-from skinflow_jax.storage import is_file, is_folder, reaching
+from skinflow_jax.storage import exists, reaching
 from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import Learner, StepResult, run_loop
@@ -146,7 +146,7 @@ def stored_run(
     if not resume:
         if step is not None or allow_changed:
             raise ConfigError("--step and --allow-changed belong to --resume: add it")
-        if is_folder(workdir.checkpoints) or is_file(workdir.checkpoints):
+        if exists(workdir.checkpoints):
             raise InputError(
                 f"{workdir} holds a run already: add --resume or choose another workdir"
             )

@@ -215,6 +215,13 @@ def test_a_model_is_not_loaded_from_a_damaged_step_nor_silently_from_another(run
         load_model(run, step=step)
 
 
+def test_sums_that_are_no_file_are_not_taken_for_none(run):
+    (run / "2" / FILE).unlink()
+    (run / "2" / FILE).mkdir()
+    step, said = restored(run)
+    assert step == 1 and f"{run / '2'}" in said[0]
+
+
 def test_a_file_that_may_not_be_read_is_not_passed_over_but_named(run, monkeypatch):
     """An operator mends that at once; to go on from an older step would throw work away."""
     secret, read = files_of(run / "2")[3], checksums._digest
