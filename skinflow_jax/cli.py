@@ -173,17 +173,21 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
 
 
 def _evaluate(arguments) -> None:
+    from skinflow_jax.config import config_of
     from skinflow_jax.runs.evaluate import evaluate
-    from skinflow_jax.runs.policies import check_checkpoint, is_run
+    from skinflow_jax.runs.policies import check_checkpoint, stored_config
 
     check_checkpoint(arguments.checkpoint)
     if arguments.config is None:
-        arguments.config = arguments.checkpoint / "config.json"
-        if not (is_run(arguments.checkpoint) and arguments.config.is_file()):
+        stored = stored_config(arguments.checkpoint)
+        if stored is None:
             raise ConfigError(
                 f"{arguments.checkpoint} does not say what to evaluate it on: add --config=FILE"
             )
-    evaluate(_config(arguments), arguments.checkpoint, arguments.out, arguments.records)
+        config = config_of(stored, arguments.overrides)
+    else:
+        config = _config(arguments)
+    evaluate(config, arguments.checkpoint, arguments.out, arguments.records)
 
 
 def _generate(arguments) -> None:

@@ -221,8 +221,12 @@ def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = N
 
     Raises ConfigError naming the file, key or value that is wrong.
     """
-    values = {} if path is None else read_config(storage_path(path))
-    return from_dict(RunConfig, with_overrides(values, overrides or {}))
+    return config_of({} if path is None else read_config(storage_path(path)), overrides)
+
+
+def config_of(values: Mapping[str, Any], overrides: Mapping[str, str] | None = None) -> RunConfig:
+    """A config, checked, of nested values such as a checkpoint's facts hold; as `load_config`."""
+    return from_dict(RunConfig, with_overrides(dict(values), overrides or {}))
 
 
 def to_dict(config) -> dict:

@@ -197,6 +197,16 @@ class RunCheckpoints:
             self._remove(sorted(set(self.steps()) - self._retention.kept(self._metrics())))
             remove_leftovers(self._folder)
 
+    def drop_later(self) -> None:
+        """Remove the steps after the restored one: a history that is left on purpose.
+
+        Before the run's other files are cut to that step, or a kill would leave the two apart.
+        """
+        if self._restored is not None and jax.process_index() == 0:
+            self.wait()
+            with explaining(self._folder):
+                self._remove([s for s in step_folders(self._folder) if s > self._restored])
+
     def _remove(self, steps: list[int]) -> None:
         for step in steps:
             remove_step(self._folder, step)

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import importlib.metadata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ DATA = "data"
 class Origin:
     """The model that a run started from: a folder (None: random weights), its step, a fingerprint.
 
-    `step` is None for a Hugging Face folder. `fingerprint` is of the model as training began, with
-    what the config added to it (see `checkpoints.fingerprint`).
+    `step` is None for a Hugging Face folder. `fingerprint` is of the model as it was read, before
+    the config added to it: a conversion rounds, and not alike on every processor.
     """
 
     folder: str | None
@@ -44,6 +44,7 @@ class RunFacts:
       data: digest of cases and images, see `data.records.Manifest`.
       origin: what it started from.
       examples: how many the run has taken from the shuffled stream of its data.
+      rewards: SHA-256 by path of the files whose functions it is rewarded by.
     """
 
     config: dict[str, Any]
@@ -52,6 +53,7 @@ class RunFacts:
     data: str
     origin: Origin
     examples: int = 0
+    rewards: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Of JSON types, with algorithm and seed in front, for who looks."""
@@ -61,7 +63,7 @@ class RunFacts:
 
 def read_run_facts(stored: Mapping[str, Any], where: Path) -> RunFacts:
     """The facts in a checkpoint; raises InputError where it is of another version, or no run's."""
-    names = {field.name for field in dataclasses.fields(RunFacts)}
+    names = {entry.name for entry in dataclasses.fields(RunFacts)}
     try:
         return from_dict(RunFacts, {k: v for k, v in stored.items() if k in names})
     except ConfigError as error:
@@ -73,7 +75,14 @@ def read_run_facts(stored: Mapping[str, Any], where: Path) -> RunFacts:
 
 def made_by(config: RunConfig, tokenizer: Path, data: str, origin: Origin) -> RunFacts:
     """The facts of a run that begins."""
-    return RunFacts(plain(to_dict(config)), code_version(), file_digests(tokenizer), data, origin)
+    return RunFacts(
+        config=plain(to_dict(config)),
+        code=code_version(),
+        tokenizer=file_digests(tokenizer),
+        data=data,
+        origin=origin,
+        rewards=_reward_files(config),
+    )
 
 
 def check_config(
@@ -83,9 +92,24 @@ def check_config(
     found = changes(facts.config, plain(to_dict(config)))
     allowed = [name for name in allowed if name != DATA]
     told = [f"resume: {change}" for change in check_changes(found, allowed, workdir)]
+    for path, digest in _reward_files(config).items():
+        if digest != facts.rewards.get(path, digest):
+            told.append(f"resume: the rewards in {path} are not those of before")
     if facts.code != code_version():
         told.append(f"resume: the program was {facts.code}, it is {code_version()}")
     return told
+
+
+def _reward_files(config: RunConfig) -> dict[str, str]:
+    """SHA-256 by path; a file that is missing is named when its function is loaded."""
+    if config.algorithm != "grpo":
+        return {}
+    paths = {entry.rpartition(":")[0] for entry in config.rl.rewards if ":" in entry}
+    return {
+        path: hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        for path in sorted(paths)
+        if Path(path).is_file()
+    }
 
 
 def check_data(facts: RunFacts, digest: str, workdir: Path, allowed: Collection[str]) -> None:

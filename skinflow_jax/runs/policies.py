@@ -15,7 +15,7 @@ from skinflow_jax.checkpoints.pixel_budget import (
     write_pixel_budget,
 )
 from skinflow_jax.checkpoints.reading import whole_checkpoint
-from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model
+from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.chat import TASKS, corpus, messages
@@ -67,13 +67,23 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
     """
     check_checkpoint(folder)
     with reaching(folder):
-        pixels = read_pixel_budget(folder)
         if not is_run(folder):
-            return Policy(load_pretrained(folder, mesh=mesh), load_tokenizer(folder), pixels)
+            model, tokenizer = load_pretrained(folder, mesh=mesh), load_tokenizer(folder)
+            return Policy(model, tokenizer, read_pixel_budget(folder))
         step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
+        if "config" in facts:  # an import has none
+            data = facts["config"]["data"]
+            pixels = PixelBudget(data["min_pixels"], data["max_pixels"])
+        else:
+            pixels = read_pixel_budget(folder)
         check_tokenizer(facts.get("tokenizer"), folder / TOKENIZER)
         model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
         return Policy(model, load_tokenizer(fetched(folder / TOKENIZER)), pixels, step)
+
+
+def stored_config(folder: Path) -> dict | None:
+    """The config that a run's newest checkpoint was made with; None where there is no such."""
+    return read_facts(folder / CHECKPOINTS).get("config") if is_run(folder) else None
 
 
 def is_run(folder: Path) -> bool:
@@ -103,15 +113,18 @@ def starting_policy(
     *,
     step: int | None = None,
 ) -> Policy:
-    """What a run starts from: a checkpoint or random weights, converted as configured.
+    """What a run starts from: a checkpoint, or random weights.
 
     `make_tokenizer` gives the one that random weights are made for; `step` says which checkpoint.
     """
     if config.model.init_from is None:
         sizes, tokenizer = model_config(config.model.size), make_tokenizer()
-        policy = Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
-    else:
-        policy = open_checkpoint(storage_path(config.model.init_from), mesh, step=step)
+        return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
+    return open_checkpoint(storage_path(config.model.init_from), mesh, step=step)
+
+
+def converted(policy: Policy, config: RunConfig, mesh=None) -> Policy:
+    """The policy with what the config adds to its model: width, dynamic maps, adapters."""
     model, options = policy.model, {"seed": config.seed, "mesh": mesh}
     if config.model.extra_width:
         model = with_extra_width(model, config.model.extra_width, **options)

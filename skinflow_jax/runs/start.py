@@ -25,7 +25,7 @@ from skinflow_jax.runs.facts import (
     made_by,
     read_run_facts,
 )
-from skinflow_jax.runs.policies import fresh_tokenizer, starting_policy
+from skinflow_jax.runs.policies import converted, fresh_tokenizer, starting_policy
 from skinflow_jax.runs.resume_rules import is_allowed
 from skinflow_jax.runs.workdir import TOKENIZER, Workdir
 from skinflow_jax.tokenizers import Tokenizer, load_tokenizer
@@ -83,9 +83,10 @@ def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     """Start from what the config names; tokenizer and image size are written into the workdir."""
     make_tokenizer = functools.partial(fresh_tokenizer, config, workdir.local / TOKENIZER)
     policy = starting_policy(config, make_tokenizer, mesh)
+    origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
+    policy = converted(policy, config, mesh)
     policy.tokenizer.save_pretrained(workdir.local / TOKENIZER)
     write_pixel_budget(workdir.local, pixel_budget(config), policy.model.config.vision)
-    origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
     facts = made_by(config, workdir.local / TOKENIZER, data, origin)
     reference = None
     if measures_kl(config):  # as its own arrays: the policy's will be moved
@@ -146,4 +147,4 @@ def _reference(
     found = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
     if found.fingerprint != origin.fingerprint and not another:
         raise InputError(f"{where}: not the model that {workdir} started from; {remedy}")
-    return trained_part(policy.model), found
+    return trained_part(converted(policy, config, mesh).model), found

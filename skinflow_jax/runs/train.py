@@ -114,7 +114,7 @@ def train(
                 *(resumed_start, stored, config, place, records.manifest.digest, mesh),
                 allow_changed,
             )
-        run = _Run(config, place, records_folder, records, mesh, first)
+        run = _Run(config, place, records_folder, records, mesh, first, going_back=step is not None)
         try:
             return run.train(begin, stop, title or config.algorithm, begun if resume else None)
         except (OSError, RunError) as error:
@@ -174,6 +174,7 @@ class _Run:
     records: RecordSet
     mesh: Any
     first: bool
+    going_back: bool
 
     def train(
         self, begin: Callable[[], Start], stop: StopSignals, title: str, resume_step: int | None
@@ -196,6 +197,8 @@ class _Run:
             del start  # else two models would have to fit
             if int(state.step) < config.loop.steps:
                 self._compile(learner, state, tokenizer)
+            if self.going_back:
+                checkpoints.drop_later()
             with RunWriter(self.workdir.local, resume_step, enabled=self.first) as writer:
                 writer.config(to_dict(config))
                 self.workdir.send()

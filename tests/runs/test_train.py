@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import os
 import signal
 import types
@@ -65,6 +66,41 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so_in_its_last_step_too(
     with pytest.raises(kind, match=rf"step {step} is saved in .*: go on with --resume"):
         train(SMALL_RUN, tmp_path)
     assert finished_steps(tmp_path / "checkpoints")[-1] == step
+
+
+def test_a_run_killed_as_it_goes_back_to_an_earlier_step_stays_there(tmp_path, monkeypatch):
+    """The lines of later steps are gone: so must be their checkpoints."""
+
+    class Killed(StandIn):
+        def step(self, state, batches, done):
+            raise SystemExit  # nothing catches it, as nothing catches kill -9
+
+    def steps():
+        lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["step"] for line in lines]
+
+    stand_ins(monkeypatch)
+    train(SMALL_RUN, tmp_path)
+    assert steps() == [1, 2] and finished_steps(tmp_path / "checkpoints") == [1, 2]
+    stand_ins(monkeypatch, Killed)
+    with pytest.raises(SystemExit):
+        train(SMALL_RUN, tmp_path, resume=True, step=1)
+    assert steps() == [1] and finished_steps(tmp_path / "checkpoints") == [1]
+    stand_ins(monkeypatch)
+    train(SMALL_RUN, tmp_path, resume=True)
+    assert steps() == [1, 2] and finished_steps(tmp_path / "checkpoints") == [1, 2]
+
+
+def test_rewards_that_have_changed_are_told(tmp_path, monkeypatch, capsys):
+    stand_ins(monkeypatch)
+    file = tmp_path / "mine.py"
+    file.write_text("def one(completions, examples):\n    return [1.0 for _ in completions]\n")
+    rl = GrpoConfig(max_tokens=8, rewards=(f"{file}:one",))
+    config = dataclasses.replace(SMALL_RUN, algorithm="grpo", rl=rl)
+    train(config, tmp_path / "run")
+    file.write_text(file.read_text().replace("1.0", "0.5"))
+    train(config, tmp_path / "run", resume=True)
+    assert f"the rewards in {file} are not those of before" in capsys.readouterr().out
 
 
 def test_a_disk_that_fills_up_under_the_metrics_is_named_with_what_is_saved(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.runs import train as runs_train
-from skinflow_jax.runs.policies import starting_policy
+from skinflow_jax.runs.policies import converted, starting_policy
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
@@ -54,16 +54,20 @@ def test_the_run_says_what_is_dynamic_and_writes_down_every_gate(run, tmp_path, 
     assert "dynamic vision encoder: gate, up, down of blocks 1 in 8 frequency groups" in printed
 
 
+def started_from(config):
+    return converted(starting_policy(config, None), config)
+
+
 @pytest.mark.slow
 def test_the_next_stage_keeps_the_encoder_and_refuses_another(run, tmp_path):
     policy, folder = run
     for dve in (None, DVE):
-        started = starting_policy(from_run(folder, dve), None)
+        started = started_from(from_run(folder, dve))
         assert started.model.config == policy.model.config
         for a, b in zip(jax.tree.leaves(started.model), jax.tree.leaves(policy.model), strict=True):
             np.testing.assert_array_equal(a, b)
     with pytest.raises(ConfigError, match=r"model.dve=.*groups=4.*already.*groups=8"):
-        starting_policy(from_run(folder, DveConfig(groups=4)), None)
+        started_from(from_run(folder, DveConfig(groups=4)))
 
 
 @pytest.mark.slow
