@@ -16,7 +16,10 @@ from pathlib import Path
 from skinflow_jax.command_line import parse
 from skinflow_jax.errors import (
     FAILED_RUN,
+    INTERRUPTED,
+    START_AGAIN,
     SUCCESS,
+    TERMINATED,
     ConfigError,
     InputError,
     Interrupted,
@@ -26,6 +29,7 @@ from skinflow_jax.errors import (
     printable,
 )
 from skinflow_jax.shipped import config_file
+from skinflow_jax.standard_output import output_error
 from skinflow_jax.storage import is_bucket, storage_path
 
 # Commands that, killed and started again, do what is left to do.
@@ -39,16 +43,18 @@ def main(argv: list[str] | None = None) -> int:
         # File names that are no UTF-8, and locales that lack a character, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    arguments = None
     try:
         arguments = parse(argv)
-        with _ended_by_sigterm(goes_on=arguments.command in _GO_ON):
+        with _ended_by_signals(goes_on=arguments.command in _GO_ON):
             _quiet_libraries()
             _keep_programs(arguments)
             _COMMANDS[arguments.name](arguments)
-    except BrokenPipeError:  # `skinflow generate … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED_RUN
-    except BaseException as error:
+            print(end="", flush=True)
+    except BaseException as raised:
+        error = _cause(raised, arguments) if isinstance(raised, OSError) else raised
+        if isinstance(raised, BrokenPipeError):  # `skinflow generate … | head`
+            return FAILED_RUN
         code = exit_code(error)
         if code is not None:
             return _fail(_said(error), code)
@@ -60,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm(*, goes_on: bool):
+def _ended_by_signals(*, goes_on: bool):
     """SIGTERM unwinds the command like Ctrl-C does, so that nothing half written stays behind.
 
     A command that `goes_on` where it was says so by its exit code, before its run begins too.
@@ -76,9 +82,46 @@ def _ended_by_sigterm(*, goes_on: bool):
         return
     before = signal.signal(signal.SIGTERM, end)
     try:
-        yield
+        with _raised_again(end, signal.default_int_handler):
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _raised_again(*handlers):
+    """A signal whose exception is dropped comes again a moment later, for these `handlers`.
+
+    Python runs a handler between two operations of the main thread: within a finalizer, too, or a
+    callback of the garbage collector (JAX has one), whose exceptions go no further. Others'
+    handlers, a run's, know what they received.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if exit_code(unraisable.exc_value) not in (START_AGAIN, INTERRUPTED, TERMINATED):
+            before(unraisable)
+            return
+        interrupted = isinstance(unraisable.exc_value, KeyboardInterrupt)
+        number = signal.SIGINT if interrupted else signal.SIGTERM
+        if signal.getsignal(number) in handlers:
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = before
+
+
+def _cause(error: OSError, arguments) -> Exception:
+    """What failed: standard output, or the folder that the command writes to."""
+    from skinflow_jax.checkpoints.storage_errors import cause
+
+    named = (getattr(arguments, name, None) for name in ("out", "workdir", "checkpoint"))
+    folder = next(filter(None, named), None)
+    return output_error(error) or (folder and cause(error, folder)) or error
 
 
 def _said(error: BaseException) -> str:
@@ -135,7 +178,7 @@ def _data_build(arguments) -> None:
     records = prepare_records(data, data.split, data.count, arguments.out)
     if not records.manifest.has_news:  # else it has been printed
         print(records.manifest.summary())
-    print(f"written: {records.folder}")
+    print(printable(f"written: {records.folder}"))
 
 
 def _train(arguments) -> None:
@@ -152,7 +195,8 @@ def _train(arguments) -> None:
         allow_changed=arguments.allow_changed,
         grace=arguments.grace,
     )
-    print(f"written: {arguments.workdir}; next: skinflow evaluate --checkpoint={arguments.workdir}")
+    written = printable(str(arguments.workdir))
+    print(f"written: {written}; next: skinflow evaluate --checkpoint={written}")
 
 
 def _check_start(init_from: str | None, config: Path | None) -> None:

@@ -204,6 +204,7 @@ def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
 
 
 def _here(text: str) -> Path:
+    _check_given(text)
     fault = address_fault(text, bucket=False)
     if fault:
         raise argparse.ArgumentTypeError(f"{text} {fault}")
@@ -211,10 +212,17 @@ def _here(text: str) -> Path:
 
 
 def _bucket_too(text: str) -> Path:
+    _check_given(text)
     try:
         return storage_path(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _check_given(text: str) -> None:
+    """`--workdir=$UNSET` would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty: give one, or . for this folder")
 
 
 def _programs(text: str) -> str:

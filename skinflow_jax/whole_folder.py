@@ -14,12 +14,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from skinflow_jax.errors import printable
+
 # The second is of records built by earlier versions.
 _MARKS = ("unfinished", "building")
 
 
 def _warn(text: str) -> None:
-    print("skinflow:", text, file=sys.stderr)
+    print("skinflow:", printable(text), file=sys.stderr)
 
 
 @contextlib.contextmanager

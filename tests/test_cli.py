@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -310,7 +311,70 @@ def test_a_full_disk_is_one_line(tmp_path, fails, monkeypatch):
 
     monkeypatch.setattr(cases, "build_records", full)
     problem = fails("data", "build", SFT, f"--out={tmp_path}", code=1)
-    assert problem == f"{tmp_path}/x: No space left on device"
+    assert problem == f"{tmp_path}/x: no space left on device: free some space there"
+
+
+def test_an_error_of_storage_that_names_no_file_names_the_folder(tmp_path, fails, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cases, "build_records", full)
+    problem = fails("data", "build", SFT, f"--out={tmp_path}", code=1)
+    assert problem == f"{tmp_path}: no space left on device: free some space there"
+
+
+@pytest.mark.parametrize("where", ["end", "written"])
+def test_a_full_standard_output_is_named(where, tmp_path):
+    """As in `skinflow … >log` on a full disk: the folder of the command is not what is full."""
+    build = [sys.executable, "-m", "skinflow_jax", "data", "build", SFT, f"--out={tmp_path}"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*build, "--config.data.count=4"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | ({"PYTHONUNBUFFERED": "1"} if where == "written" else {}),
+        )
+    assert done.stderr == "skinflow: standard output: no space left on device\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("option", ["--workdir", "--records", "--config"])
+def test_an_empty_path_is_not_the_current_folder(option, fails, tmp_path, monkeypatch):
+    """As in `--workdir=$UNSET`."""
+    monkeypatch.chdir(tmp_path)
+    given = {"--config": SFT.split("=")[1], "--workdir": str(tmp_path / "w"), option: ""}
+    problem = fails("train", *(f"{name}={value}" for name, value in given.items()), code=2)
+    assert f"argument {option}: the path is empty" in problem
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_whose_name_a_terminal_would_obey_is_printed_escaped(tmp_path, capsys):
+    out = tmp_path / "\x1b[31m"
+    assert main(["data", "build", SFT, "--config.data.count=4", f"--out={out}"]) == 0
+    assert "\\x1b[31m" in (printed := capsys.readouterr().out) and "\x1b" not in printed
+
+
+class _Finalized:
+    def __init__(self, number):
+        self._number = number
+
+    def __del__(self):
+        os.kill(os.getpid(), self._number)
+        for _ in range(1000):  # within these operations the handler runs
+            pass
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_within_a_finalizer_is_not_lost(number, code, tmp_path, fails, monkeypatch):
+    """Python prints and drops what is raised there; JAX has a callback of the garbage collector."""
+
+    def work(*_):
+        _Finalized(number)
+        time.sleep(20)
+
+    monkeypatch.setattr(cli, "_keep_programs", work)
+    assert fails("evaluate", f"--checkpoint={tmp_path}", code=code)
 
 
 def test_running_out_of_memory_says_which_knobs_help(tmp_path, fails, monkeypatch):

@@ -22,7 +22,7 @@ from skinflow_jax.checkpoints.storage_errors import (
     hush_abandoned_work,
     is_ours,
 )
-from skinflow_jax.errors import ConfigError, InputError, one_line
+from skinflow_jax.errors import ConfigError, InputError, one_line, printable
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.storage import is_bucket
 from skinflow_jax.typed_fields import from_dict
@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 def warn(text: str) -> None:
     """One line on stderr, from the first process."""
     if jax.process_index() == 0:
-        print("skinflow:", text, file=sys.stderr)
+        print("skinflow:", printable(text), file=sys.stderr)
 
 
 def newest_whole(folder: Path, *, before: int | None = None) -> int | None:

@@ -157,7 +157,7 @@ class RunCheckpoints:
         figures = {name: x for name, x in (metrics or {}).items() if math.isfinite(x)}
         if self._retention.best and self._retention.metric not in figures:
             self._say(_no_rank(step, self._retention.metric, figures))
-        facts = sealed(facts, **seal_of(state, arrays), **{METRICS: figures})
+        facts = sealed(facts, step=step, **seal_of(state, arrays), **{METRICS: figures})
         with explaining(self._folder), _orbax_context():
             response = ocp.save_checkpointables_async(
                 self._folder / str(step),

@@ -147,6 +147,8 @@ def read_seal(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise Damaged(f"{path} is damaged: it cannot be read as a checkpoint's facts") from error
     if not sound:
         raise Damaged(f"{path} is damaged: its facts are not those that were saved")
+    if str(seal.get("step", folder.name)) != folder.name:
+        raise Damaged(f"{folder} was saved as step {seal['step']}: give it its name back")
     return facts, seal
 
 

@@ -90,10 +90,10 @@ def _named(error: BaseException, folder: Path) -> Path | str:
 
 
 def hush_abandoned_work() -> None:
-    """After a failure: drop what the interpreter says of the reads and writes left beside it.
+    """After a failure: drop what is said from now on of the reads and writes left beside it.
 
-    They end when they are collected, with errors that nobody awaits, on an event loop closed
-    by then. The failure itself has been raised.
+    Orbax's threads log the same failure once more when it has long been raised here. Other reads
+    end when they are collected, with errors that nobody awaits, on an event loop closed by then.
     """
     if getattr(sys.unraisablehook, "of_checkpoints", False):
         return
@@ -105,6 +105,7 @@ def hush_abandoned_work() -> None:
 
     hook.of_checkpoints = True
     sys.unraisablehook = hook
+    SilentThreads().__enter__()
     logging.getLogger("asyncio").addFilter(lambda record: not _is_abandoned(record.getMessage()))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from skinflow_jax.data.buckets import Buckets, misfit, prompt_needs
 from skinflow_jax.data.chat import TASKS, target_text
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.models.config import VlmConfig
 
 _LINES = 5
@@ -44,7 +44,8 @@ class Usable:
         """How many are left out of each task, and the first of them."""
         count = Counter(entry.task for entry in self.dropped)
         counted = ", ".join(f"{number:,} of the {task} task" for task, number in count.items())
-        lines = [f"  {d.task}, case {d.case}: {d.reason}" for d in self.dropped[:_LINES]]
+        first = (f"{d.task}, case {d.case}: {d.reason}" for d in self.dropped[:_LINES])
+        lines = [f"  {printable(line)}" for line in first]
         if len(self.dropped) > _LINES:
             lines.append(f"  … and {len(self.dropped) - _LINES:,} more")
         return "\n".join([f"left out: {counted or 'nothing'}", *lines])
@@ -58,7 +59,7 @@ def report_dropped(usable: Usable, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(asdict(entry)) + "\n" for entry in usable.dropped)
     path.write_text("".join(lines), encoding="utf-8")
-    print(f"{usable.summary()}\n  all are listed in {path}")
+    print(f"{usable.summary()}\n  all are listed in {printable(str(path))}")
 
 
 def usable_pairs(

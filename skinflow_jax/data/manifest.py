@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.json_file import read_json
 from skinflow_jax.typed_fields import from_dict
 
@@ -91,7 +91,7 @@ class Manifest:
 def _first_lines(lines: Sequence[str]) -> list[str]:
     more = len(lines) - _LINES
     rest = [f"  … and {more:,} more, listed in {FILE}"] if more > 0 else []
-    return [*(f"  {line}" for line in lines[:_LINES]), *rest]
+    return [*(f"  {printable(line)}" for line in lines[:_LINES]), *rest]
 
 
 def hash_of(value: Any) -> str:

@@ -11,7 +11,7 @@ from skinflow_jax.config import RunConfig
 from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
-from skinflow_jax.errors import ConfigError, RunError
+from skinflow_jax.errors import ConfigError, RunError, printable
 from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
@@ -105,7 +105,7 @@ def evaluate(
     policy = open_checkpoint(checkpoint, evaluation_mesh(config))
     out = out or checkpoint / EVAL / str(policy.step)
     summary = evaluate_policy(policy, config, heldout, labels, out)
-    Console().print(evaluation_table(summary.figures, title=f"{checkpoint}"))
+    Console().print(evaluation_table(summary.figures, title=printable(str(checkpoint))))
     print(baseline_line(summary))
-    print(f"written: {out}/ (metrics.json, predictions.jsonl)")
+    print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))
     return summary

@@ -20,7 +20,7 @@ from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.chat import TASKS, corpus, messages
 from skinflow_jax.data.sources import Source
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import InputError, printable
 from skinflow_jax.models.config import model_config
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.layers import parameter_count
@@ -178,7 +178,8 @@ def import_hf(folder: Path, workdir: Path) -> None:
         with RunCheckpoints(place.checkpoints) as checkpoints:
             checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
-    print(f"{folder}: every tensor accounted for, {count:,} parameters; written to {workdir}")
+    accounted = f"every tensor accounted for, {count:,} parameters"
+    print(printable(f"{folder}: {accounted}; written to {workdir}"))
 
 
 def export_hf(checkpoint: Path, out: Path) -> None:
@@ -187,4 +188,4 @@ def export_hf(checkpoint: Path, out: Path) -> None:
     budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
     save_pretrained(policy.model, out, tokenizer=policy.tokenizer, **budget)
     verify_export(policy.tokenizer, out, prompt_texts())
-    print(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration")
+    print(printable(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration"))

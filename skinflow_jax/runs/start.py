@@ -102,13 +102,17 @@ def resumed_start(
     mesh,
     allowed: Collection[str],
 ) -> Start:
-    """Go on with the tokenizer and the model that the checkpoint describes."""
+    """Go on with the tokenizer and the model that the checkpoint describes.
+
+    The image size is written anew: `allowed` may have changed it.
+    """
     check_data(stored.facts, data, workdir, allowed)
     tokenizer = load_tokenizer(workdir.local / TOKENIZER)
     reference, origin, examples = None, stored.facts.origin, stored.facts.examples
     if measures_kl(config):
         reference, origin = _reference(origin, config, workdir, mesh, allowed)
     facts = replace(made_by(config, workdir.local / TOKENIZER, data, origin), examples=examples)
+    write_pixel_budget(workdir.local, pixel_budget(config), stored.model.vision)
     return Start(abstract_model(stored.model), tokenizer, facts, reference, stored)
 
 

@@ -18,7 +18,7 @@ from skinflow_jax.data.buckets import bucket_shapes
 from skinflow_jax.data.checks import report_dropped
 from skinflow_jax.data.pipeline import Batches, make_pipeline, prompt_inputs
 from skinflow_jax.data.records import RecordSet
-from skinflow_jax.errors import ConfigError, InputError, RunError
+from skinflow_jax.errors import ConfigError, InputError, RunError, printable
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.dve_conversion import describe_dve
 from skinflow_jax.models.vlm import Vlm
@@ -39,6 +39,7 @@ from skinflow_jax.runs.start import (
     resumed_start,
 )
 from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, Workdir
+from skinflow_jax.standard_output import output_error
 from skinflow_jax.storage import exists, reaching
 from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.training.gate_figures import gate_figures
@@ -56,7 +57,7 @@ from skinflow_jax.training.optimizer import (
     make_optimizer,
 )
 from skinflow_jax.training.progress import track
-from skinflow_jax.training.sinks import RunWriter, set_aside
+from skinflow_jax.training.sinks import RunWriter, check_lines, set_aside
 from skinflow_jax.training.state import TrainState, abstract_state, create_state
 from skinflow_jax.training.stop_signals import GRACE, StopSignals
 from skinflow_jax.training.supervised import SupervisedLearner
@@ -118,7 +119,9 @@ def train(
         try:
             return run.train(begin, stop, title or config.algorithm, begun if resume else None)
         except (OSError, RunError) as error:
-            told = cause(error, place.address) if isinstance(error, OSError) else error
+            told = error
+            if isinstance(error, OSError):
+                told = output_error(error) or cause(error, place.address)
             if isinstance(told, RunError):
                 raise RunError(f"{told}; {stop.saved()}") from error
             raise
@@ -155,12 +158,13 @@ def stored_run(
     if stored is not None:
         told = check_stored(stored, config, workdir, allow_changed)
         if first:
+            check_lines(workdir.local)
             print("".join(f"{line}\n" for line in told), end="")
     elif first:
         kept = set_aside(workdir.local)
         if resume or kept:
             lost = f"; the lines of before are kept in {', '.join(kept)}" if kept else ""
-            print(f"{workdir} has no checkpoint: starting at step 0{lost}")
+            print(printable(f"{workdir} has no checkpoint: starting at step 0{lost}"))
     return stored
 
 

@@ -113,6 +113,17 @@ class RunWriter:
         return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
 
+def check_lines(workdir: Path) -> None:
+    """Raise InputError naming the first whole line that is not a step's, before a run goes on."""
+    for name in ("metrics", "rollouts"):
+        path = workdir / f"{name}.jsonl"
+        if path.exists():
+            with path.open("rb") as lines:
+                for row, line in enumerate(lines, 1):
+                    if line.endswith(b"\n"):
+                        _step_of(line, path, row)
+
+
 def set_aside(workdir: Path) -> list[str]:
     """Keep the lines of a run that begins anew under other names, which are returned."""
     kept = []

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C during a run: it leaves at its next safe point, or when the grace is over.
+"""SIGTERM, Ctrl-C or a closed terminal: a run leaves at its next safe point, or after the grace.
 
 A preempted machine sends SIGTERM and takes itself away some 30 seconds later. The first signal asks
 the run to stop; a second one, or the end of the grace, ends the process at once. Python runs its
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from skinflow_jax.errors import INTERRUPTED, START_AGAIN, Interrupted, StartAgain
 
 GRACE = 25.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopSignals:
@@ -50,7 +50,10 @@ class StopSignals:
         """What the run ends with, by the signal it got."""
         if self._received == signal.SIGINT:
             return Interrupted(f"interrupted: {self.saved()}")
-        cause = "another process was asked to stop" if self._received is None else "SIGTERM"
+        number = self._received
+        cause = (
+            "another process was asked to stop" if number is None else signal.Signals(number).name
+        )
         return StartAgain(f"{cause}: {self.saved()}")
 
     def __enter__(self) -> "StopSignals":
@@ -69,6 +72,8 @@ class StopSignals:
         self._open.callback(writing.close)
         self._open.callback(signal.set_wakeup_fd, before)
         for number in _SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             self._open.callback(signal.signal, number, signal.signal(number, self._handle))
         return self
 

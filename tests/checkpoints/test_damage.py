@@ -134,9 +134,15 @@ def one_file_missing(step):
     (step / "state" / "_METADATA").unlink()
 
 
+def of_another_step(step):
+    shutil.rmtree(step)
+    shutil.copytree(step.parent / "1", step)
+
+
 DAMAGES = [
     *(truncate, half_copied, empty, no_json, other_json, other_facts, wrong_types),
     *(other_names, folder_for_file, folder_for_sums, one_file_missing),
+    of_another_step,
 ]
 
 

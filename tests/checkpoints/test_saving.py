@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import logging
 import os
 import subprocess
 import threading
@@ -17,7 +18,7 @@ from skinflow_jax.checkpoints.fingerprint import fingerprint, sum_on_device, sum
 from skinflow_jax.checkpoints.reading import newest_whole
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.checkpoints.step_folders import Retention, read_seal
-from skinflow_jax.checkpoints.storage_errors import cause, explained
+from skinflow_jax.checkpoints.storage_errors import cause, explained, explaining
 from skinflow_jax.errors import InputError, RunError
 
 LAYOUT = jax.eval_shape(lambda: small_state(0))
@@ -236,6 +237,15 @@ def test_an_error_that_ended_the_run_is_not_hidden_by_a_save_that_failed(tmp_pat
         checkpoints.save(1, small_state(1), facts={})
         raise KeyError("the run's own")
     assert len(said) == 1 and "no space left on device" in said[0]
+
+
+def test_what_orbax_logs_of_a_failure_that_was_raised_is_not_said_again(tmp_path):
+    """Its threads do, after the run has gone on or ended."""
+    with pytest.raises(RunError), explaining(tmp_path):
+        raise OSError(errno.ENOSPC, "")
+    absl = logging.getLogger("absl")
+    late = absl.makeRecord("absl", logging.ERROR, "orbax/future.py", 1, "raised", (), None)
+    assert not absl.filter(late)
 
 
 def wrapped(error, inner):

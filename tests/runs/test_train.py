@@ -2,9 +2,11 @@
 
 import dataclasses
 import errno
+import io
 import json
 import os
 import signal
+import sys
 import types
 
 import optax
@@ -12,10 +14,12 @@ import pytest
 from random_model import SHALLOW
 from stand_in import SMALL_RUN, StandIn, stand_ins
 
+from skinflow_jax.checkpoints.pixel_budget import PixelBudget
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import RunConfig
-from skinflow_jax.errors import ConfigError, Interrupted, RunError, StartAgain
+from skinflow_jax.errors import ConfigError, InputError, Interrupted, RunError, StartAgain
 from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.runs.policies import open_checkpoint
 from skinflow_jax.runs.train import check_mesh, make_learner, train
 from skinflow_jax.training.sinks import RunWriter
 
@@ -115,3 +119,50 @@ def test_a_disk_that_fills_up_under_the_metrics_is_named_with_what_is_saved(tmp_
     told = rf"{tmp_path}: no space left on device: free some space there; step 1 is saved"
     with pytest.raises(RunError, match=told):
         train(SMALL_RUN, tmp_path)
+
+
+def test_a_standard_output_that_fails_is_named_with_what_is_saved(tmp_path, monkeypatch):
+    """Such as the log of a run whose reader has gone, or whose disk is full."""
+
+    class Gone(io.StringIO):
+        def flush(self):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def fileno(self):
+            return descriptor
+
+    def closed(self, step, values):
+        if step == 2:
+            monkeypatch.setattr(sys, "stdout", Gone())
+            print(flush=True)
+
+    stand_ins(monkeypatch)
+    monkeypatch.setattr(RunWriter, "scalars", closed)
+    with open(os.devnull, "w") as null, pytest.raises(RunError) as told:
+        descriptor = null.fileno()
+        train(SMALL_RUN, tmp_path)
+    assert "standard output: input/output error; step 1 is saved" in str(told.value)
+
+
+def test_the_image_size_of_a_run_is_the_one_it_was_trained_with(tmp_path, monkeypatch):
+    """Whatever its preprocessor_config.json says; a resume writes that anew."""
+    stand_ins(monkeypatch)
+    train(SMALL_RUN, tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    written = file.read_text()
+    file.write_text('{"min_pixels": 1, "max_pixels": 9999}')
+    assert open_checkpoint(tmp_path).pixels == PixelBudget(56 * 56, 56 * 56)
+    longer = dataclasses.replace(SMALL_RUN, loop=dataclasses.replace(SMALL_RUN.loop, steps=3))
+    train(longer, tmp_path, resume=True)
+    assert file.read_text() == written
+
+
+def test_a_line_that_is_not_ours_is_met_before_anything_is_compiled(tmp_path, monkeypatch):
+    stand_ins(monkeypatch)
+    train(SMALL_RUN, tmp_path)
+    with open(tmp_path / "metrics.jsonl", "a") as lines:
+        lines.write("garbage\n")
+    monkeypatch.setattr(StandIn, "warm_up", lambda *_: pytest.fail("it was compiled"))
+    longer = dataclasses.replace(SMALL_RUN, loop=dataclasses.replace(SMALL_RUN.loop, steps=3))
+    with pytest.raises(InputError, match=r"metrics.jsonl, line 3: .*delete the line"):
+        train(longer, tmp_path, resume=True)

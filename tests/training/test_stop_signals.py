@@ -48,7 +48,12 @@ def run(signals, grace, how, rest=0.0, *more):
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(signal.SIGTERM, "StartAgain: SIGTERM"), (signal.SIGINT, "Interrupted")]
+    ("number", "error"),
+    [
+        (signal.SIGTERM, "StartAgain: SIGTERM"),
+        (signal.SIGHUP, "StartAgain: SIGHUP"),
+        (signal.SIGINT, "Interrupted"),
+    ],
 )
 def test_the_first_signal_lets_the_run_reach_its_safe_point(number, error):
     _, said = run([number], 20, "polling")
@@ -89,6 +94,16 @@ def test_before_the_first_step_the_signal_is_raised_where_the_program_is(number,
         os.kill(os.getpid(), number)
         time.sleep(5)
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_in_another_thread_and_after_a_run_nothing_is_left_behind():
