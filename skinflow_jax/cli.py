@@ -4,22 +4,17 @@ A failed command leaves one line on stderr and the exit code that `errors` gives
 rooms wait until a command runs, so that `--help` answers at once.
 """
 
-import contextlib
 import io
 import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from skinflow_jax.command_line import parse
+from skinflow_jax.command_signals import ended_by_signals
 from skinflow_jax.errors import (
     FAILED_RUN,
-    INTERRUPTED,
-    START_AGAIN,
     SUCCESS,
-    TERMINATED,
     ConfigError,
     InputError,
     Interrupted,
@@ -29,7 +24,6 @@ from skinflow_jax.errors import (
     printable,
 )
 from skinflow_jax.shipped import config_file
-from skinflow_jax.standard_output import output_error
 from skinflow_jax.storage import is_bucket, storage_path
 
 # Commands that, killed and started again, do what is left to do.
@@ -46,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = None
     try:
         arguments = parse(argv)
-        with _ended_by_signals(goes_on=arguments.command in _GO_ON):
+        with ended_by_signals(goes_on=arguments.command in _GO_ON):
             _quiet_libraries()
             _keep_programs(arguments)
             _COMMANDS[arguments.name](arguments)
@@ -65,59 +59,10 @@ def main(argv: list[str] | None = None) -> int:
     return SUCCESS
 
 
-@contextlib.contextmanager
-def _ended_by_signals(*, goes_on: bool):
-    """SIGTERM unwinds the command like Ctrl-C does, so that nothing half written stays behind.
-
-    A command that `goes_on` where it was says so by its exit code, before its run begins too.
-    """
-
-    def end(*_):
-        if goes_on:
-            raise StartAgain("SIGTERM: nothing was under way; start it again")
-        raise Terminated("SIGTERM: ended; nothing half written is left")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        with _raised_again(end, signal.default_int_handler):
-            yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _raised_again(*handlers):
-    """A signal whose exception is dropped comes again a moment later, for these `handlers`.
-
-    Python runs a handler between two operations of the main thread: within a finalizer, too, or a
-    callback of the garbage collector (JAX has one), whose exceptions go no further. Others'
-    handlers, a run's, know what they received.
-    """
-    before = sys.unraisablehook
-
-    def hook(unraisable):
-        if exit_code(unraisable.exc_value) not in (START_AGAIN, INTERRUPTED, TERMINATED):
-            before(unraisable)
-            return
-        interrupted = isinstance(unraisable.exc_value, KeyboardInterrupt)
-        number = signal.SIGINT if interrupted else signal.SIGTERM
-        if signal.getsignal(number) in handlers:
-            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        if sys.unraisablehook is hook:
-            sys.unraisablehook = before
-
-
 def _cause(error: OSError, arguments) -> Exception:
     """What failed: standard output, or the folder that the command writes to."""
     from skinflow_jax.checkpoints.storage_errors import cause
+    from skinflow_jax.standard_output import output_error
 
     named = (getattr(arguments, name, None) for name in ("out", "workdir", "checkpoint"))
     folder = next(filter(None, named), None)

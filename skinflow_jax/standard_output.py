@@ -3,7 +3,17 @@
 import os
 import sys
 
+from rich import console
+
 from skinflow_jax.errors import RunError
+
+
+class Console(console.Console):
+    """Rich's, which would end the process without a word where standard output is closed."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled: it goes on."""
+        raise
 
 
 def output_error(error: OSError) -> RunError | None:

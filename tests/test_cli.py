@@ -1,7 +1,9 @@
 """The command line as a user meets it: exit codes, one line on stderr, what each command leaves."""
 
+import contextlib
 import errno
 import functools
+import io
 import json
 import os
 import shutil
@@ -22,6 +24,7 @@ from skinflow_jax.cli import main
 from skinflow_jax.config import load_config
 from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs import cases, policies, train
+from skinflow_jax.standard_output import Console
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SFT = f"--config={CONFIGS / 'debug_sft.py'}"
@@ -356,25 +359,65 @@ def test_a_folder_whose_name_a_terminal_would_obey_is_printed_escaped(tmp_path, 
 
 
 class _Finalized:
-    def __init__(self, number):
-        self._number = number
+    def __init__(self, work):
+        self._work = work
 
     def __del__(self):
-        os.kill(os.getpid(), self._number)
-        for _ in range(1000):  # within these operations the handler runs
-            pass
+        self._work()
 
 
+def _swallowed(work):
+    with contextlib.suppress(BaseException):
+        work()
+
+
+def _wrapped(work):
+    try:
+        work()
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    raise ImportError("Encountered an error while initializing the extension.")
+
+
+@pytest.mark.parametrize("dropped", [_Finalized, _swallowed, _wrapped])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_within_a_finalizer_is_not_lost(number, code, tmp_path, fails, monkeypatch):
-    """Python prints and drops what is raised there; JAX has a callback of the garbage collector."""
+def test_a_signal_whose_error_is_dropped_is_not_lost(
+    number, code, dropped, tmp_path, fails, monkeypatch
+):
+    """JAX has a callback of the garbage collector, extension modules clear errors of imports."""
 
     def work(*_):
-        _Finalized(number)
+        dropped(lambda: signal.raise_signal(number))
         time.sleep(20)
 
     monkeypatch.setattr(cli, "_keep_programs", work)
     assert fails("evaluate", f"--checkpoint={tmp_path}", code=code)
+
+
+def test_a_signal_comes_but_once_to_a_command_that_takes_long_to_unwind(
+    tmp_path, fails, monkeypatch
+):
+    unwound = []
+
+    def work(*_):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            time.sleep(0.3)
+            unwound.append(True)
+
+    monkeypatch.setattr(cli, "_keep_programs", work)
+    fails("evaluate", f"--checkpoint={tmp_path}", code=143)
+    assert unwound == [True]
+
+
+def test_a_closed_standard_output_is_an_error_that_a_run_can_tell():
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    with pytest.raises(BrokenPipeError):
+        Console(file=Closed()).print("a table")
 
 
 def test_running_out_of_memory_says_which_knobs_help(tmp_path, fails, monkeypatch):

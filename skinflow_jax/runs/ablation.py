@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from scipy import stats
 
 from skinflow_jax.config import ModelChoice, RunConfig, load_config, read_config
@@ -20,6 +19,7 @@ from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.runs.cases import heldout_cases
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.train import train
+from skinflow_jax.standard_output import Console
 from skinflow_jax.storage import write_whole
 from skinflow_jax.typed_fields import from_dict
 

@@ -11,8 +11,6 @@ import shutil
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.config import (
     DataConfig,
@@ -36,6 +34,7 @@ from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.policies import Policy, tokenizer_corpus
 from skinflow_jax.runs.train import train
+from skinflow_jax.standard_output import Console
 from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig

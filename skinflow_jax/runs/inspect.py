@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.errors import InputError, printable, shortened
 from skinflow_jax.runs.resume_rules import flat
 from skinflow_jax.runs.workdir import CHECKPOINTS
+from skinflow_jax.standard_output import Console
 from skinflow_jax.storage import files_in, is_folder, reaching, size
 
 WHOLE, UNVERIFIED = "whole", "unverified: no checksums"

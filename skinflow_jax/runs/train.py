@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from rich.console import Console
 
 from skinflow_jax.checkpoints.failure import keep_failure
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
@@ -39,7 +38,7 @@ from skinflow_jax.runs.start import (
     resumed_start,
 )
 from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, Workdir
-from skinflow_jax.standard_output import output_error
+from skinflow_jax.standard_output import Console, output_error
 from skinflow_jax.storage import exists, reaching
 from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.training.gate_figures import gate_figures
@@ -107,16 +106,20 @@ def train(
             stored = stored_run(config, place, resume, step, allow_changed)
         begun = 0 if stored is None else stored.step
         stop.saved = lambda: what_is_saved(place, begun or None)
-        records_folder = records_folder or place.local / RECORDS
-        records = prepare_records(config.data, config.data.split, config.data.count, records_folder)
-        begin = functools.partial(fresh_start, config, place, records.manifest.digest, mesh)
-        if stored is not None:
-            begin = functools.partial(
-                *(resumed_start, stored, config, place, records.manifest.digest, mesh),
-                allow_changed,
-            )
-        run = _Run(config, place, records_folder, records, mesh, first, going_back=step is not None)
         try:
+            records_folder = records_folder or place.local / RECORDS
+            records = prepare_records(
+                config.data, config.data.split, config.data.count, records_folder
+            )
+            begin = functools.partial(fresh_start, config, place, records.manifest.digest, mesh)
+            if stored is not None:
+                begin = functools.partial(
+                    *(resumed_start, stored, config, place, records.manifest.digest, mesh),
+                    allow_changed,
+                )
+            run = _Run(
+                config, place, records_folder, records, mesh, first, going_back=step is not None
+            )
             return run.train(begin, stop, title or config.algorithm, begun if resume else None)
         except (OSError, RunError) as error:
             told = error
@@ -201,6 +204,8 @@ class _Run:
             del start  # else two models would have to fit
             if int(state.step) < config.loop.steps:
                 self._compile(learner, state, tokenizer)
+            elif self.first:
+                print(f"{self.workdir} is at step {int(state.step)}: nothing is left to train")
             if self.going_back:
                 checkpoints.drop_later()
             with RunWriter(self.workdir.local, resume_step, enabled=self.first) as writer:

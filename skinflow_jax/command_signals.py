@@ -1,0 +1,91 @@
+"""SIGTERM and Ctrl-C outside of a run: the command unwinds, so that nothing half written stays."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+
+from skinflow_jax.errors import STOPPED, Interrupted, StartAgain, Terminated, exit_code
+
+
+@contextlib.contextmanager
+def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
+    """SIGTERM and Ctrl-C raise an error of theirs in the block, where the main thread is.
+
+    A command that `goes_on` where it was says so by its exit code, before its run begins too.
+
+    Python runs a handler between two operations: within a finalizer, a callback of the garbage
+    collector or an import as well, which drop what is raised there. An error that ends before it
+    has left the block was dropped: its signal comes again a moment later. An extension module whose
+    import was interrupted says that it cannot be initialised: the signal is what is raised.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    raised, received, timers = set(), [], []
+
+    def raise_error(number: int, _) -> None:
+        received.append(number)
+        error = _error(number, goes_on)
+        raised.add(weakref.ref(error, lambda gone: again(gone, number)))
+        try:
+            raise error
+        finally:
+            del error  # else its own traceback would keep it
+
+    def again(gone: weakref.ref, number: int) -> None:
+        if gone in raised and signal.getsignal(number) is raise_error:
+            raised.discard(gone)
+            timers.append(threading.Timer(0.05, os.kill, (os.getpid(), number)))
+            timers[-1].start()
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+    for number, handler in before.items():
+        if number == signal.SIGTERM or handler is signal.default_int_handler:
+            signal.signal(number, raise_error)
+    try:
+        with _unsaid():
+            yield
+    except BaseException as error:
+        if received and exit_code(error) is None:
+            raise _error(received[0], goes_on) from error
+        raise
+    finally:
+        raised.clear()
+        for timer in timers:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _error(number: int, goes_on: bool) -> BaseException:
+    if number == signal.SIGINT:
+        return Interrupted("interrupted")
+    if goes_on:
+        return StartAgain("SIGTERM: nothing was under way; start it again")
+    return Terminated("SIGTERM: ended; nothing half written is left")
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    """Within, neither the interpreter nor an extension prints the errors of signals it drops."""
+    unraisable, uncaught = sys.unraisablehook, sys.excepthook
+
+    def unraisable_hook(found) -> None:
+        if not isinstance(found.exc_value, STOPPED):
+            unraisable(found)
+
+    def uncaught_hook(kind, error, trace) -> None:
+        if not isinstance(error, STOPPED):
+            uncaught(kind, error, trace)
+
+    sys.unraisablehook, sys.excepthook = unraisable_hook, uncaught_hook
+    try:
+        yield
+    finally:
+        sys.excepthook = uncaught
+        if sys.unraisablehook is unraisable_hook:
+            sys.unraisablehook = unraisable
