@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import skinflow_jax
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.runs.resume_rules import changes, check_changes, plain
@@ -148,7 +147,7 @@ def code_version() -> str:
         release = importlib.metadata.version("skinflow-jax")
     except importlib.metadata.PackageNotFoundError:
         release = "unknown"
-    root, digest = Path(skinflow_jax.__file__).parent, hashlib.sha256()
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return f"{release}+{digest.hexdigest()[:8]}"
