@@ -188,6 +188,7 @@ class _Run:
     ) -> Policy:
         """From its start to the policy; leaves by `stop.error()` where it was asked to stop."""
         config, start = self.config, begin()
+        stop.check()
         optimizer = make_optimizer(config.optimizer, config.loop.steps * config.updates)
         layout = abstract_state(start.model, optimizer, self.mesh)
         self._print_start(start.model, layout)
@@ -202,6 +203,7 @@ class _Run:
             learner = make_learner(config, sizes, tokenizer, optimizer, self.mesh, start.reference)
             state = self._state(start, optimizer, layout, checkpoints)
             del start  # else two models would have to fit
+            stop.check()
             if int(state.step) < config.loop.steps:
                 self._compile(learner, state, tokenizer)
             elif self.first:

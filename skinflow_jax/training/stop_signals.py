@@ -77,8 +77,19 @@ class StopSignals:
             self._open.callback(signal.signal, number, signal.signal(number, self._handle))
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind, error, trace) -> None:
         self._open.close()
+        # A library may have made an error of its own of the signal that was raised in it.
+        if self._raised and isinstance(error, Exception):
+            raise self.error() from error
+
+    def check(self) -> None:
+        """Raise the signal that was raised before, where a library has swallowed it.
+
+        What it was raised in may then have given anything: a checkpoint read, an older one taken.
+        """
+        if self._raised:
+            raise self.error()
 
     def _handle(self, number: int, _) -> None:
         self._received = self._received or number

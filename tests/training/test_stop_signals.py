@@ -122,3 +122,25 @@ def test_in_another_thread_and_after_a_run_nothing_is_left_behind():
     thread.join()
     assert found == [False]
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, StartAgain), (signal.SIGINT, Interrupted)]
+)
+def test_a_signal_that_a_library_takes_for_an_error_of_its_own_stays_what_it_is(number, kind):
+    """Orbax did: a sound checkpoint was called damaged, or an older one taken."""
+
+    def library():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except BaseException as error:
+            raise ValueError("no such handler") from error
+
+    with pytest.raises(kind), StopSignals():
+        library()
+    with pytest.raises(kind), StopSignals() as stop:
+        with contextlib.suppress(ValueError):
+            library()
+        stop.check()
+        pytest.fail("went on")
