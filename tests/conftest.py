@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import jax
@@ -20,6 +21,10 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 # No test writes to the user's cache of compiled programs; empty means none.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")
+
+# A job that nohup or a shell's & starts ignores these, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The shapes in signatures are checked while the tests run, nowhere else; only in modules that are
 # always given JAX arrays, because that is what the annotations name.
