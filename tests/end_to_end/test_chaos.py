@@ -3,6 +3,7 @@
 `make chaos` kills 50 times; the result of the long form is in docs/reliability.md.
 """
 
+import itertools
 import json
 import os
 import random
@@ -38,8 +39,8 @@ ENDINGS = {
 class Chaos:
     """Two stages in a folder, each started again until it is done."""
 
-    def __init__(self, folder):
-        self.folder, self.endings = folder, Counter()
+    def __init__(self, folder, endings=None):
+        self.folder, self.endings = folder, Counter() if endings is None else endings
         folder.mkdir()
 
     def start(self, stage, log):
@@ -55,28 +56,25 @@ class Chaos:
         }
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
-    def run(self, stage, kills=()):
-        """Seconds of the last, undisturbed start; each of `kills` is (signal, after how long)."""
-        for number, after in kills:
-            with (self.folder / "log.txt").open("w") as log:
-                process = self.start(stage, log)
-                try:
-                    code = process.wait(after)
-                except subprocess.TimeoutExpired:
-                    process.send_signal(number)
-                    code = process.wait(120)
-            said = (self.folder / "log.txt").read_text()
-            assert code in ENDINGS[number], (
-                f"{number.name} after {after:.2f} s: {code}: {said[-2000:]}"
-            )
-            if code in (0, 42, 130):
-                assert "Traceback" not in said, said[-2000:]
-            self.endings[f"{number.name} {code}"] += 1
+    def run(self, stage, kill=None):
+        """Seconds of one start, or None where it is not done; `kill` is (signal, after how long)."""
         began = time.monotonic()
         with (self.folder / "log.txt").open("w") as log:
-            code = self.start(stage, log).wait(300)
-        assert code == 0, (self.folder / "log.txt").read_text()[-2000:]
-        return time.monotonic() - began
+            process = self.start(stage, log)
+            try:
+                code = process.wait(300 if kill is None else kill[1])
+                endings = {0}
+            except subprocess.TimeoutExpired:
+                assert kill is not None, (self.folder / "log.txt").read_text()[-2000:]
+                process.send_signal(kill[0])
+                code = process.wait(120)
+                endings = ENDINGS[kill[0]]
+                self.endings[f"{kill[0].name} {code}"] += 1
+        said = (self.folder / "log.txt").read_text()
+        assert code in endings, f"{kill}: {code}: {said[-2000:]}"
+        if code in (0, 42, 130):
+            assert "Traceback" not in said, said[-2000:]
+        return time.monotonic() - began if code == 0 else None
 
     def parameters(self, stage):
         return [
@@ -91,17 +89,23 @@ class Chaos:
         ]
 
 
-def test_a_run_killed_at_random_moments_ends_as_one_left_alone(tmp_path):
-    rng, whole, torn = random.Random(SEED), Chaos(tmp_path / "whole"), Chaos(tmp_path / "torn")
+def test_runs_killed_at_random_moments_end_as_one_left_alone(tmp_path):
+    rng, whole, endings = random.Random(SEED), Chaos(tmp_path / "whole"), Counter()
     Chaos(tmp_path / "cold").run("warmup")  # compiles
     seconds = {stage: whole.run(stage) for stage in ("warmup", "stage")}
-    for stage, share in (("warmup", KILLS // 2), ("stage", KILLS - KILLS // 2)):
-        # From the start of Python to a little before the end.
-        kills = [(rng.choice(SIGNALS), rng.uniform(0.3, 1) * seconds[stage]) for _ in range(share)]
-        torn.run(stage, kills)
-        for found, expected in zip(torn.parameters(stage), whole.parameters(stage), strict=True):
-            np.testing.assert_array_equal(found, expected)
-        for file in ("metrics.jsonl", "rollouts.jsonl"):
-            assert torn.lines(stage, file) == whole.lines(stage, file)
-    print(f"{KILLS} kills, seed {SEED}: {dict(torn.endings)}")
-    assert sum(torn.endings.values()) == KILLS
+    for run in itertools.count():
+        torn = Chaos(tmp_path / f"torn_{run}", endings)
+        for stage in seconds:
+            done = None
+            while done is None:
+                # From the start of Python to the end of a whole run.
+                kill = (rng.choice(SIGNALS), rng.uniform(0.3, 1) * seconds[stage])
+                done = torn.run(stage, kill if endings.total() < KILLS else None)
+            parameters = zip(torn.parameters(stage), whole.parameters(stage), strict=True)
+            for found, expected in parameters:
+                np.testing.assert_array_equal(found, expected)
+            for file in ("metrics.jsonl", "rollouts.jsonl"):
+                assert torn.lines(stage, file) == whole.lines(stage, file)
+        print(f"run {run}, {endings.total()} kills, seed {SEED}: {dict(endings)}", flush=True)
+        if endings.total() >= KILLS:
+            return
