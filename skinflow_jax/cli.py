@@ -1,4 +1,4 @@
-"""The commands: each calls one room with what `command_line` made of its arguments.
+"""The commands: each calls one room with what `command.line` made of its arguments.
 
 A failed command leaves one line on stderr and the exit code that `errors` gives it. Imports of the
 rooms wait until a command runs, so that `--help` answers at once.
@@ -10,8 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-from skinflow_jax.command_line import parse
-from skinflow_jax.command_signals import ended_by_signals
+from skinflow_jax.command.line import parse
+from skinflow_jax.command.signals import ended_by_signals
+from skinflow_jax.config_files.shipped import config_file
 from skinflow_jax.errors import (
     FAILED_RUN,
     SUCCESS,
@@ -23,8 +24,7 @@ from skinflow_jax.errors import (
     exit_code,
     printable,
 )
-from skinflow_jax.shipped import config_file
-from skinflow_jax.storage import is_bucket, storage_path
+from skinflow_jax.storage.paths import is_bucket, storage_path
 
 # Commands that, killed and started again, do what is left to do.
 _GO_ON = ("train", "ablation")
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 def _cause(error: OSError, arguments) -> Exception:
     """What failed: standard output, or the folder that the command writes to."""
     from skinflow_jax.checkpoints.storage_errors import cause
-    from skinflow_jax.standard_output import output_error
+    from skinflow_jax.command.standard_output import output_error
 
     named = (getattr(arguments, name, None) for name in ("out", "workdir", "checkpoint"))
     folder = next(filter(None, named), None)

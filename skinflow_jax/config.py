@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from skinflow_jax.config_file import read_config, with_overrides
+from skinflow_jax.config_files.reading import read_config, with_overrides
 from skinflow_jax.data.chat import TASKS
 from skinflow_jax.data.sources import SOURCES
 from skinflow_jax.data.sources.procedural import SPLITS
@@ -28,7 +28,7 @@ from skinflow_jax.models.decoder import REMAT_POLICIES
 from skinflow_jax.models.vlm import ComputeConfig
 from skinflow_jax.parallel import MeshConfig
 from skinflow_jax.rl.config import GrpoConfig
-from skinflow_jax.storage import storage_path
+from skinflow_jax.storage.paths import storage_path
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 from skinflow_jax.typed_fields import (

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.storage import address_fault
+from skinflow_jax.storage.paths import address_fault
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 INT32_MAX = 2**31 - 1

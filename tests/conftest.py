@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -63,3 +64,32 @@ def test_data() -> Path:
     path = Path(folder)
     assert path.is_dir(), f"SKINFLOW_TEST_DATA={folder} is not a folder"
     return path
+
+
+@pytest.fixture
+def fails(capsys):
+    """Runs a command that must fail with a code and one line on stderr; returns the line."""
+
+    from skinflow_jax.cli import main
+
+    def run(*arguments, code):
+        capsys.readouterr()
+        assert main([str(a) for a in arguments]) == code
+        error = capsys.readouterr().err
+        assert error.startswith("skinflow: ") and error.count("\n") == 1, error
+        assert "Traceback" not in error
+        return error.removeprefix("skinflow: ").strip()
+
+    return run
+
+
+@pytest.fixture
+def pad_copy(test_data, tmp_path):
+    """PAD-UFES-20 in a folder of its own, images linked, free to be damaged."""
+    root = tmp_path / "pad"
+    (root / "images").mkdir(parents=True)
+    original = test_data / "data" / "pad_ufes_20"
+    shutil.copyfile(original / "metadata.csv", root / "metadata.csv")
+    for path in (original / "images").iterdir():
+        (root / "images" / path.name).symlink_to(path)
+    return root

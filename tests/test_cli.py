@@ -1,20 +1,18 @@
 """The command line as a user meets it: exit codes, one line on stderr, what each command leaves."""
 
-import contextlib
 import errno
 import functools
-import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import CONFIGS, PAD, SFT, damage, first_cases
 from PIL import Image
 from random_model import SHALLOW
 
@@ -24,10 +22,7 @@ from skinflow_jax.cli import main
 from skinflow_jax.config import load_config
 from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs import cases, policies, train
-from skinflow_jax.standard_output import Console
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-SFT = f"--config={CONFIGS / 'debug_sft.py'}"
 TINY = [
     "--config.data.count=24",
     "--config.batch_size=4",
@@ -36,21 +31,6 @@ TINY = [
     "--config.evaluation.batch_size=8",
 ]
 COMMANDS = ["demo", "data build", "train", "evaluate", "generate", "import-hf", "export-hf"]
-
-
-@pytest.fixture
-def fails(capsys):
-    """Runs a command that must fail with a code and one line on stderr; returns the line."""
-
-    def run(*arguments, code):
-        capsys.readouterr()
-        assert main([str(a) for a in arguments]) == code
-        error = capsys.readouterr().err
-        assert error.startswith("skinflow: ") and error.count("\n") == 1, error
-        assert "Traceback" not in error
-        return error.removeprefix("skinflow: ").strip()
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -358,68 +338,6 @@ def test_a_folder_whose_name_a_terminal_would_obey_is_printed_escaped(tmp_path, 
     assert "\\x1b[31m" in (printed := capsys.readouterr().out) and "\x1b" not in printed
 
 
-class _Finalized:
-    def __init__(self, work):
-        self._work = work
-
-    def __del__(self):
-        self._work()
-
-
-def _swallowed(work):
-    with contextlib.suppress(BaseException):
-        work()
-
-
-def _wrapped(work):
-    try:
-        work()
-    except BaseException as error:
-        sys.excepthook(type(error), error, error.__traceback__)
-    raise ImportError("Encountered an error while initializing the extension.")
-
-
-@pytest.mark.parametrize("dropped", [_Finalized, _swallowed, _wrapped])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_whose_error_is_dropped_is_not_lost(
-    number, code, dropped, tmp_path, fails, monkeypatch
-):
-    """JAX has a callback of the garbage collector, extension modules clear errors of imports."""
-
-    def work(*_):
-        dropped(lambda: signal.raise_signal(number))
-        time.sleep(20)
-
-    monkeypatch.setattr(cli, "_keep_programs", work)
-    assert fails("evaluate", f"--checkpoint={tmp_path}", code=code)
-
-
-def test_a_signal_comes_but_once_to_a_command_that_takes_long_to_unwind(
-    tmp_path, fails, monkeypatch
-):
-    unwound = []
-
-    def work(*_):
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        finally:
-            time.sleep(0.3)
-            unwound.append(True)
-
-    monkeypatch.setattr(cli, "_keep_programs", work)
-    fails("evaluate", f"--checkpoint={tmp_path}", code=143)
-    assert unwound == [True]
-
-
-def test_a_closed_standard_output_is_an_error_that_a_run_can_tell():
-    class Closed(io.StringIO):
-        def write(self, text):
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
-    with pytest.raises(BrokenPipeError):
-        Console(file=Closed()).print("a table")
-
-
 def test_running_out_of_memory_says_which_knobs_help(tmp_path, fails, monkeypatch):
     def exhausted(*_, **__):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 1 GiB")
@@ -447,97 +365,6 @@ def test_a_defect_of_ours_keeps_its_traceback(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "train", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         main(["train", SFT, f"--workdir={tmp_path}/w"])
-
-
-def test_data_build_writes_records_once_and_says_what_they_are(tmp_path, capsys):
-    build = ["data", "build", SFT, "--config.data.count=5", f"--out={tmp_path}"]
-    assert main(build) == 0
-    assert "procedural: 5 cases in 1 shards" in capsys.readouterr().out
-    folder = tmp_path / "procedural-warmup-5"
-    before = (folder / "manifest.json").stat().st_mtime_ns
-    assert main(build) == 0
-    assert (folder / "manifest.json").stat().st_mtime_ns == before
-
-
-def test_records_of_other_data_are_not_taken_for_these(tmp_path, fails):
-    build = ["data", "build", SFT, "--config.data.count=5", f"--out={tmp_path}"]
-    assert main(build) == 0
-    problem = fails(*build, "--config.data.max_pixels=3136", code=2)
-    assert "max_pixels=12544" in problem and "max_pixels=3136" in problem
-
-
-@pytest.fixture
-def pad_copy(test_data, tmp_path):
-    """PAD-UFES-20 in a folder of its own, images linked, free to be damaged."""
-    root = tmp_path / "pad"
-    (root / "images").mkdir(parents=True)
-    original = test_data / "data" / "pad_ufes_20"
-    shutil.copyfile(original / "metadata.csv", root / "metadata.csv")
-    for path in (original / "images").iterdir():
-        (root / "images" / path.name).symlink_to(path)
-    return root
-
-
-PAD = [
-    SFT,
-    "--config.data.source=pad_ufes_20",
-    "--config.data.options={}",
-    "--config.data.windows=4",
-]
-
-
-def damage(root: Path, names: list[str]) -> None:
-    """Cut the first image short and remove the second."""
-    cut, gone = (root / "images" / f"{name}.jpg" for name in names)
-    data = cut.read_bytes()
-    cut.unlink()
-    cut.write_bytes(data[: len(data) // 2])
-    gone.unlink()
-
-
-def first_cases(root: Path, count: int) -> list[str]:
-    data = load_config(CONFIGS / "debug_sft.py").data
-    source = cases.make_source(
-        "pad_ufes_20", split=data.split, seed=data.seed, data_root=root, count=count
-    )
-    return [source.case(i).case_id for i in range(count)]
-
-
-def test_building_skips_counts_and_lists_bad_images(pad_copy, tmp_path, capsys):
-    cut, gone = names = first_cases(pad_copy, 6)[1:3]
-    damage(pad_copy, names)
-    root = f"--config.data.data_root={pad_copy}"
-    options = [*PAD, root, "--config.data.count=6", f"--out={tmp_path}/records"]
-    assert main(["data", "build", *options]) == 0
-    out = capsys.readouterr().out
-    assert out.count("4 cases") == 1 and "2 skipped" in out
-    assert f"skipped {cut}: " in out and "cannot be read as an image" in out
-    assert f"skipped {gone}: " in out and "add the file or remove the row" in out
-
-
-def test_building_fails_when_no_image_is_left(pad_copy, tmp_path, fails):
-    damage(pad_copy, first_cases(pad_copy, 2))
-    root = f"--config.data.data_root={pad_copy}"
-    options = [*PAD, root, "--config.data.count=2", f"--out={tmp_path}/records"]
-    problem = fails("data", "build", *options, code=2)
-    assert "none of the 2 cases is usable; the first: " in problem
-
-
-def test_a_table_without_a_needed_column_and_a_missing_folder_are_named(pad_copy, tmp_path, fails):
-    build = ["data", "build", *PAD, f"--out={tmp_path}/records"]
-    assert "nowhere/metadata.csv" in fails(*build, "--config.data.data_root=nowhere", code=2)
-    table = pad_copy / "metadata.csv"
-    table.write_text(table.read_text().replace("diagnostic", "diagnosis", 1))
-    problem = fails(*build, f"--config.data.data_root={pad_copy}", code=2)
-    assert str(table) in problem and "needs a column 'diagnostic'" in problem
-
-
-def test_fewer_cases_than_asked_for_are_mentioned(pad_copy, tmp_path, capsys):
-    table = pad_copy / "metadata.csv"
-    table.write_text("".join(table.read_text().splitlines(keepends=True)[:21]))
-    options = [*PAD, f"--config.data.data_root={pad_copy}", "--config.data.count=5000"]
-    assert main(["data", "build", *options, f"--out={tmp_path}"]) == 0
-    assert "pad_ufes_20 warmup: 7 cases, fewer than the 5,000 asked for" in capsys.readouterr().out
 
 
 def metrics_of(workdir: Path) -> list[int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from skinflow_jax.config import load_config
+from skinflow_jax.config_files.shipped import CONFIGS, names
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.runs.ablation import load_ablation
-from skinflow_jax.shipped import CONFIGS, names
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,7 +30,7 @@ CONFIGS_BY_NAME = (
 from skinflow_jax.config import load_config
 from skinflow_jax.rl.reward_files import load_rewards
 from skinflow_jax.runs.ablation import load_ablation
-from skinflow_jax.shipped import CONFIGS, names
+from skinflow_jax.config_files.shipped import CONFIGS, names
 
 runs = {name: load_config(name) for name in names()}
 assert runs["debug_stage2"].data.max_pixels == runs["debug_sft"].data.max_pixels
@@ -95,7 +95,7 @@ def test_the_wheel_holds_every_file_of_the_package_every_config_and_the_licence(
     code = {path.relative_to(ROOT) for path in (ROOT / "skinflow_jax").rglob("*.*")}
     assert {path for path in code if "__pycache__" not in path.parts} <= packed
     configs = {path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py")}
-    assert {Path("skinflow_jax/shipped") / path for path in configs} <= packed
+    assert {Path("skinflow_jax/config_files") / path for path in configs} <= packed
     assert any(path.name == "LICENSE" for path in packed)
     tops = {path.parts[0].partition("-")[0] for path in packed}
     assert tops == {"skinflow_jax"}  # nothing else in a person's site-packages

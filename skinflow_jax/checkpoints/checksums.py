@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.storage import exists, files_in, is_folder, write_whole
+from skinflow_jax.storage.paths import exists, files_in, is_folder, write_whole
 
 FILE = "SHA256SUMS"
 _UNFINISHED = f".{FILE}.unfinished"

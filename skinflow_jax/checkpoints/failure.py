@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, named_leaves
 from skinflow_jax.parallel import local_rows
-from skinflow_jax.storage import remove_tree
+from skinflow_jax.storage.paths import remove_tree
 
 
 def keep_failure(folder: Path, step: int, state: Any, evidence: Any) -> Path:

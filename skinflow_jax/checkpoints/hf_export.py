@@ -19,8 +19,8 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm
+from skinflow_jax.storage.whole_folder import whole_folder
 from skinflow_jax.tokenizers import Tokenizer
-from skinflow_jax.whole_folder import whole_folder
 
 # What a model with a dynamic vision encoder brings along, for transformers knows none.
 TORCH_FILES = sorted(Path(__file__).with_name("torch_dve").glob("*_skinflow.py"))

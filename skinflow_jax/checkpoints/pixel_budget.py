@@ -10,7 +10,7 @@ from pathlib import Path
 from skinflow_jax.data.images import preprocessor_config
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VisionConfig
-from skinflow_jax.storage import is_file
+from skinflow_jax.storage.paths import is_file
 
 _FILE = "preprocessor_config.json"
 

@@ -24,7 +24,7 @@ from skinflow_jax.checkpoints.storage_errors import (
 )
 from skinflow_jax.errors import ConfigError, InputError, one_line, printable
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.storage import is_bucket
+from skinflow_jax.storage.paths import is_bucket
 from skinflow_jax.typed_fields import from_dict
 
 STATE, MODEL_CONFIG, _LAYOUT = "state", "model_config", "layout"

@@ -46,7 +46,7 @@ from skinflow_jax.checkpoints.storage_errors import SilentThreads, explained, ex
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
-from skinflow_jax.storage import absolute, exists, is_folder, make_folder
+from skinflow_jax.storage.paths import absolute, exists, is_folder, make_folder
 
 __all__ = ["RunCheckpoints", "load_model", "named_leaves", "read_facts"]
 

@@ -16,7 +16,7 @@ from typing import Any
 from skinflow_jax.checkpoints.checksums import Damaged
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
-from skinflow_jax.storage import files_in, is_bucket, is_file, remove_tree
+from skinflow_jax.storage.paths import files_in, is_bucket, is_file, remove_tree
 
 METADATA = "_CHECKPOINT_METADATA"
 COMMITTED = "commit_success.txt"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skinflow_jax.errors import FAILED_RUN, InputError, RunError, exit_code, one_line
-from skinflow_jax.storage import is_bucket
+from skinflow_jax.storage.paths import is_bucket
 
 _REMEDIES = {
     errno.ENOSPC: "free some space there",

@@ -36,7 +36,7 @@ from skinflow_jax.data.record_set import (
 )
 from skinflow_jax.data.sources.case import Source
 from skinflow_jax.errors import InputError
-from skinflow_jax.whole_folder import whole_folder
+from skinflow_jax.storage.whole_folder import whole_folder
 
 FORMAT_VERSION = 2
 SHARD_BYTES = 256 * 2**20

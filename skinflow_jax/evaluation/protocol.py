@@ -20,7 +20,7 @@ from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
-from skinflow_jax.storage import make_folder
+from skinflow_jax.storage.paths import make_folder
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import jaxlib
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from skinflow_jax.errors import one_line
-from skinflow_jax.storage import user_cache
+from skinflow_jax.storage.paths import user_cache
 
 OFF = "off"
 MARK = "checked"

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import ModelChoice, RunConfig, load_config, read_config
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.runs.cases import heldout_cases
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.train import train
-from skinflow_jax.standard_output import Console
-from skinflow_jax.storage import write_whole
+from skinflow_jax.storage.paths import write_whole
 from skinflow_jax.typed_fields import from_dict
 
 WARM_UP = "warmup"

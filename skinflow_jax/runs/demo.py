@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import (
     DataConfig,
     EvaluationConfig,
@@ -34,7 +35,6 @@ from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.policies import Policy, tokenizer_corpus
 from skinflow_jax.runs.train import train
-from skinflow_jax.standard_output import Console
 from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 
+from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import RunConfig
 from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.pipeline import evaluation_batches
@@ -19,8 +20,7 @@ from skinflow_jax.parallel import batch_shards, make_mesh, use_mesh
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.policies import Policy, check_checkpoint, is_run, open_checkpoint
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
-from skinflow_jax.standard_output import Console
-from skinflow_jax.storage import reaching
+from skinflow_jax.storage.paths import reaching
 from skinflow_jax.training.state import TrainState
 
 

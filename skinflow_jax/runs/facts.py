@@ -12,7 +12,7 @@ from typing import Any
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.runs.resume_rules import changes, check_changes, plain
-from skinflow_jax.storage import files_in
+from skinflow_jax.storage.paths import files_in
 from skinflow_jax.typed_fields import from_dict
 
 DATA = "data"

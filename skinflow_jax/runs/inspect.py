@@ -10,12 +10,12 @@ from skinflow_jax.checkpoints.checksums import check_files, unsummed_files
 from skinflow_jax.checkpoints.reading import MODEL_CONFIG
 from skinflow_jax.checkpoints.step_folders import METRICS, read_seal, step_folders
 from skinflow_jax.checkpoints.storage_errors import cause
+from skinflow_jax.command.standard_output import Console
 from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.errors import InputError, printable, shortened
 from skinflow_jax.runs.resume_rules import flat
 from skinflow_jax.runs.workdir import CHECKPOINTS
-from skinflow_jax.standard_output import Console
-from skinflow_jax.storage import files_in, is_folder, reaching, size
+from skinflow_jax.storage.paths import files_in, is_folder, reaching, size
 
 WHOLE, UNVERIFIED = "whole", "unverified: no checksums"
 

@@ -31,7 +31,7 @@ from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import check_tokenizer, file_digests
 from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.workdir import CHECKPOINTS, TOKENIZER, Workdir
-from skinflow_jax.storage import fetched, is_folder, local, reaching, storage_path
+from skinflow_jax.storage.paths import fetched, is_folder, local, reaching, storage_path
 from skinflow_jax.tokenizers import (
     Tokenizer,
     load_tokenizer,

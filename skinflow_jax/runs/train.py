@@ -12,6 +12,7 @@ import jax
 from skinflow_jax.checkpoints.failure import keep_failure
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.checkpoints.storage_errors import cause
+from skinflow_jax.command.standard_output import Console, output_error
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.buckets import bucket_shapes
 from skinflow_jax.data.checks import report_dropped
@@ -38,8 +39,7 @@ from skinflow_jax.runs.start import (
     resumed_start,
 )
 from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, Workdir
-from skinflow_jax.standard_output import Console, output_error
-from skinflow_jax.storage import exists, reaching
+from skinflow_jax.storage.paths import exists, reaching
 from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.training.gate_figures import gate_figures
 from skinflow_jax.training.loop import Learner, StepResult, run_loop

@@ -18,7 +18,7 @@ import jax
 
 from skinflow_jax.errors import RunError
 from skinflow_jax.runs.lock import FILE as LOCK
-from skinflow_jax.storage import (
+from skinflow_jax.storage.paths import (
     copy_file,
     files_in,
     is_bucket,

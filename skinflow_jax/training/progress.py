@@ -15,7 +15,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
-from skinflow_jax.standard_output import Console
+from skinflow_jax.command.standard_output import Console
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.storage import write_whole
+from skinflow_jax.storage.paths import write_whole
 from skinflow_jax.training.event_log import EventLog
 
 GROUPS_SHOWN = 2

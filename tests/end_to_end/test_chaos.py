@@ -57,7 +57,7 @@ class Chaos:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
     def run(self, stage, kill=None):
-        """Seconds of one start, or None where it is not done; `kill` is (signal, after how long)."""
+        """Seconds of one start, None where it is not done; `kill` is (signal, after how long)."""
         began = time.monotonic()
         with (self.folder / "log.txt").open("w") as log:
             process = self.start(stage, log)

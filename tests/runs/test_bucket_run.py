@@ -19,7 +19,7 @@ from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.runs.policies import open_checkpoint
 from skinflow_jax.runs.train import train
 from skinflow_jax.runs.workdir import FAILURE, LOCK, RECORDS, Workdir
-from skinflow_jax.storage import storage_path
+from skinflow_jax.storage.paths import storage_path
 
 pytestmark = pytest.mark.slow
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import fake_gcs
 import pytest
 
-from skinflow_jax import storage
 from skinflow_jax.cli import main
-from skinflow_jax.command_line import parsers
+from skinflow_jax.command.line import parsers
 from skinflow_jax.config import RunConfig, load_config
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.json_file import read_json
 from skinflow_jax.runs.facts import file_digests
+from skinflow_jax.storage import paths as storage
 from skinflow_jax.typed_fields import fields_of
 
 # Of the arguments that take a value: those that may be in a bucket, and those that are no path.

@@ -5,9 +5,9 @@ import difflib
 import importlib.metadata
 from pathlib import Path
 
+from skinflow_jax.config_files.shipped import CONFIGS
 from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.shipped import CONFIGS
-from skinflow_jax.storage import address_fault, storage_path
+from skinflow_jax.storage.paths import address_fault, storage_path
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 

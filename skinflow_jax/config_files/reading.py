@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from skinflow_jax import shipped
+from skinflow_jax.config_files import shipped
 from skinflow_jax.errors import STOPPED, ConfigError, InputError, one_line
 from skinflow_jax.json_file import read_json
 

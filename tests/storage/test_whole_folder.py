@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from skinflow_jax.whole_folder import remove_leftovers, whole_folder
+from skinflow_jax.storage.whole_folder import remove_leftovers, whole_folder
 
 WRITER = """
 import pathlib, sys, time
-from skinflow_jax.whole_folder import whole_folder
+from skinflow_jax.storage.whole_folder import whole_folder
 with whole_folder(pathlib.Path(sys.argv[1])) as folder:
     (folder / "weights").write_text("half")
     print("writing", flush=True)

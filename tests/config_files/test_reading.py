@@ -3,7 +3,7 @@
 import pytest
 
 from skinflow_jax.config import load_config
-from skinflow_jax.config_file import override_value
+from skinflow_jax.config_files.reading import override_value
 from skinflow_jax.errors import STOPPED, ConfigError
 
 HEAD = "from ml_collections import ConfigDict, FieldReference, config_dict\nimport sys\n"

@@ -1,0 +1,1 @@
+"""Config files: read from Python or JSON, the shipped ones found by name."""

@@ -1,0 +1,76 @@
+"""Signals and a standard output that fails, as they end a command."""
+
+import contextlib
+import errno
+import io
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from skinflow_jax import cli
+from skinflow_jax.command.standard_output import Console
+
+
+class _Finalized:
+    def __init__(self, work):
+        self._work = work
+
+    def __del__(self):
+        self._work()
+
+
+def _swallowed(work):
+    with contextlib.suppress(BaseException):
+        work()
+
+
+def _wrapped(work):
+    try:
+        work()
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    raise ImportError("Encountered an error while initializing the extension.")
+
+
+@pytest.mark.parametrize("dropped", [_Finalized, _swallowed, _wrapped])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_whose_error_is_dropped_is_not_lost(
+    number, code, dropped, tmp_path, fails, monkeypatch
+):
+    """JAX has a callback of the garbage collector, extension modules clear errors of imports."""
+
+    def work(*_):
+        dropped(lambda: signal.raise_signal(number))
+        time.sleep(20)
+
+    monkeypatch.setattr(cli, "_keep_programs", work)
+    assert fails("evaluate", f"--checkpoint={tmp_path}", code=code)
+
+
+def test_a_signal_comes_but_once_to_a_command_that_takes_long_to_unwind(
+    tmp_path, fails, monkeypatch
+):
+    unwound = []
+
+    def work(*_):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            time.sleep(0.3)
+            unwound.append(True)
+
+    monkeypatch.setattr(cli, "_keep_programs", work)
+    fails("evaluate", f"--checkpoint={tmp_path}", code=143)
+    assert unwound == [True]
+
+
+def test_a_closed_standard_output_is_an_error_that_a_run_can_tell():
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    with pytest.raises(BrokenPipeError):
+        Console(file=Closed()).print("a table")

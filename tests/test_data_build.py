@@ -1,0 +1,59 @@
+"""`skinflow data build` as a user meets it."""
+
+from photographs import PAD, SFT, damage, first_cases
+
+from skinflow_jax.cli import main
+
+
+def test_data_build_writes_records_once_and_says_what_they_are(tmp_path, capsys):
+    build = ["data", "build", SFT, "--config.data.count=5", f"--out={tmp_path}"]
+    assert main(build) == 0
+    assert "procedural: 5 cases in 1 shards" in capsys.readouterr().out
+    folder = tmp_path / "procedural-warmup-5"
+    before = (folder / "manifest.json").stat().st_mtime_ns
+    assert main(build) == 0
+    assert (folder / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_records_of_other_data_are_not_taken_for_these(tmp_path, fails):
+    build = ["data", "build", SFT, "--config.data.count=5", f"--out={tmp_path}"]
+    assert main(build) == 0
+    problem = fails(*build, "--config.data.max_pixels=3136", code=2)
+    assert "max_pixels=12544" in problem and "max_pixels=3136" in problem
+
+
+def test_building_skips_counts_and_lists_bad_images(pad_copy, tmp_path, capsys):
+    cut, gone = names = first_cases(pad_copy, 6)[1:3]
+    damage(pad_copy, names)
+    root = f"--config.data.data_root={pad_copy}"
+    options = [*PAD, root, "--config.data.count=6", f"--out={tmp_path}/records"]
+    assert main(["data", "build", *options]) == 0
+    out = capsys.readouterr().out
+    assert out.count("4 cases") == 1 and "2 skipped" in out
+    assert f"skipped {cut}: " in out and "cannot be read as an image" in out
+    assert f"skipped {gone}: " in out and "add the file or remove the row" in out
+
+
+def test_building_fails_when_no_image_is_left(pad_copy, tmp_path, fails):
+    damage(pad_copy, first_cases(pad_copy, 2))
+    root = f"--config.data.data_root={pad_copy}"
+    options = [*PAD, root, "--config.data.count=2", f"--out={tmp_path}/records"]
+    problem = fails("data", "build", *options, code=2)
+    assert "none of the 2 cases is usable; the first: " in problem
+
+
+def test_a_table_without_a_needed_column_and_a_missing_folder_are_named(pad_copy, tmp_path, fails):
+    build = ["data", "build", *PAD, f"--out={tmp_path}/records"]
+    assert "nowhere/metadata.csv" in fails(*build, "--config.data.data_root=nowhere", code=2)
+    table = pad_copy / "metadata.csv"
+    table.write_text(table.read_text().replace("diagnostic", "diagnosis", 1))
+    problem = fails(*build, f"--config.data.data_root={pad_copy}", code=2)
+    assert str(table) in problem and "needs a column 'diagnostic'" in problem
+
+
+def test_fewer_cases_than_asked_for_are_mentioned(pad_copy, tmp_path, capsys):
+    table = pad_copy / "metadata.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:21]))
+    options = [*PAD, f"--config.data.data_root={pad_copy}", "--config.data.count=5000"]
+    assert main(["data", "build", *options, f"--out={tmp_path}"]) == 0
+    assert "pad_ufes_20 warmup: 7 cases, fewer than the 5,000 asked for" in capsys.readouterr().out
