@@ -3,23 +3,16 @@
 At the usual initialisation all logits are nearly equal, and a wrong model would look right.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from shallow import SHALLOW as SHALLOW
 
 from skinflow_jax.models.config import VlmConfig, model_config
 from skinflow_jax.models.inputs import ModelInputs, build_inputs, token_count
 from skinflow_jax.models.vlm import Vlm, abstract_model
 
 TINY = model_config("tiny")
-# Two layers of each kind compile in half the time and still have something to carry over.
-SHALLOW = dataclasses.replace(
-    TINY,
-    vision=dataclasses.replace(TINY.vision, depth=2, full_attention_blocks=(1,)),
-    text=dataclasses.replace(TINY.text, num_layers=2),
-)
 
 
 def spread_model(config: VlmConfig = TINY, seed: int = 0) -> Vlm:

@@ -1,14 +1,15 @@
 """`chaos_run.py STAGE FOLDER [ARGUMENT...]`: a stage of a small two-stage run, by the command line.
 
 Stages: `warmup`, then `stage`, which starts from it and measures a KL to it. Further arguments are
-those of `skinflow train`.
+those of `skinflow train`. As there, jax is imported once signals are handled: its callback of the
+garbage collector drops what is raised there.
 """
 
 import json
 import sys
 from pathlib import Path
 
-from random_model import SHALLOW
+from shallow import SHALLOW
 
 from skinflow_jax.cli import main
 from skinflow_jax.models.config import SIZES
