@@ -5,12 +5,14 @@ Qwen2.5-VL reads; the nested form that transformers 5 saves is read too.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import DveConfig, TextConfig, VisionConfig, VlmConfig
-from skinflow_jax.typed_fields import from_dict
+from skinflow_jax.typed_fields import from_dict, shown
 
 _VISION = {
     "depth": "depth",
@@ -85,8 +87,46 @@ def config_to_hf(config: VlmConfig) -> dict:
     }
 
 
-def config_from_hf(folder: Path) -> VlmConfig:
-    """The sizes that a Hugging Face model folder states in its config files."""
+def stated_ends(
+    folder: Path, generation: Mapping[str, Any]
+) -> tuple[tuple[int, ...] | None, int | None]:
+    """(ids that end an answer, id that pads) as the folder's configs state them; None: they do not.
+
+    `generation`: the fields of generation_config.json, which come first.
+    """
+    path = folder / "config.json"
+    top = read_json(path)
+    text = _group(top, "text_config", path)
+    places = (generation, text, top)
+    eos, pad = (
+        next((p[name] for p in places if p.get(name) is not None), None)
+        for name in ("eos_token_id", "pad_token_id")
+    )
+    eos = eos if eos is None or isinstance(eos, list) else [eos]
+    for ids in (eos, None if pad is None else [pad]):
+        if ids is not None and not (ids and all(type(i) is int and i >= 0 for i in ids)):
+            raise InputError(
+                f"{folder}: eos_token_id and pad_token_id must be ids of tokens, not {shown(ids)}: "
+                "correct generation_config.json or config.json"
+            )
+    return None if eos is None else tuple(eos), pad
+
+
+def _group(top: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    """A config in the config; the whole where it is flat."""
+    found = top.get(name)
+    if found is not None and not isinstance(found, dict):
+        raise InputError(f"{path}: {name} must be an object, not {shown(found)}: restore the file")
+    return found or top
+
+
+def config_from_hf(
+    folder: Path, *, eos_ids: tuple[int, ...] | None, pad_id: int | None
+) -> VlmConfig:
+    """The sizes that a Hugging Face model folder states in its config.json.
+
+    `eos_ids`, `pad_id`: see `stated_ends`; without a pad it is the bos.
+    """
     path = folder / "config.json"
     top = read_json(path)
     known = [PLAIN["model_type"], DYNAMIC["model_type"]]
@@ -96,13 +136,11 @@ def config_from_hf(folder: Path) -> VlmConfig:
             "imported"
         )
     dynamic = top["model_type"] == DYNAMIC["model_type"]
-    text = top.get("text_config") or top
+    text = _group(top, "text_config", path)
     vision = top.get("vision_config") or {}
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    generation = folder / "generation_config.json"
-    eos = read_json(generation).get("eos_token_id") if generation.exists() else None
-    eos = eos if eos is not None else text.get("eos_token_id", top.get("eos_token_id"))
-    pad = text.get("pad_token_id", top.get("pad_token_id"))
+    if eos_ids is None:
+        raise InputError(f"{path} states no eos_token_id, and there is no tokenizer: restore it")
     try:
         return VlmConfig(
             name=folder.name,
@@ -122,8 +160,8 @@ def config_from_hf(folder: Path) -> VlmConfig:
             video_token_id=top["video_token_id"],
             vision_start_token_id=top["vision_start_token_id"],
             vision_end_token_id=top["vision_end_token_id"],
-            eos_token_ids=tuple(eos) if isinstance(eos, list) else (eos,),
-            pad_token_id=pad if pad is not None else text["bos_token_id"],
+            eos_token_ids=eos_ids,
+            pad_token_id=pad_id if pad_id is not None else text["bos_token_id"],
             initializer_range=top.get("initializer_range", text.get("initializer_range", 0.02)),
         )
     except KeyError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from skinflow_jax.checkpoints.hf_config import config_to_hf
+from skinflow_jax.checkpoints.hf_folder import check_tokenizer
 from skinflow_jax.checkpoints.hf_import import find
 from skinflow_jax.checkpoints.model_card import model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
@@ -60,7 +61,7 @@ def save_pretrained(
         raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
     config = model.config
     if tokenizer is not None:
-        _check_tokenizer(tokenizer, config)
+        check_tokenizer(tokenizer, config, folder)
     with whole_folder(folder) as unfinished:
         _write_weights(model, unfinished, max_shard_bytes)
         dtype = str(model.decoder.embedding.dtype)
@@ -135,29 +136,6 @@ def _generation_config(config: VlmConfig) -> dict:
         "eos_token_id": list(config.eos_token_ids),
         "pad_token_id": config.pad_token_id,
     }
-
-
-def _check_tokenizer(tokenizer: Tokenizer, config: VlmConfig) -> None:
-    """Raise InputError unless ids mean the same to tokenizer and model."""
-    pairs = {
-        "image_token_id": (tokenizer.image_token_id, config.image_token_id),
-        "video_token_id": (tokenizer.video_token_id, config.video_token_id),
-        "vision_start_id": (tokenizer.vision_start_id, config.vision_start_token_id),
-        "vision_end_id": (tokenizer.vision_end_id, config.vision_end_token_id),
-        "pad_id": (tokenizer.pad_id, config.pad_token_id),
-        "eos_ids": (tuple(tokenizer.eos_ids), tuple(config.eos_token_ids)),
-    }
-    for name, (theirs, ours) in pairs.items():
-        if theirs != ours:
-            raise InputError(
-                f"tokenizer: {name} is {theirs}, the model has {ours}; "
-                "export with the tokenizer the model was trained with"
-            )
-    if tokenizer.vocab_size > config.text.vocab_size:
-        raise InputError(
-            f"tokenizer: vocab_size {tokenizer.vocab_size} exceeds the model's "
-            f"{config.text.vocab_size} embeddings; export with the tokenizer it was trained with"
-        )
 
 
 def _write_json(path: Path, content: dict) -> None:

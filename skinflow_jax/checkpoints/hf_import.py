@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from skinflow_jax.checkpoints.hf_config import config_from_hf
+from skinflow_jax.checkpoints.hf_folder import HfFolder, read_folder
 from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
@@ -20,14 +20,18 @@ from skinflow_jax.parallel import module_shardings
 
 
 def load_pretrained(
-    path: str | Path, *, dtype: str = "float32", dve: DveConfig | None = None, mesh=None
+    path: str | Path | HfFolder,
+    *,
+    dtype: str = "float32",
+    dve: DveConfig | None = None,
+    mesh=None,
 ) -> Vlm:
     """A model from a Hugging Face folder of Qwen2.5-VL, sharded files or one.
 
     Parameters are read and placed one at a time, so the host never holds the whole model.
 
     Args:
-      path: the folder.
+      path: the folder, or what `read_folder` read of it.
       dtype: type of the parameters.
       dve: make the vision tower dynamic (see `with_dve`); None keeps what the folder holds.
       mesh: place each parameter by the training rules on this mesh; None for one device.
@@ -36,10 +40,8 @@ def load_pretrained(
       InputError: a tensor is missing, left over or of another shape, or a file is unreadable.
       ConfigError: `dve` does not fit the tower, or the folder holds another one.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: give a Hugging Face model folder")
-    config = config_from_hf(folder)
+    stated = path if isinstance(path, HfFolder) else read_folder(path)
+    folder, config = stated.path, stated.config
     slots = hf_slots(config)
     files = _tensor_files(folder, config)
     check_names(set(files), slots, folder)

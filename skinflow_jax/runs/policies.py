@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.checkpoints.hf_folder import read_folder
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.pixel_budget import (
     PixelBudget,
@@ -68,8 +69,11 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
     check_checkpoint(folder)
     with reaching(folder):
         if not is_run(folder):
-            model, tokenizer = load_pretrained(folder, mesh=mesh), load_tokenizer(folder)
-            return Policy(model, tokenizer, read_pixel_budget(folder))
+            stated = read_folder(folder)
+            if stated.tokenizer is None:
+                raise InputError(f"{folder} has no tokenizer.json: add the model's tokenizer files")
+            model = load_pretrained(stated, mesh=mesh)
+            return Policy(model, stated.tokenizer, stated.pixels)
         step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
         if "config" in facts:  # an import has none
             data = facts["config"]["data"]
@@ -78,7 +82,12 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
             pixels = read_pixel_budget(folder)
         check_tokenizer(facts.get("tokenizer"), folder / TOKENIZER)
         model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
-        return Policy(model, load_tokenizer(fetched(folder / TOKENIZER)), pixels, step)
+        tokenizer = load_tokenizer(
+            fetched(folder / TOKENIZER),
+            eos_ids=model.config.eos_token_ids,
+            pad_id=model.config.pad_token_id,
+        )
+        return Policy(model, tokenizer, pixels, step)
 
 
 def stored_config(folder: Path) -> dict | None:

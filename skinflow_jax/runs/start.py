@@ -107,7 +107,11 @@ def resumed_start(
     The image size is written anew: `allowed` may have changed it.
     """
     check_data(stored.facts, data, workdir, allowed)
-    tokenizer = load_tokenizer(workdir.local / TOKENIZER)
+    tokenizer = load_tokenizer(
+        workdir.local / TOKENIZER,
+        eos_ids=stored.model.eos_token_ids,
+        pad_id=stored.model.pad_token_id,
+    )
     reference, origin, examples = None, stored.facts.origin, stored.facts.examples
     if measures_kl(config):
         reference, origin = _reference(origin, config, workdir, mesh, allowed)

@@ -93,16 +93,36 @@ class Tokenizer(Protocol):
         """
 
 
-def load_tokenizer(path: str | Path) -> Tokenizer:
+def load_tokenizer(
+    path: str | Path, *, eos_ids: Sequence[int] | None = None, pad_id: int | None = None
+) -> Tokenizer:
     """Open a Hugging Face folder, a folder with one SentencePiece `.model`, or such a file itself.
 
     In a folder that has both, `tokenizer.json` counts: it is what transformers reads, and
     `verify_export` has shown it equal.
 
+    Args:
+        path: the folder or file.
+        eos_ids: what ends an answer to the model; None for what the folder itself states.
+        pad_id: what pads; None likewise.
+
     Raises:
         InputError: nothing there, an unreadable file, or a special token the model needs is absent.
     """
-    path = Path(path)
+    tokenizer = _open(Path(path))
+    if eos_ids is not None:
+        tokenizer.eos_ids = tuple(eos_ids)
+    if pad_id is not None:
+        tokenizer.pad_id = pad_id
+    return tokenizer
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether there is anything in `folder` that `load_tokenizer` would try to read."""
+    return (folder / "tokenizer.json").is_file() or any(folder.glob("*.model"))
+
+
+def _open(path: Path) -> Tokenizer:
     if (path / "tokenizer.json").is_file():
         return HuggingFaceTokenizer(path)
     if path.is_file() and path.suffix == ".model":
@@ -248,7 +268,10 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         pad = config.get("pad_token")
         if pad is not None:
             self.pad_id = self._require(pad["content"] if isinstance(pad, dict) else pad)
-        eos = _object_if_there(folder / "generation_config.json").get("eos_token_id")
+        generation = _object_if_there(folder / "generation_config.json")
+        if generation.get("pad_token_id") is not None:
+            self.pad_id = generation["pad_token_id"]
+        eos = generation.get("eos_token_id")
         if eos is not None:
             self.eos_ids = (eos,) if isinstance(eos, int) else tuple(eos)
         self.vocab_size = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1

@@ -147,7 +147,7 @@ def test_tokenizer_and_special_ids_survive_the_export(tmp_path):
     assert fields["image_token_id"] == tokenizer.image_token_id
     card = (folder / "README.md").read_text()
     assert "not a medical device" in card and "## Data\n\nSynthetic images only." in card
-    with pytest.raises(InputError, match=r"image_token_id is \d+, the model has 5"):
+    with pytest.raises(InputError, match=r"image_token_id is \d+ to the tokenizer, 5 to the model"):
         skinflow_jax.save_pretrained(spread_model(), tmp_path / "other", tokenizer=tokenizer)
     assert not (tmp_path / "other").exists()
 

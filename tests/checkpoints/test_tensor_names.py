@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from skinflow_jax.checkpoints.hf_config import config_from_hf
+from skinflow_jax.checkpoints.hf_folder import read_folder
 from skinflow_jax.checkpoints.hf_import import find
 from skinflow_jax.checkpoints.names import canonical_name, hf_slots
 from skinflow_jax.models.config import model_config
@@ -35,11 +35,11 @@ def shapes_in_transformers(folder):
 
 
 def test_the_7b_index_and_the_table_list_the_same_tensors(folder, index):
-    assert set(hf_slots(config_from_hf(folder))) == set(index["weight_map"])
+    assert set(hf_slots(read_folder(folder).config)) == set(index["weight_map"])
 
 
 def test_every_7b_tensor_has_the_shape_of_its_parameter_both_ways(folder, shapes_in_transformers):
-    config = config_from_hf(folder)
+    config = read_folder(folder).config
     model = abstract_model(config)
     for name, slot in hf_slots(config).items():
         shape = find(model, slot.path).shape[0 if slot.index is None else 1 :]
@@ -53,7 +53,7 @@ def test_every_7b_tensor_has_the_shape_of_its_parameter_both_ways(folder, shapes
 
 
 def test_the_7b_tensors_fill_every_parameter_exactly_once(folder, index):
-    config = config_from_hf(folder)
+    config = read_folder(folder).config
     places = defaultdict(list)
     for slot in hf_slots(config).values():
         places[slot.path].append(slot.index)
@@ -70,5 +70,5 @@ def test_the_7b_tensors_fill_every_parameter_exactly_once(folder, index):
 
 
 def test_the_published_config_is_the_size_of_that_name(folder):
-    found = config_from_hf(folder)
+    found = read_folder(folder).config
     assert dataclasses.replace(found, name="qwen2_5_vl_7b") == model_config("qwen2_5_vl_7b")

@@ -41,7 +41,7 @@ def resume(tmp_path, monkeypatch):
         return Policy(models[step], None, step=step)
 
     monkeypatch.setattr(start, "starting_policy", starting_policy)
-    monkeypatch.setattr(start, "load_tokenizer", lambda folder: None)
+    monkeypatch.setattr(start, "load_tokenizer", lambda folder, **ids: None)
     origin = Origin("runs/before", 3, fingerprint(models[3]).of())
     sizes, facts = models[3].config, RunFacts(to_dict(CONFIG), "", {}, "data", origin)
 

@@ -1,0 +1,108 @@
+"""A Hugging Face folder, read once and whole but for its weights: what everyone else asks.
+
+The one truth about where an answer ends and what pads: `generation_config.json`, else
+`config.json`, else the tokenizer, as transformers has it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skinflow_jax.checkpoints.hf_config import config_from_hf, stated_ends
+from skinflow_jax.checkpoints.pixel_budget import PixelBudget, read_pixel_budget
+from skinflow_jax.errors import InputError
+from skinflow_jax.json_file import read_json
+from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.tokenizers import Tokenizer, has_tokenizer, load_tokenizer
+
+SOURCE_FILES = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+)
+"""What is carried along beside the tokenizer's files."""
+
+
+@dataclass(frozen=True)
+class HfFolder:
+    """What a folder states.
+
+    Attributes:
+      path: where it is; its weights are read from there.
+      config: of the model; its `eos_token_ids` and `pad_token_id` are the truth about them.
+      tokenizer: with the same ids; None where the folder has none.
+      pixels: how large an image may be; None where no file says so.
+      generation: the fields of generation_config.json; none without the file.
+      files: name to content of `SOURCE_FILES`, as read.
+    """
+
+    path: Path
+    config: VlmConfig
+    tokenizer: Tokenizer | None
+    pixels: PixelBudget | None
+    generation: dict[str, Any]
+    files: Mapping[str, bytes]
+
+    def save(self, folder: Path) -> None:
+        """Write all of it into `folder`, from which `read_folder` reads the same."""
+        write_files(self.files, folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+
+def read_folder(path: str | Path) -> HfFolder:
+    """Everything that a Hugging Face folder states but its weights, checked whole.
+
+    Raises InputError naming the file, field and remedy where something is missing, is not what this
+    program computes, or does not belong together.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder: give a Hugging Face model folder")
+    generation_file = folder / "generation_config.json"
+    generation = read_json(generation_file) if generation_file.is_file() else {}
+    eos, pad = stated_ends(folder, generation)
+    tokenizer = None
+    if has_tokenizer(folder):
+        tokenizer = load_tokenizer(folder, eos_ids=eos, pad_id=pad)
+        eos, pad = tokenizer.eos_ids, tokenizer.pad_id
+    config = config_from_hf(folder, eos_ids=eos, pad_id=pad)
+    if tokenizer is not None:
+        check_tokenizer(tokenizer, config, folder)
+    files = {
+        name: (folder / name).read_bytes() for name in SOURCE_FILES if (folder / name).is_file()
+    }
+    return HfFolder(folder, config, tokenizer, read_pixel_budget(folder), generation, files)
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write `files`, name to content, into `folder`, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def check_tokenizer(tokenizer: Tokenizer, config: VlmConfig, where: str | Path) -> None:
+    """Raise InputError unless ids mean the same to tokenizer and model."""
+    pairs = {
+        "image_token_id": (tokenizer.image_token_id, config.image_token_id),
+        "video_token_id": (tokenizer.video_token_id, config.video_token_id),
+        "vision_start_id": (tokenizer.vision_start_id, config.vision_start_token_id),
+        "vision_end_id": (tokenizer.vision_end_id, config.vision_end_token_id),
+        "pad_id": (tokenizer.pad_id, config.pad_token_id),
+        "eos_ids": (tuple(tokenizer.eos_ids), tuple(config.eos_token_ids)),
+    }
+    for name, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise InputError(
+                f"{where}: {name} is {theirs} to the tokenizer, {ours} to the model; "
+                "use the tokenizer that the model was trained with"
+            )
+    if tokenizer.vocab_size > config.text.vocab_size:
+        raise InputError(
+            f"{where}: the tokenizer's vocab_size {tokenizer.vocab_size} exceeds the model's "
+            f"{config.text.vocab_size} embeddings; use the tokenizer that it was trained with"
+        )
