@@ -3,10 +3,13 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skinflow_jax.errors import InputError, shortened
+from skinflow_jax.errors import ConfigError, InputError, printable, shortened
+from skinflow_jax.typed_fields import shown, typed
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -55,3 +58,62 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is not a finite number")
     return number
+
+
+@dataclass(frozen=True)
+class FieldTable:
+    """Every field that an object of someone else's may hold; any other is refused by name.
+
+    Attributes:
+      read: name to its declared type (see `typed_fields.typed`).
+      fixed: name to the values under which the file means what this program computes.
+      harmless: name to its declared type, of what changes nothing here.
+    """
+
+    read: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Collection[Any]] = field(default_factory=dict)
+    harmless: Mapping[str, Any] = field(default_factory=dict)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.read or name in self.fixed or name in self.harmless
+
+    def checked(self, stated: Any, path: Path, group: str = "") -> dict[str, Any]:
+        """The fields of `read` that `stated` holds, as declared.
+
+        `group`: the object in the file that `stated` is, with a dot. Raises InputError naming file,
+        field, value and remedy.
+        """
+        if not isinstance(stated, Mapping):
+            raise InputError(f"{path}: {group[:-1]}={shown(stated)} must be an object: correct it")
+        for name, values in self.fixed.items():
+            if name in stated and not any(_same(stated[name], value) for value in values):
+                raise InputError(
+                    f"{path}: {group}{name} is {shown(stated[name])}, and only "
+                    f"{' or '.join(json.dumps(value) for value in values)} is supported: "
+                    "use a model or file with that"
+                )
+        for name in stated:
+            if name not in self:
+                raise InputError(
+                    f"{path}: {group}{shortened(printable(name), 60)} is a field that this "
+                    "program does not know: remove it if it changes nothing in what is computed"
+                )
+        declared = {**self.read, **self.harmless}
+        try:
+            found = {
+                name: typed(declared[name], value, group + name)
+                for name, value in stated.items()
+                if name in declared
+            }
+        except ConfigError as error:
+            problem = printable(str(error)).removeprefix("config ")
+            raise InputError(f"{path}: {problem}: correct it") from error
+        return {name: value for name, value in found.items() if name in self.read}
+
+
+def _same(value: Any, expected: Any) -> bool:
+    """Equal as JSON has it: true is not 1, but 1 is 1.0."""
+    if isinstance(expected, list):
+        alike = isinstance(value, list) and len(value) == len(expected)
+        return alike and all(map(_same, value, expected))
+    return isinstance(value, bool) == isinstance(expected, bool) and value == expected

@@ -6,35 +6,26 @@ Qwen2.5-VL reads; the nested form that transformers 5 saves is read too.
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skinflow_jax.checkpoints.hf_fields import (
+    ROPE,
+    TEXT,
+    TEXT_DEFAULTS,
+    TEXT_NAMES,
+    TOP,
+    TOP_DEFAULTS,
+    VISION,
+    VISION_DEFAULTS,
+    VISION_NAMES,
+    VISION_ROPE,
+)
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.json_file import read_json
-from skinflow_jax.models.config import DveConfig, TextConfig, VisionConfig, VlmConfig
-from skinflow_jax.typed_fields import from_dict, shown
-
-_VISION = {
-    "depth": "depth",
-    "hidden_size": "hidden_size",
-    "intermediate_size": "intermediate_size",
-    "num_heads": "num_heads",
-    "patch_size": "patch_size",
-    "temporal_patch_size": "temporal_patch_size",
-    "merge_size": "spatial_merge_size",
-    "window_size": "window_size",
-    "out_hidden_size": "out_hidden_size",
-}
-_TEXT = {
-    "vocab_size": "vocab_size",
-    "hidden_size": "hidden_size",
-    "intermediate_size": "intermediate_size",
-    "num_layers": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "num_kv_heads": "num_key_value_heads",
-    "norm_eps": "rms_norm_eps",
-    "max_position_embeddings": "max_position_embeddings",
-}
+from skinflow_jax.models.config import TextConfig, VisionConfig, VlmConfig
+from skinflow_jax.typed_fields import shown
 
 PLAIN = {"architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl"}
 # The classes in `torch_dve`, which the exported folder carries.
@@ -51,9 +42,11 @@ DYNAMIC = {
 def config_to_hf(config: VlmConfig) -> dict:
     """The fields of `config.json`."""
     text, vision = config.text, config.vision
-    kind = PLAIN
+    kind, rope = PLAIN, {}
     if vision.dve is not None:
         kind = DYNAMIC | {"dve": dataclasses.asdict(vision.dve)}
+    if vision.rope_theta != VisionConfig.rope_theta:  # of transformers 5 alone
+        rope = {"rope_parameters": {"rope_theta": vision.rope_theta}}
     return {
         **kind,
         "attention_dropout": 0.0,
@@ -72,101 +65,213 @@ def config_to_hf(config: VlmConfig) -> dict:
         "torch_dtype": "float32",
         "use_cache": True,
         "use_sliding_window": False,
-        **{theirs: getattr(text, ours) for ours, theirs in _TEXT.items()},
+        **{theirs: getattr(text, ours) for ours, theirs in TEXT_NAMES.items()},
         "vision_config": {
             "model_type": "qwen2_5_vl",
             "hidden_act": "silu",
-            "in_channels": vision.in_channels,
             "in_chans": vision.in_channels,
             "spatial_patch_size": vision.patch_size,
             "tokens_per_second": 2,
-            "fullatt_block_indexes": list(vision.full_attention_blocks),
             "initializer_range": config.initializer_range,
-            **{theirs: getattr(vision, ours) for ours, theirs in _VISION.items()},
+            **{theirs: getattr(vision, ours) for ours, theirs in VISION_NAMES.items()},
+            **rope,
         },
     }
 
 
-def stated_ends(
-    folder: Path, generation: Mapping[str, Any]
-) -> tuple[tuple[int, ...] | None, int | None]:
-    """(ids that end an answer, id that pads) as the folder's configs state them; None: they do not.
+@dataclass(frozen=True)
+class Stated:
+    """A config.json, checked field by field; transformers' defaults where it says nothing.
 
-    `generation`: the fields of generation_config.json, which come first.
+    `top`, `text`, `vision`: the fields that are read, by the names that they have there.
+    """
+
+    path: Path
+    top: Mapping[str, Any]
+    text: Mapping[str, Any]
+    vision: Mapping[str, Any]
+
+    def first(self, name: str) -> Any:
+        """A field of the language model, or where it has none of the whole; None for neither."""
+        return self.text.get(name) if self.text.get(name) is not None else self.top.get(name)
+
+
+def read_config(folder: Path) -> Stated:
+    """The config.json of a folder, in the flat form of the published checkpoints or nested.
+
+    Raises InputError naming the field that is not known, or not what this program computes.
     """
     path = folder / "config.json"
-    top = read_json(path)
-    text = _group(top, "text_config", path)
-    places = (generation, text, top)
-    eos, pad = (
-        next((p[name] for p in places if p.get(name) is not None), None)
-        for name in ("eos_token_id", "pad_token_id")
+    whole = read_json(path)
+    _check_kind(whole, path)
+    # transformers takes the language model's fields from the top where nothing is nested.
+    outer = {name: whole[name] for name in whole if name in TEXT and name not in TOP}
+    top = TOP.checked({k: v for k, v in whole.items() if k not in outer}, path)
+    outer = TEXT.checked(outer, path)
+    text, nested = outer, whole.get("text_config") is not None
+    if nested:
+        text = TEXT.checked(whole["text_config"], path, "text_config.")
+    vision = VISION.checked(whole.get("vision_config") or {}, path, "vision_config.")
+    stated = Stated(
+        path, TOP_DEFAULTS | outer | top, TEXT_DEFAULTS | text, VISION_DEFAULTS | vision
     )
-    eos = eos if eos is None or isinstance(eos, list) else [eos]
-    for ids in (eos, None if pad is None else [pad]):
-        if ids is not None and not (ids and all(type(i) is int and i >= 0 for i in ids)):
-            raise InputError(
-                f"{folder}: eos_token_id and pad_token_id must be ids of tokens, not {shown(ids)}: "
-                "correct generation_config.json or config.json"
-            )
-    return None if eos is None else tuple(eos), pad
+    _check_twice(TOP_DEFAULTS | top, text, path)
+    if nested:
+        _check_twice(stated.text, outer, path)
+        if _rope(outer, path) not in (Rope(), _rope(text, path)):
+            raise InputError(f"{path}: the rope of text_config is another: correct the wrong one")
+    _check_shapes(stated, outer)
+    return stated
 
 
-def _group(top: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    """A config in the config; the whole where it is flat."""
-    found = top.get(name)
-    if found is not None and not isinstance(found, dict):
-        raise InputError(f"{path}: {name} must be an object, not {shown(found)}: restore the file")
-    return found or top
-
-
-def config_from_hf(
-    folder: Path, *, eos_ids: tuple[int, ...] | None, pad_id: int | None
-) -> VlmConfig:
-    """The sizes that a Hugging Face model folder states in its config.json.
-
-    `eos_ids`, `pad_id`: see `stated_ends`; without a pad it is the bos.
-    """
-    path = folder / "config.json"
-    top = read_json(path)
-    known = [PLAIN["model_type"], DYNAMIC["model_type"]]
-    if top.get("model_type") not in known:
+def _check_kind(whole: Mapping[str, Any], path: Path) -> None:
+    """Raise InputError unless it is Qwen2.5-VL, as published or with our dynamic vision encoder."""
+    kinds = {kind["model_type"]: kind for kind in (PLAIN, DYNAMIC)}
+    model_type = whole.get("model_type")
+    if not isinstance(model_type, str) or model_type not in kinds:
         raise InputError(
-            f"{path}: model_type is {top.get('model_type')!r}; only {' and '.join(known)} can be "
-            "imported"
+            f"{path}: model_type is {shown(model_type)}; only {' and '.join(kinds)} can be imported"
         )
-    dynamic = top["model_type"] == DYNAMIC["model_type"]
-    text = _group(top, "text_config", path)
-    vision = top.get("vision_config") or {}
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    if eos_ids is None:
-        raise InputError(f"{path} states no eos_token_id, and there is no tokenizer: restore it")
+    kind = kinds[model_type]
+    if whole.get("architectures") not in (None, kind["architectures"]):
+        raise InputError(
+            f"{path}: architectures is {shown(whole['architectures'])}; of model_type {model_type} "
+            f"only {kind['architectures'][0]} can be imported"
+        )
+    files, known = whole.get("auto_map") or {}, kind.get("auto_map", {})
+    # transformers puts the folder that the files came from before the name.
+    ours = isinstance(files, dict) and all(
+        isinstance(name, str) and name.split("--")[-1] == known.get(key)
+        for key, name in files.items()
+    )
+    if not ours:
+        raise InputError(
+            f"{path}: auto_map is {shown(files)}: the model needs Python files of its own, which "
+            "are not run here; use a model without them"
+        )
+    if (whole.get("dve") is None) == (kind is DYNAMIC):
+        raise InputError(f"{path}: dve and model_type {model_type} do not go together: correct it")
+
+
+def _check_twice(one: Mapping[str, Any], other: Mapping[str, Any], path: Path) -> None:
+    """Raise InputError where `other` states a field of `one` again, as another value."""
+    for name, value in other.items():
+        if value is None or name in _MAY_DIFFER or name not in one or one[name] == value:
+            continue
+        raise InputError(
+            f"{path}: {name} is {shown(one[name])} in one place and {shown(value)} in another: "
+            "correct the one that is wrong"
+        )
+
+
+# Either place makes the head tied; ids are sought in an order; rope is compared as a whole.
+_MAY_DIFFER = {
+    *("tie_word_embeddings", "eos_token_id", "pad_token_id", "bos_token_id"),
+    *("rope_theta", "rope_scaling", "rope_parameters", "initializer_range"),
+}
+
+
+def _check_shapes(stated: Stated, outer: Mapping[str, Any]) -> None:
+    """Raise InputError where one field contradicts what others make of the model."""
+    text, vision = stated.text, stated.vision
+    expected = {
+        "in_chans": (vision.get("in_chans"), vision["in_channels"]),
+        "spatial_patch_size": (vision.get("spatial_patch_size"), vision["patch_size"]),
+        "head_dim": (text.get("head_dim"), text["hidden_size"] // text["num_attention_heads"]),
+    }
+    layers = ["full_attention"] * text["num_hidden_layers"]
+    for place in (text, outer):
+        expected["layer_types"] = (place.get("layer_types"), layers)
+        for name, (found, made) in expected.items():
+            if found is not None and found != made:
+                raise InputError(
+                    f"{stated.path}: {name} is {shown(found)}, and only {shown(made)} is supported "
+                    "with its other fields: use a model with that"
+                )
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Of the language model; the defaults are transformers'."""
+
+    theta: float = 1e6
+    mrope_section: tuple[int, int, int] = (16, 24, 24)
+
+
+def _rope(text: Mapping[str, Any], path: Path) -> Rope:
+    """Of `rope_scaling`, which comes first, or `rope_parameters`, and a theta in it or beside."""
+    group = "rope_scaling" if text.get("rope_scaling") else "rope_parameters"
+    rope = ROPE.checked(text.get(group) or {}, path, f"{group}.")
+    theta = rope.get("rope_theta", text.get("rope_theta", Rope.theta))
+    return Rope(theta, rope.get("mrope_section", Rope.mrope_section))
+
+
+def _vision_theta(vision: Mapping[str, Any], path: Path) -> float:
+    rope = vision.get("rope_parameters") or {}
+    rope = VISION_ROPE.checked(rope, path, "vision_config.rope_parameters.")
+    return rope.get("rope_theta", vision.get("rope_theta", VisionConfig.rope_theta))
+
+
+def vlm_config(
+    stated: Stated, name: str, *, eos_ids: tuple[int, ...], pad_id: int | None
+) -> VlmConfig:
+    """The model that a config.json describes; without a pad it is the bos, as Qwen has it."""
+    top, text, vision, path = stated.top, stated.text, stated.vision, stated.path
+    rope = _rope(text, path)
+    sizes = {ours: text[theirs] for ours, theirs in TEXT_NAMES.items()}
+    if sizes["num_kv_heads"] is None:
+        sizes["num_kv_heads"] = sizes["num_heads"]
+    if pad_id is None:
+        pad_id = stated.first("bos_token_id")
     try:
         return VlmConfig(
-            name=folder.name,
+            name=name,
             vision=VisionConfig(
-                in_channels=vision.get("in_channels", vision.get("in_chans", 3)),
-                full_attention_blocks=tuple(vision["fullatt_block_indexes"]),
-                dve=from_dict(DveConfig, top["dve"], "dve.") if dynamic else None,
-                **{ours: vision[theirs] for ours, theirs in _VISION.items() if theirs in vision},
+                rope_theta=_vision_theta(vision, path),
+                dve=top.get("dve"),
+                **{ours: vision[theirs] for ours, theirs in VISION_NAMES.items()},
             ),
             text=TextConfig(
-                rope_theta=float(rope.get("rope_theta", text.get("rope_theta", 1e6))),
-                mrope_section=tuple(rope["mrope_section"]),
-                tie_word_embeddings=top.get("tie_word_embeddings", False),
-                **{ours: text[theirs] for ours, theirs in _TEXT.items()},
+                rope_theta=rope.theta,
+                mrope_section=rope.mrope_section,
+                tie_word_embeddings=top["tie_word_embeddings"]
+                or bool(text.get("tie_word_embeddings")),
+                **sizes,
             ),
-            image_token_id=top["image_token_id"],
-            video_token_id=top["video_token_id"],
-            vision_start_token_id=top["vision_start_token_id"],
-            vision_end_token_id=top["vision_end_token_id"],
             eos_token_ids=eos_ids,
-            pad_token_id=pad_id if pad_id is not None else text["bos_token_id"],
-            initializer_range=top.get("initializer_range", text.get("initializer_range", 0.02)),
+            pad_token_id=eos_ids[0] if pad_id is None else pad_id,
+            initializer_range=stated.first("initializer_range") or VlmConfig.initializer_range,
+            **{name: top[name] for name in TOP_DEFAULTS if name.endswith("_id")},
         )
-    except KeyError as error:
+    except ConfigError as error:
+        raise InputError(f"{path}: {error}: correct it") from error
+
+
+def ends_of(
+    generation: Mapping[str, Any], stated: Stated, where: Path
+) -> tuple[tuple[int, ...] | None, int | None]:
+    """(ids that end an answer, id that pads): of generation_config.json, else config.json.
+
+    None where neither says. Raises InputError for what is no id of the vocabulary.
+    """
+    eos, pad, _ = (
+        _id_of(name, generation, stated, where)
+        for name in ("eos_token_id", "pad_token_id", "bos_token_id")
+    )
+    return eos, None if pad is None else pad[0]
+
+
+def _id_of(name: str, generation, stated: Stated, where: Path) -> tuple[int, ...] | None:
+    file = "config.json" if generation.get(name) is None else "generation_config.json"
+    found = generation.get(name)
+    found = stated.first(name) if found is None else found
+    if found is None:
+        return None
+    ids = found if isinstance(found, list) else [found]
+    rows = stated.text["vocab_size"]
+    if not ids or not all(type(i) is int and 0 <= i < rows for i in ids):
         raise InputError(
-            f"{path} lacks the field {error}: it is not a Qwen2.5-VL config"
-        ) from error
-    except (ConfigError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a usable Qwen2.5-VL config: {error}") from error
+            f"{where / file}: {name}={shown(found)} must name tokens, from 0 to {rows - 1}: "
+            "correct it"
+        )
+    return tuple(ids)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skinflow_jax.checkpoints.hf_config import config_from_hf, stated_ends
+from skinflow_jax.checkpoints.hf_config import ends_of, read_config, vlm_config
+from skinflow_jax.checkpoints.hf_fields import GENERATION
 from skinflow_jax.checkpoints.pixel_budget import PixelBudget, read_pixel_budget
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
@@ -62,20 +63,29 @@ def read_folder(path: str | Path) -> HfFolder:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give a Hugging Face model folder")
-    generation_file = folder / "generation_config.json"
-    generation = read_json(generation_file) if generation_file.is_file() else {}
-    eos, pad = stated_ends(folder, generation)
+    stated, generation = read_config(folder), _generation(folder / "generation_config.json")
+    eos, pad = ends_of(generation, stated, folder)
     tokenizer = None
     if has_tokenizer(folder):
         tokenizer = load_tokenizer(folder, eos_ids=eos, pad_id=pad)
         eos, pad = tokenizer.eos_ids, tokenizer.pad_id
-    config = config_from_hf(folder, eos_ids=eos, pad_id=pad)
+    if eos is None:
+        raise InputError(f"{stated.path} states no eos_token_id: add generation_config.json")
+    config = vlm_config(stated, folder.name, eos_ids=eos, pad_id=pad)
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
     files = {
         name: (folder / name).read_bytes() for name in SOURCE_FILES if (folder / name).is_file()
     }
     return HfFolder(folder, config, tokenizer, read_pixel_budget(folder), generation, files)
+
+
+def _generation(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    stated = read_json(path)
+    GENERATION.checked(stated, path)
+    return stated
 
 
 def write_files(files: Mapping[str, bytes], folder: Path) -> None:
