@@ -195,7 +195,7 @@ def test_a_chat_template_without_a_place_for_the_image_is_refused(
         ("config.json", {"model_type": "llama"}, "'llama'; only qwen2_5_vl and skinflow_"),
         ("config.json", {"intermediate_size": 256}, "config.json asks for"),
         ("config.json", {"num_hidden_layers": 4}, "tensors missing"),
-        ("preprocessor_config.json", {"max_pixels": "many"}, "min_pixels and max_pixels"),
+        ("preprocessor_config.json", {"max_pixels": "many"}, "max_pixels='many' must be"),
     ],
 )
 def test_a_hugging_face_folder_that_does_not_fit_is_named(

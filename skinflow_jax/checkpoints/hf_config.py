@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skinflow_jax.checkpoints.hf_fields import (
+    NOT_CARRIED,
     ROPE,
     TEXT,
     TEXT_DEFAULTS,
@@ -39,15 +40,18 @@ DYNAMIC = {
 }
 
 
-def config_to_hf(config: VlmConfig) -> dict:
-    """The fields of `config.json`."""
+def config_to_hf(config: VlmConfig, source: Mapping[str, Any] | None = None) -> dict:
+    """The fields of `config.json`.
+
+    `source`: that of the folder that the model descends from, whose harmless fields stay.
+    """
     text, vision = config.text, config.vision
     kind, rope = PLAIN, {}
     if vision.dve is not None:
         kind = DYNAMIC | {"dve": dataclasses.asdict(vision.dve)}
     if vision.rope_theta != VisionConfig.rope_theta:  # of transformers 5 alone
         rope = {"rope_parameters": {"rope_theta": vision.rope_theta}}
-    return {
+    fields = {
         **kind,
         "attention_dropout": 0.0,
         "bos_token_id": config.pad_token_id,
@@ -76,6 +80,39 @@ def config_to_hf(config: VlmConfig) -> dict:
             **{theirs: getattr(vision, ours) for ours, theirs in VISION_NAMES.items()},
             **rope,
         },
+    }
+    return fields if source is None else _with_harmless(fields, source)
+
+
+def _with_harmless(fields: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` and what `source` states of what nothing here reads."""
+    text = {k: v for k, v in source.items() if k in TOP.harmless or k in TEXT.harmless}
+    nested = source.get("text_config") or {}
+    text |= {k: v for k, v in nested.items() if k in TEXT.harmless}
+    vision = source.get("vision_config") or {}
+    vision = {k: v for k, v in vision.items() if k in VISION.harmless}
+    # transformers' default, which it writes nowhere; the published files state another.
+    vision.setdefault("tokens_per_second", 4)
+    bos = nested.get("bos_token_id", source.get("bos_token_id"))
+    fields |= {} if bos is None else {"bos_token_id": bos}
+    tower = fields["vision_config"] | _told(vision)
+    return fields | _told(text) | {"vision_config": tower}
+
+
+def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stated, without what another program or folder notes of itself."""
+    return {k: v for k, v in fields.items() if v is not None and k not in NOT_CARRIED}
+
+
+def generation_to_hf(config: VlmConfig, source: Mapping[str, Any] | None = None) -> dict:
+    """The fields of `generation_config.json`: those of `source`, with the model's own ids."""
+    bos = (source or {}).get("bos_token_id")
+    return {
+        "do_sample": False,
+        **_told(source or {}),
+        "bos_token_id": config.pad_token_id if bos is None else bos,
+        "eos_token_id": list(config.eos_token_ids),
+        "pad_token_id": config.pad_token_id,
     }
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from skinflow_jax.checkpoints.hf_config import config_to_hf
-from skinflow_jax.checkpoints.hf_folder import check_tokenizer
+from skinflow_jax.checkpoints.hf_config import config_to_hf, generation_to_hf
+from skinflow_jax.checkpoints.hf_folder import check_tokenizer, source_objects, write_files
 from skinflow_jax.checkpoints.hf_import import find
+from skinflow_jax.checkpoints.hf_processor import PixelBudget, processor_files
 from skinflow_jax.checkpoints.model_card import model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
-from skinflow_jax.data.images import preprocessor_config
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.layers import layer
@@ -39,6 +39,7 @@ def save_pretrained(
     min_pixels: int = MIN_PIXELS,
     max_pixels: int = MAX_PIXELS,
     card: Mapping[str, str] | None = None,
+    source: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a Hugging Face folder: weights in shards, configs, tokenizer, model card.
 
@@ -52,6 +53,8 @@ def save_pretrained(
       min_pixels: least pixels an image is resized to, as in training.
       max_pixels: most pixels.
       card: facts for the model card, heading to paragraph, e.g. {"Training data": "synthetic"}.
+      source: `HfFolder.files` of the folder that the model descends from, whose other fields are
+        carried along.
 
     Raises:
       InputError: `path` is taken, or the tokenizer is not the model's.
@@ -65,10 +68,15 @@ def save_pretrained(
     with whole_folder(folder) as unfinished:
         _write_weights(model, unfinished, max_shard_bytes)
         dtype = str(model.decoder.embedding.dtype)
-        _write_json(unfinished / "config.json", config_to_hf(config) | {"torch_dtype": dtype})
-        _write_json(unfinished / "generation_config.json", _generation_config(config))
-        images = preprocessor_config(min_pixels, max_pixels, config.vision)
-        _write_json(unfinished / "preprocessor_config.json", images)
+        write_files(source or {}, unfinished)
+        before = source_objects(source or {})
+        fields = config_to_hf(config, before.get("config.json")) | {"torch_dtype": dtype}
+        _write_json(unfinished / "config.json", fields)
+        generation = generation_to_hf(config, before.get("generation_config.json"))
+        _write_json(unfinished / "generation_config.json", generation)
+        pixels = PixelBudget(min_pixels, max_pixels)
+        for name, content in processor_files(pixels, config.vision, before).items():
+            _write_json(unfinished / name, content)
         if tokenizer is not None:
             tokenizer.save_pretrained(unfinished)
         if config.vision.dve is not None:
@@ -127,15 +135,6 @@ def _value(model: Vlm, slot: Slot):
         return (owner if slot.index is None else layer(owner, slot.index)).whole_kernel()
     value = getattr(owner, kind).get_value()
     return value if slot.index is None else value[slot.index]
-
-
-def _generation_config(config: VlmConfig) -> dict:
-    return {
-        "bos_token_id": config.pad_token_id,
-        "do_sample": False,
-        "eos_token_id": list(config.eos_token_ids),
-        "pad_token_id": config.pad_token_id,
-    }
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -109,6 +109,9 @@ _NOTES = (
     *("unsloth_version", "unsloth_fixed"),
 )
 
+NOT_CARRIED = frozenset({*_NOTES, "torch_dtype", "dtype", "architectures"})
+"""What an export says anew, or not at all."""
+
 GENERATION = FieldTable(
     read={"eos_token_id": IDS, "pad_token_id": ID, "bos_token_id": ID},
     # How to sample is ours to say, by config and flags; an export carries it along.

@@ -4,6 +4,7 @@ The one truth about where an answer ends and what pads: `generation_config.json`
 `config.json`, else the tokenizer, as transformers has it.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 
 from skinflow_jax.checkpoints.hf_config import ends_of, read_config, vlm_config
 from skinflow_jax.checkpoints.hf_fields import GENERATION
-from skinflow_jax.checkpoints.pixel_budget import PixelBudget, read_pixel_budget
+from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.storage.paths import files_in
 from skinflow_jax.tokenizers import Tokenizer, has_tokenizer, load_tokenizer
 
 SOURCE_FILES = (
@@ -74,10 +76,8 @@ def read_folder(path: str | Path) -> HfFolder:
     config = vlm_config(stated, folder.name, eos_ids=eos, pad_id=pad)
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
-    files = {
-        name: (folder / name).read_bytes() for name in SOURCE_FILES if (folder / name).is_file()
-    }
-    return HfFolder(folder, config, tokenizer, read_pixel_budget(folder), generation, files)
+    pixels = read_pixel_budget(folder, config.vision)
+    return HfFolder(folder, config, tokenizer, pixels, generation, read_files(folder))
 
 
 def _generation(path: Path) -> dict[str, Any]:
@@ -88,10 +88,24 @@ def _generation(path: Path) -> dict[str, Any]:
     return stated
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Name to content of `SOURCE_FILES` in a folder; nothing where there is no folder."""
+    return {
+        path.name: path.read_bytes()
+        for path in files_in(folder)
+        if path.parent == folder and path.name in SOURCE_FILES
+    }
+
+
+def source_objects(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+    """`files`, as `HfFolder` has them, as JSON objects."""
+    return {name: json.loads(content.decode("utf-8-sig")) for name, content in files.items()}
+
+
 def write_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write `files`, name to content, into `folder`, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `files`, name to content, into `folder`, which is made if there are any."""
     for name, content in files.items():
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.runs.resume_rules import changes, check_changes, plain
+from skinflow_jax.runs.workdir import SOURCE, TOKENIZER
 from skinflow_jax.storage.paths import files_in
 from skinflow_jax.typed_fields import from_dict
 
@@ -40,6 +41,7 @@ class RunFacts:
       config: as run, of JSON types.
       code: version and digest of the program.
       tokenizer: SHA-256 by file name of the workdir's tokenizer folder.
+      source: the same of the files that it has of a Hugging Face folder.
       data: digest of cases and images, see `data.records.Manifest`.
       origin: what it started from.
       examples: how many the run has taken from the shuffled stream of its data.
@@ -53,6 +55,7 @@ class RunFacts:
     origin: Origin
     examples: int = 0
     rewards: dict[str, str] = field(default_factory=dict)
+    source: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Of JSON types, with algorithm and seed in front, for who looks."""
@@ -72,12 +75,12 @@ def read_run_facts(stored: Mapping[str, Any], where: Path) -> RunFacts:
         ) from error
 
 
-def made_by(config: RunConfig, tokenizer: Path, data: str, origin: Origin) -> RunFacts:
-    """The facts of a run that begins."""
+def made_by(config: RunConfig, workdir: Path, data: str, origin: Origin) -> RunFacts:
+    """The facts of a run that begins, whose tokenizer lies in `workdir` already."""
     return RunFacts(
         config=plain(to_dict(config)),
         code=code_version(),
-        tokenizer=file_digests(tokenizer),
+        **inherited(workdir),
         data=data,
         origin=origin,
         rewards=_reward_files(config),
@@ -120,18 +123,25 @@ def check_data(facts: RunFacts, digest: str, workdir: Path, allowed: Collection[
         )
 
 
-def check_tokenizer(facts: Mapping[str, str] | None, folder: Path) -> None:
+def inherited(workdir: Path) -> dict[str, dict[str, str]]:
+    """Of what a run has from the model that it started from: see `RunFacts`."""
+    return {name: file_digests(workdir / name) for name in (TOKENIZER, SOURCE)}
+
+
+def check_inherited(facts: Mapping[str, Any], workdir: Path) -> None:
     """Raise InputError naming the file that is not as the weights know it.
 
-    `facts`: as `file_digests` gave them; None, of a checkpoint of an earlier version, says nothing.
+    `facts`: with what `inherited` gave; a checkpoint of an earlier version may not have it.
     """
-    if facts is None:
-        return
-    found = file_digests(folder)
-    for name in sorted(facts.keys() | found.keys()):
-        if facts.get(name) != found.get(name):
-            state = "missing" if name not in found else "not the one that the weights speak"
-            raise InputError(f"{folder / name} is {state}: restore the file from a copy of the run")
+    for folder in (TOKENIZER, SOURCE):
+        before = facts.get(folder)
+        found = file_digests(workdir / folder)
+        for name in sorted(before.keys() | found.keys()) if before is not None else ():
+            if before.get(name) != found.get(name):
+                state = "missing" if name not in found else "not the one that the weights speak"
+                raise InputError(
+                    f"{workdir / folder / name} is {state}: restore the file from a copy of the run"
+                )
 
 
 def file_digests(folder: Path) -> dict[str, str]:

@@ -1,21 +1,21 @@
 """Policies: opened, started afresh or from another, imported and exported."""
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax.numpy as jnp
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
-from skinflow_jax.checkpoints.hf_folder import read_folder
+from skinflow_jax.checkpoints.hf_folder import read_files, read_folder, write_files
 from skinflow_jax.checkpoints.hf_import import load_pretrained
-from skinflow_jax.checkpoints.pixel_budget import (
+from skinflow_jax.checkpoints.hf_processor import (
     PixelBudget,
     read_pixel_budget,
     write_pixel_budget,
 )
-from skinflow_jax.checkpoints.reading import whole_checkpoint
+from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
@@ -29,10 +29,17 @@ from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.runs.cases import open_source, readable_cases
-from skinflow_jax.runs.facts import check_tokenizer, file_digests
+from skinflow_jax.runs.facts import check_inherited, inherited
 from skinflow_jax.runs.lock import workdir_lock
-from skinflow_jax.runs.workdir import CHECKPOINTS, TOKENIZER, Workdir
-from skinflow_jax.storage.paths import fetched, is_folder, local, reaching, storage_path
+from skinflow_jax.runs.workdir import CHECKPOINTS, SOURCE, TOKENIZER, Workdir
+from skinflow_jax.storage.paths import (
+    fetched,
+    is_folder,
+    local,
+    reaching,
+    remove_tree,
+    storage_path,
+)
 from skinflow_jax.tokenizers import (
     Tokenizer,
     load_tokenizer,
@@ -47,13 +54,15 @@ from skinflow_jax.training.state import TrainState
 class Policy:
     """A model, the tokenizer whose ids it speaks, the size of the images it knows (if stated).
 
-    `step`: of the checkpoint that it was read from; None for a Hugging Face folder.
+    `step`: of the checkpoint that it was read from; None for a Hugging Face folder. `source`: name
+    to content of the other files of the Hugging Face folder that it descends from, if it does.
     """
 
     model: Vlm
     tokenizer: Tokenizer
     pixels: PixelBudget | None = None
     step: int | None = None
+    source: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Policy:
@@ -73,21 +82,21 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
             if stated.tokenizer is None:
                 raise InputError(f"{folder} has no tokenizer.json: add the model's tokenizer files")
             model = load_pretrained(stated, mesh=mesh)
-            return Policy(model, stated.tokenizer, stated.pixels)
+            return Policy(model, stated.tokenizer, stated.pixels, source=stated.files)
         step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
         if "config" in facts:  # an import has none
             data = facts["config"]["data"]
             pixels = PixelBudget(data["min_pixels"], data["max_pixels"])
         else:
-            pixels = read_pixel_budget(folder)
-        check_tokenizer(facts.get("tokenizer"), folder / TOKENIZER)
+            pixels = read_pixel_budget(folder, model_config_of(facts, folder).vision)
+        check_inherited(facts, folder)
         model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
         tokenizer = load_tokenizer(
             fetched(folder / TOKENIZER),
             eos_ids=model.config.eos_token_ids,
             pad_id=model.config.pad_token_id,
         )
-        return Policy(model, tokenizer, pixels, step)
+        return Policy(model, tokenizer, pixels, step, read_files(folder / SOURCE))
 
 
 def stored_config(folder: Path) -> dict | None:
@@ -177,13 +186,15 @@ def import_hf(folder: Path, workdir: Path) -> None:
             raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder)
     with workdir_lock(place.local), place.synced():
-        tokenizer = place.local / TOKENIZER
-        policy.tokenizer.save_pretrained(tokenizer)
+        for left in (TOKENIZER, SOURCE):  # by an import that was killed
+            remove_tree(place.local / left, ignore_errors=True)
+        policy.tokenizer.save_pretrained(place.local / TOKENIZER)
+        write_files(policy.source, place.local / SOURCE)
         if policy.pixels is not None:
             write_pixel_budget(place.local, policy.pixels, policy.model.config.vision)
         place.send()
         state = TrainState(jnp.int32(0), policy.model, ())
-        facts = {"imported_from": str(folder), "tokenizer": file_digests(tokenizer)}
+        facts = {"imported_from": str(folder), **inherited(place.local)}
         with RunCheckpoints(place.checkpoints) as checkpoints:
             checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
@@ -195,6 +206,6 @@ def export_hf(checkpoint: Path, out: Path) -> None:
     """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there."""
     policy = open_checkpoint(checkpoint)
     budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
-    save_pretrained(policy.model, out, tokenizer=policy.tokenizer, **budget)
+    save_pretrained(policy.model, out, tokenizer=policy.tokenizer, source=policy.source, **budget)
     verify_export(policy.tokenizer, out, prompt_texts())
     print(printable(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration"))

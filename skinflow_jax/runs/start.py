@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from skinflow_jax.checkpoints.fingerprint import fingerprint
-from skinflow_jax.checkpoints.pixel_budget import PixelBudget, write_pixel_budget
+from skinflow_jax.checkpoints.hf_folder import write_files
+from skinflow_jax.checkpoints.hf_processor import PixelBudget, write_pixel_budget
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.step_folders import step_folders
 from skinflow_jax.config import RunConfig
@@ -21,13 +22,13 @@ from skinflow_jax.runs.facts import (
     RunFacts,
     check_config,
     check_data,
-    check_tokenizer,
+    check_inherited,
     made_by,
     read_run_facts,
 )
 from skinflow_jax.runs.policies import converted, fresh_tokenizer, starting_policy
 from skinflow_jax.runs.resume_rules import is_allowed
-from skinflow_jax.runs.workdir import TOKENIZER, Workdir
+from skinflow_jax.runs.workdir import SOURCE, TOKENIZER, Workdir
 from skinflow_jax.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -75,7 +76,7 @@ def check_stored(
 
     Raises ConfigError or InputError naming what is not as it was. Nothing is written.
     """
-    check_tokenizer(stored.facts.tokenizer, workdir.address / TOKENIZER)
+    check_inherited(stored.facts.to_dict(), workdir.address)
     return check_config(stored.facts, config, workdir, allowed)
 
 
@@ -86,8 +87,9 @@ def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
     policy = converted(policy, config, mesh)
     policy.tokenizer.save_pretrained(workdir.local / TOKENIZER)
+    write_files(policy.source, workdir.local / SOURCE)
     write_pixel_budget(workdir.local, pixel_budget(config), policy.model.config.vision)
-    facts = made_by(config, workdir.local / TOKENIZER, data, origin)
+    facts = made_by(config, workdir.local, data, origin)
     reference = None
     if measures_kl(config):  # as its own arrays: the policy's will be moved
         reference = jax.tree.map(jnp.copy, trained_part(policy.model))
@@ -115,7 +117,7 @@ def resumed_start(
     reference, origin, examples = None, stored.facts.origin, stored.facts.examples
     if measures_kl(config):
         reference, origin = _reference(origin, config, workdir, mesh, allowed)
-    facts = replace(made_by(config, workdir.local / TOKENIZER, data, origin), examples=examples)
+    facts = replace(made_by(config, workdir.local, data, origin), examples=examples)
     write_pixel_budget(workdir.local, pixel_budget(config), stored.model.vision)
     return Start(abstract_model(stored.model), tokenizer, facts, reference, stored)
 

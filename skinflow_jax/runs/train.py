@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from skinflow_jax.checkpoints.failure import keep_failure
+from skinflow_jax.checkpoints.hf_folder import read_files
 from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.checkpoints.storage_errors import cause
 from skinflow_jax.command.standard_output import Console, output_error
@@ -38,7 +39,7 @@ from skinflow_jax.runs.start import (
     pixel_budget,
     resumed_start,
 )
-from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, Workdir
+from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, SOURCE, Workdir
 from skinflow_jax.storage.paths import exists, reaching
 from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.training.gate_figures import gate_figures
@@ -234,7 +235,8 @@ class _Run:
                 raise stop.error()
         if self.records.manifest.has_news and self.first:
             print(self.records.manifest.summary())
-        return Policy(state.model, tokenizer, pixel_budget(config))
+        source = read_files(self.workdir.local / SOURCE)
+        return Policy(state.model, tokenizer, pixel_budget(config), source=source)
 
     def _print_start(self, model: Vlm, layout: TrainState) -> None:
         if not self.first:

@@ -30,6 +30,8 @@ from skinflow_jax.storage.paths import (
 
 CHECKPOINTS = "checkpoints"
 TOKENIZER = "tokenizer"
+SOURCE = "source"
+"""The other files of the Hugging Face folder that a run descends from, if it does."""
 RECORDS = "records"
 EVAL = "eval"
 FAILURE = "failure"

@@ -11,6 +11,7 @@ from random_model import SHALLOW, TINY, spread_model
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import skinflow_jax
+from skinflow_jax.checkpoints.hf_config import PLAIN
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.dve_conversion import with_dve
@@ -153,7 +154,9 @@ def test_dynamic_weights_under_a_static_config_are_named(exported, tmp_path):
     for file in exported.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
-    config["model_type"] = "qwen2_5_vl"
+    for field in ("dve", "auto_map"):
+        del config[field]
+    config |= PLAIN
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"left over .*down_proj.group_gate.*weights and config"):
         skinflow_jax.load_pretrained(tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from random_model import SHALLOW
 from stand_in import SMALL_RUN, StandIn, stand_ins
 
-from skinflow_jax.checkpoints.pixel_budget import PixelBudget
+from skinflow_jax.checkpoints.hf_processor import PixelBudget
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import ConfigError, InputError, Interrupted, RunError, StartAgain
