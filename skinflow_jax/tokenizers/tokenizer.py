@@ -4,26 +4,25 @@
 SentencePiece model; `train_sentencepiece` makes the latter from a corpus. Neither imports torch.
 """
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
 import sentencepiece
 import tokenizers
 
-from skinflow_jax.errors import InputError, one_line
-from skinflow_jax.json_file import read_json
+from skinflow_jax.errors import InputError
+from skinflow_jax.tokenizers.chat_template import ChatTemplate, find_template
 from skinflow_jax.tokenizers.sentencepiece_bpe import (
     JSON_VALUE_START,
     SPECIAL_TOKENS,
     to_tokenizers,
     train_bpe,
 )
+from skinflow_jax.tokenizers.tokenizer_config import read_tokenizer_config
 
 SENTENCEPIECE_FILE = "sentencepiece.model"
 """Not `tokenizer.model`: transformers would take that name for a vocabulary of its own."""
@@ -160,18 +159,24 @@ def train_sentencepiece(
 
 def render_default_chat(messages: Sequence[dict]) -> str:
     """One conversation with generation prompt by our own template, before a tokenizer is there."""
-    template = _compile_template(CHAT_TEMPLATE, Path("our chat template"))
-    return template.render(messages=messages, add_generation_prompt=True)
+    return _own_template().render(messages, add_generation_prompt=True)
+
+
+@functools.cache
+def _own_template() -> ChatTemplate:
+    return ChatTemplate(CHAT_TEMPLATE, "our own tokenizers")
 
 
 def verify_export(tokenizer: Tokenizer, folder: str | Path, texts: Iterable[str]) -> int:
     """Check that the tokenizer exported to `folder` gives the ids of `tokenizer`; returns how many.
 
+    What ends an answer and what pads is the model's to say, in its generation_config.json.
+
     Raises:
         InputError: another vocabulary size or special id, or the first text with other ids.
     """
     exported = HuggingFaceTokenizer(Path(folder))
-    for name in ("vocab_size", "pad_id", "eos_ids", *_TOKEN_OF_ID):
+    for name in ("vocab_size", *_TOKEN_OF_ID):
         ours, theirs = getattr(tokenizer, name), getattr(exported, name)
         if ours != theirs:
             raise InputError(
@@ -202,8 +207,11 @@ class _ChatTokenizer:
 
     _tokenizer: tokenizers.Tokenizer
 
-    def __init__(self, path: Path, token_id: Callable[[str], int | None], template: str | None):
+    def __init__(
+        self, path: Path, token_id: Callable[[str], int | None], template: ChatTemplate | None
+    ):
         self._path = path
+        self._template = template
         self._token_id = token_id
         for token in SPECIAL_TOKENS:
             self._require(token)
@@ -211,8 +219,6 @@ class _ChatTokenizer:
             setattr(self, name, self._require(token))
         self.pad_id = self._require("<|endoftext|>")
         self.eos_ids = (self._require("<|im_end|>"), self._require("<|endoftext|>"))
-        self.chat_template = template
-        self._compiled_template = _compile_template(template, path) if template else None
 
     def _require(self, token: str) -> int:
         found = self._token_id(token)
@@ -229,19 +235,9 @@ class _ChatTokenizer:
 
     def render_chat(self, messages: Sequence[dict], *, add_generation_prompt: bool) -> str:
         """See `Tokenizer.render_chat`."""
-        if self._compiled_template is None:
+        if self._template is None:
             raise InputError(f"{self._path}: no chat template; add chat_template.jinja next to it")
-        # Templates are untrusted: they see plain JSON data, and of an image only that it is there.
-        plain = json.loads(json.dumps(list(messages), default=lambda value: type(value).__name__))
-        try:
-            return self._compiled_template.render(
-                messages=plain, add_generation_prompt=add_generation_prompt
-            )
-        # A template is a program of a stranger's: it can fail in any way that Python can.
-        except Exception as error:
-            raise InputError(
-                f"{self._path}: the chat template refused: {one_line(error)}"
-            ) from error
+        return self._template.render(messages, add_generation_prompt=add_generation_prompt)
 
 
 class HuggingFaceTokenizer(_ChatTokenizer):
@@ -257,23 +253,19 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         # Either could be saved in the file and would cut or lengthen texts without a word.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        config = _object_if_there(folder / "tokenizer_config.json")
+        config = read_tokenizer_config(folder, self._tokenizer)
+        template = find_template(folder, config.fields)
         added = {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
         super().__init__(
             path,
             # An ordinary vocabulary entry would be split when met in a text.
             lambda token: self._tokenizer.token_to_id(token) if token in added else None,
-            _find_template(folder, config),
+            None if template is None else ChatTemplate(*template, config.special),
         )
-        pad = config.get("pad_token")
-        if pad is not None:
-            self.pad_id = self._require(pad["content"] if isinstance(pad, dict) else pad)
-        generation = _object_if_there(folder / "generation_config.json")
-        if generation.get("pad_token_id") is not None:
-            self.pad_id = generation["pad_token_id"]
-        eos = generation.get("eos_token_id")
-        if eos is not None:
-            self.eos_ids = (eos,) if isinstance(eos, int) else tuple(eos)
+        self.pad_id = self._require(config.special.get("pad_token", "<|endoftext|>"))
+        if "eos_token" in config.special:
+            first = self._require(config.special["eos_token"])
+            self.eos_ids = (first, *(i for i in self.eos_ids if i != first))
         self.vocab_size = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode(self, text: str) -> list[int]:
@@ -308,7 +300,7 @@ class SentencePieceTokenizer(_ChatTokenizer):
             raise InputError(f"{path}: not a readable SentencePiece BPE model: {error}") from error
         self.vocab_size = self._processor.get_piece_size()
         ids = {self._processor.id_to_piece(i): i for i in range(self.vocab_size)}
-        super().__init__(path, ids.get, CHAT_TEMPLATE)
+        super().__init__(path, ids.get, _own_template())
 
     def encode(self, text: str) -> list[int]:
         """See `Tokenizer.encode`."""
@@ -331,44 +323,6 @@ class SentencePieceTokenizer(_ChatTokenizer):
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
         (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
         (folder / SENTENCEPIECE_FILE).write_bytes(self._processor.serialized_model_proto())
-
-
-def _find_template(folder: Path, config: dict[str, Any]) -> str | None:
-    """The chat template where transformers looks for it, newest convention first."""
-    jinja_file = folder / "chat_template.jinja"
-    if jinja_file.is_file():
-        return jinja_file.read_text(encoding="utf-8")
-    legacy = _object_if_there(folder / "chat_template.json")
-    template = legacy.get("chat_template", config.get("chat_template"))
-    if isinstance(template, list):
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    return template
-
-
-def _compile_template(template: str, path: Path) -> jinja2.Template:
-    """Compile as transformers does: sandbox, whitespace rules, `tojson` and `raise_exception`."""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    try:
-        return environment.from_string(template)
-    except jinja2.TemplateError as error:
-        raise InputError(f"{path}: the chat template does not compile: {error}") from error
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    """Jinja's own filter escapes HTML characters, which a prompt must keep."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def _object_if_there(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
 
 
 def _check_utf8(text: str) -> None:

@@ -303,10 +303,9 @@ def test_qwens_folder_survives_save_and_load(qwen, tmp_path):
         )
 
 
-def test_the_generation_config_names_where_generation_stops(export_folder, tmp_path):
-    folder = shutil.copytree(export_folder, tmp_path / "export")
-    (folder / "generation_config.json").write_text('{"eos_token_id": 3}')
-    assert load_tokenizer(folder).eos_ids == (3,)
+def test_the_model_says_where_its_answers_end(export_folder):
+    found = load_tokenizer(export_folder, eos_ids=[3], pad_id=4)
+    assert (found.eos_ids, found.pad_id) == ((3,), 4)
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
