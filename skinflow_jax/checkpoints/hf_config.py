@@ -5,6 +5,7 @@ Qwen2.5-VL reads; the nested form that transformers 5 saves is read too.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,10 @@ def read_config(folder: Path) -> Stated:
     if nested:
         _check_twice(stated.text, outer, path)
         if _rope(outer, path) not in (Rope(), _rope(text, path)):
-            raise InputError(f"{path}: the rope of text_config is another: correct the wrong one")
+            raise InputError(
+                f"{path}: rope_theta and rope_scaling or rope_parameters are others in text_config "
+                "than outside: correct the ones that are wrong"
+            )
     _check_shapes(stated, outer)
     return stated
 
@@ -210,21 +214,25 @@ _MAY_DIFFER = {
 
 def _check_shapes(stated: Stated, outer: Mapping[str, Any]) -> None:
     """Raise InputError where one field contradicts what others make of the model."""
-    text, vision = stated.text, stated.vision
-    expected = {
-        "in_chans": (vision.get("in_chans"), vision["in_channels"]),
-        "spatial_patch_size": (vision.get("spatial_patch_size"), vision["patch_size"]),
-        "head_dim": (text.get("head_dim"), text["hidden_size"] // text["num_attention_heads"]),
-    }
-    layers = ["full_attention"] * text["num_hidden_layers"]
-    for place in (text, outer):
-        expected["layer_types"] = (place.get("layer_types"), layers)
-        for name, (found, made) in expected.items():
-            if found is not None and found != made:
-                raise InputError(
-                    f"{stated.path}: {name} is {shown(found)}, and only {shown(made)} is supported "
-                    "with its other fields: use a model with that"
-                )
+    text, vision, layers = stated.text, stated.vision, stated.text["num_hidden_layers"]
+    full, head = ["full_attention"] * layers, text["hidden_size"] // text["num_attention_heads"]
+    for name, found, made, by in (
+        ("in_chans", vision.get("in_chans"), vision["in_channels"], "in_channels"),
+        (
+            "spatial_patch_size",
+            vision.get("spatial_patch_size"),
+            vision["patch_size"],
+            "patch_size",
+        ),
+        ("head_dim", text.get("head_dim"), head, "hidden_size and num_attention_heads"),
+        ("layer_types", text.get("layer_types"), full, f"num_hidden_layers={layers}"),
+        ("layer_types", outer.get("layer_types"), full, f"num_hidden_layers={layers}"),
+    ):
+        if found is not None and found != made:
+            raise InputError(
+                f"{stated.path}: {name} is {shown(found)}, and with its {by} only {shown(made)} is "
+                "supported: correct the one that is wrong, or use a model with that"
+            )
 
 
 @dataclass(frozen=True)
@@ -281,7 +289,18 @@ def vlm_config(
             **{name: top[name] for name in TOP_DEFAULTS if name.endswith("_id")},
         )
     except ConfigError as error:
-        raise InputError(f"{path}: {error}: correct it") from error
+        raise InputError(f"{path}: {_in_their_words(str(error))}: correct it") from error
+
+
+def _in_their_words(message: str) -> str:
+    """A message about our config's fields, by the names that they have in the file."""
+    for group, names, place in (
+        ("text", TEXT_NAMES, ""),
+        ("vision", VISION_NAMES, "vision_config."),
+    ):
+        for ours, theirs in names.items():
+            message = re.sub(rf"\b{group}\.{ours}\b", place + theirs, message)
+    return message
 
 
 def ends_of(

@@ -119,6 +119,12 @@ def check_tokenizer(tokenizer: Tokenizer, config: VlmConfig, where: str | Path) 
         "pad_id": (tokenizer.pad_id, config.pad_token_id),
         "eos_ids": (tuple(tokenizer.eos_ids), tuple(config.eos_token_ids)),
     }
+    unknown = [i for i in config.eos_token_ids if i >= tokenizer.vocab_size]
+    if unknown:
+        raise InputError(
+            f"{where}: eos_token_id names {unknown[0]}, which is no token of the tokenizer: "
+            "correct generation_config.json or config.json"
+        )
     for name, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise InputError(
