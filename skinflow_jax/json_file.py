@@ -36,12 +36,25 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} is not valid JSON: it is nested too deeply: restore the file"
         ) from error
     except ValueError as error:
+        check_fetched(path)
         raise InputError(f"{path} is not valid JSON ({error}): restore the file") from error
     if not isinstance(found, dict):
         raise InputError(
             f"{path} must hold a JSON object, not a {type(found).__name__}: restore the file"
         )
     return found
+
+
+def check_fetched(path: Path) -> None:
+    """Raise InputError where a git clone without Git LFS left a pointer in the file's place."""
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise InputError(
+                f"{path} is a pointer of Git LFS, not the file itself: fetch it by git lfs pull"
+            )
+
+
+_POINTER = b"version https://git-lfs"
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def generation_to_hf(config: VlmConfig, source: Mapping[str, Any] | None = None)
     """The fields of `generation_config.json`: those of `source`, with the model's own ids."""
     bos = (source or {}).get("bos_token_id")
     return {
-        "do_sample": False,
-        **_told(source or {}),
+        **({"do_sample": False} if source is None else _told(source)),
         "bos_token_id": config.pad_token_id if bos is None else bos,
         "eos_token_id": list(config.eos_token_ids),
         "pad_token_id": config.pad_token_id,

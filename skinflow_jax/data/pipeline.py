@@ -94,7 +94,7 @@ class _BatchMaker:
         diagnoses = self.records.manifest.diagnoses
         for row, (record, task) in enumerate(zip(records, tasks, strict=True)):
             text = target_text(task, record.case, diagnoses, self.seed)
-            target = [*self.tokenizer.encode(text), self.config.eos_token_ids[0]]
+            target = [*self.tokenizer.encode(text), self.tokenizer.end_id]
             ids[row, : len(target)] = target
             mask[row, : len(target)] = True
         return ids, mask

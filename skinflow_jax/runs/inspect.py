@@ -14,7 +14,7 @@ from skinflow_jax.command.standard_output import Console
 from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.errors import InputError, printable, shortened
 from skinflow_jax.runs.resume_rules import flat
-from skinflow_jax.runs.workdir import CHECKPOINTS
+from skinflow_jax.runs.workdir import CHECKPOINTS, SOURCE, TOKENIZER
 from skinflow_jax.storage.paths import files_in, is_folder, reaching, size
 
 WHOLE, UNVERIFIED = "whole", "unverified: no checksums"
@@ -68,8 +68,9 @@ def _facts(where: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (InputError, OSError):
         return {}, {}
     facts = {name: value for name, value in facts.items() if name != MODEL_CONFIG}
-    if "tokenizer" in facts:
-        facts["tokenizer"] = hash_of(facts["tokenizer"])
+    for name in (TOKENIZER, SOURCE):
+        if facts.get(name):
+            facts[name] = hash_of(facts[name])
     return flat(facts), seal.get(METRICS, {})
 
 

@@ -81,8 +81,8 @@ def train(
     Args:
       config: the run.
       workdir: receives config.json, metrics.jsonl, rollouts.jsonl, tensorboard/, tokenizer/,
-        checkpoints/, and eval/<step>/ every `config.loop.evaluate_every` steps. It may be in a
-        bucket (`gs://…`, see docs/storage.md).
+        source/, checkpoints/, and eval/<step>/ every `config.loop.evaluate_every` steps. It may be
+        in a bucket (`gs://…`, see docs/storage.md).
       resume: go on from the newest checkpoint in `workdir` that is whole, if there is one.
       records_folder: where records are built or found; default `workdir/records`.
       title: what the progress bar says.

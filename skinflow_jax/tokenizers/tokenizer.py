@@ -14,7 +14,8 @@ from typing import Protocol
 import sentencepiece
 import tokenizers
 
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import InputError, one_line
+from skinflow_jax.json_file import check_fetched
 from skinflow_jax.tokenizers.chat_template import ChatTemplate, find_template
 from skinflow_jax.tokenizers.sentencepiece_bpe import (
     JSON_VALUE_START,
@@ -68,6 +69,10 @@ class Tokenizer(Protocol):
     video_token_id: int
     vision_start_id: int
     vision_end_id: int
+
+    @property
+    def end_id(self) -> int:
+        """What ends a taught answer: the end of a turn in the chat, if answers end there."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids; special tokens spelled out in the text become their single id, none is added.
@@ -229,6 +234,12 @@ class _ChatTokenizer:
             )
         return found
 
+    @property
+    def end_id(self) -> int:
+        """See `Tokenizer.end_id`."""
+        turn = self._require("<|im_end|>")
+        return turn if turn in self.eos_ids else self.eos_ids[0]
+
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
         """See `Tokenizer.decode`."""
         return self._tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special)
@@ -249,7 +260,8 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing more precise
-            raise InputError(f"{path}: not a readable tokenizer: {error}") from error
+            check_fetched(path)
+            raise InputError(f"{path}: not a readable tokenizer: {one_line(error)}") from error
         # Either could be saved in the file and would cut or lengthen texts without a word.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()

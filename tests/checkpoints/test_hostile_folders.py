@@ -96,6 +96,10 @@ CONFIGS = {
     "twice": (b'{"model_type": "qwen2_5_vl", "model_type": "x"}', "occurs twice"),
     "cut": (b'{"model_type"', "not valid JSON"),
     "a list": (b"[]", "must hold a JSON object"),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "pointer of Git LFS",
+    ),
 }
 GENERATIONS = {
     "eos of text": ({"eos_token_id": "x"}, "eos_token_id='x' must name tokens"),
@@ -137,7 +141,13 @@ TOKENIZERS = {
     "template of a number": ({"chat_template": 3}, "chat_template must be text"),
     "no default": ({"chat_template": [{"name": "x", "template": "y"}]}, 'name "default"'),
 }
+BACKENDS = {
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+    "deep": (b'{"model": ' * 9000, "not a readable tokenizer"),
+    "empty": ({}, "not a readable tokenizer"),
+}
 FILES = {
+    "tokenizer.json": BACKENDS,
     "config.json": CONFIGS,
     "generation_config.json": GENERATIONS,
     "preprocessor_config.json": PROCESSORS,

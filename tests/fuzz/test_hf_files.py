@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 from fuzz_cases import fuzz
+from hf_files import GENERATION, doubled, flat, processor, small_config, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,9 +13,6 @@ from skinflow_jax.checkpoints.hf_export import save_pretrained  # noqa: F401  (i
 from skinflow_jax.checkpoints.hf_folder import HfFolder, read_folder
 from skinflow_jax.errors import InputError
 from skinflow_jax.tokenizers import train_sentencepiece
-
-sys.path.append(str(Path(__file__).parents[1] / "checkpoints"))
-from hf_files import GENERATION, doubled, flat, processor, small_config, write
 
 NEW = json.loads(small_config().to_json_string())
 FILES = {

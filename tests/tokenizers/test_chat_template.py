@@ -22,7 +22,7 @@ MESSAGES = [
 # Each has something that a template on the Hub does.
 TEMPLATES = {
     "our own": CHAT_TEMPLATE,
-    "special tokens": "{% for m in messages %}{{ m.role }}{{ eos_token }}{% endfor %}{{ pad_token }}",
+    "special tokens": "{% for m in messages %}{{ m.role }}{{ eos_token }}{% endfor %}{{pad_token}}",
     "a token that is not there": "{% if bos_token is defined %}{{ bos_token }}{% endif %}x",
     "a flag of the caller": "{% if add_vision_id %}Picture: {% endif %}x",
     "default": "{{ system_message | default('You help.') }}{{ messages[0].name or 'none' }}",

@@ -308,6 +308,12 @@ def test_the_model_says_where_its_answers_end(export_folder):
     assert (found.eos_ids, found.pad_id) == ((3,), 4)
 
 
+@pytest.mark.parametrize(("eos_ids", "end"), [([3, 1], 3), ([1, 3], 3), ([1], 1)])
+def test_a_taught_answer_ends_as_the_chat_format_ends_a_turn(export_folder, eos_ids, end):
+    """In whatever order the model's config lists them: the template writes <|im_end|>."""
+    assert load_tokenizer(export_folder, eos_ids=eos_ids).end_id == end
+
+
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     with pytest.raises(InputError, match="no tokenizer here"):
         load_tokenizer(tmp_path)
