@@ -244,8 +244,11 @@ class Rope:
 
 def _rope(text: Mapping[str, Any], path: Path) -> Rope:
     """Of `rope_scaling`, which comes first, or `rope_parameters`, and a theta in it or beside."""
-    group = "rope_scaling" if text.get("rope_scaling") else "rope_parameters"
-    rope = ROPE.checked(text.get(group) or {}, path, f"{group}.")
+    scaling, parameters = (
+        ROPE.checked(text.get(group) or {}, path, f"{group}.")
+        for group in ("rope_scaling", "rope_parameters")
+    )
+    rope = scaling if text.get("rope_scaling") else parameters
     theta = rope.get("rope_theta", text.get("rope_theta", Rope.theta))
     return Rope(theta, rope.get("mrope_section", Rope.mrope_section))
 

@@ -61,6 +61,7 @@ CONFIGS = {
     "sliding": (text(use_sliding_window=True), "use_sliding_window is True"),
     "yarn": (rope(type="yarn", factor=4.0), "rope_scaling.type is 'yarn'"),
     "linear": (rope(rope_type="linear", factor=4.0), "rope_scaling.rope_type is 'linear'"),
+    "yarn in the other": (text(rope_parameters={"rope_type": "yarn"}), "rope_parameters.rope_type"),
     "factor": (rope(factor=4.0), "rope_scaling.factor is a field"),
     "rope of a list": (text(rope_scaling=[1]), "rope_scaling.*must be an object"),
     "odd section": (rope(mrope_section=[2, 3, 4]), "mrope_section"),
