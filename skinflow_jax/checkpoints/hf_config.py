@@ -207,7 +207,7 @@ def _check_twice(one: Mapping[str, Any], other: Mapping[str, Any], path: Path) -
 # Either place makes the head tied; ids are sought in an order; rope is compared as a whole.
 _MAY_DIFFER = {
     *("tie_word_embeddings", "eos_token_id", "pad_token_id", "bos_token_id"),
-    *("rope_theta", "rope_scaling", "rope_parameters", "initializer_range"),
+    *("rope_theta", "rope_scaling", "rope_parameters"),
 }
 
 

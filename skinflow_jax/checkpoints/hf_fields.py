@@ -216,6 +216,9 @@ VISION = FieldTable(
         "tokens_per_second": NUMBER,
         # New weights of the tower are not drawn from it.
         "initializer_range": NUMBER,
+        # Every config of transformers 4 has them; a tower has no vocabulary.
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), Any),
+        "tie_word_embeddings": FLAG,
         "architectures": Any,
     },
 )

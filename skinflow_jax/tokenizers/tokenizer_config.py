@@ -70,6 +70,9 @@ _CONFIG = FieldTable(
                 *("processor_class", "name_or_path", "backend", "is_local", "local_files_only"),
                 *("files_loaded", "use_fast", "verbose", "legacy", "tokenizer_file", "vocab_file"),
                 *("merges_file", "special_tokens_map_file", "unsloth_version", "trim_offsets"),
+                # Arguments that a processor was loaded with: transformers notes them here too.
+                *("min_pixels", "max_pixels", "device_map", "torch_dtype", "trust_remote_code"),
+                *("attn_implementation", "revision", "cache_dir", "use_auth_token", "_from_auto"),
                 # Of conversations beyond what is asked here.
                 *("response_schema", "response_template", "chat_control_tokens"),
                 "use_default_system_prompt",

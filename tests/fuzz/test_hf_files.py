@@ -9,7 +9,6 @@ from hf_files import GENERATION, doubled, flat, processor, small_config, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skinflow_jax.checkpoints.hf_export import save_pretrained  # noqa: F401  (imports are not timed)
 from skinflow_jax.checkpoints.hf_folder import HfFolder, read_folder
 from skinflow_jax.errors import InputError
 from skinflow_jax.tokenizers import train_sentencepiece
