@@ -3,25 +3,28 @@
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
 from skinflow_jax.checkpoints.hf_config import config_to_hf, generation_to_hf
 from skinflow_jax.checkpoints.hf_folder import check_tokenizer, source_objects, write_files
-from skinflow_jax.checkpoints.hf_import import find
+from skinflow_jax.checkpoints.hf_import import find, kept_dtype
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, processor_files
+from skinflow_jax.checkpoints.hf_safetensors import all_finite, blocks, converted, write_file
 from skinflow_jax.checkpoints.model_card import model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import ConfigError, InputError, RunError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.storage.whole_folder import whole_folder
 from skinflow_jax.tokenizers import Tokenizer
+
+EXPORT_DTYPES = ("float32", "bfloat16")
 
 # What a model with a dynamic vision encoder brings along, for transformers knows none.
 TORCH_FILES = sorted(Path(__file__).with_name("torch_dve").glob("*_skinflow.py"))
@@ -36,6 +39,7 @@ def save_pretrained(
     *,
     tokenizer: Tokenizer | None = None,
     max_shard_bytes: int = 5 * 2**30,
+    dtype: str | None = None,
     min_pixels: int = MIN_PIXELS,
     max_pixels: int = MAX_PIXELS,
     card: Mapping[str, str] | None = None,
@@ -43,13 +47,15 @@ def save_pretrained(
 ) -> None:
     """Write a Hugging Face folder: weights in shards, configs, tokenizer, model card.
 
-    The host holds one shard at a time. The folder appears under its name only when complete.
+    The host holds one tensor at a time. The folder appears under its name only when complete.
 
     Args:
-      model: the model; tensors keep its parameters' type. Adapters are folded into the weights.
+      model: the model. Adapters are folded into the weights.
       path: the folder to make; it may exist if it is empty.
       tokenizer: the one the model was trained with; None writes none.
       max_shard_bytes: most tensor bytes of a file; a single larger tensor gets its own.
+      dtype: "float32" or "bfloat16", the type of the tensors but for those that a dynamic map reads
+        in float32; None for that of `source`, or without one the parameters' own.
       min_pixels: least pixels an image is resized to, as in training.
       max_pixels: most pixels.
       card: facts for the model card, heading to paragraph, e.g. {"Training data": "synthetic"}.
@@ -57,8 +63,12 @@ def save_pretrained(
         carried along.
 
     Raises:
-      InputError: `path` is taken, or the tokenizer is not the model's.
+      InputError: `path` is taken, the tokenizer is not the model's, or a value is too large for
+        `dtype`.
+      RunError: a tensor is not finite.
     """
+    if dtype not in (None, *EXPORT_DTYPES):
+        raise ConfigError(f"dtype is {dtype!r}: choose one of {', '.join(EXPORT_DTYPES)}")
     folder = Path(path)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
@@ -66,10 +76,11 @@ def save_pretrained(
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
     with whole_folder(folder) as unfinished:
-        _write_weights(model, unfinished, max_shard_bytes)
-        dtype = str(model.decoder.embedding.dtype)
-        write_files(source or {}, unfinished)
         before = source_objects(source or {})
+        dtype = dtype or _source_dtype(before.get("config.json", {}))
+        _write_weights(model, unfinished, jnp.dtype(dtype) if dtype else None, max_shard_bytes)
+        dtype = dtype or str(model.decoder.embedding.dtype)
+        write_files(source or {}, unfinished)
         fields = config_to_hf(config, before.get("config.json")) | {"torch_dtype": dtype}
         _write_json(unfinished / "config.json", fields)
         generation = generation_to_hf(config, before.get("generation_config.json"))
@@ -86,20 +97,27 @@ def save_pretrained(
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 
-def _write_weights(model: Vlm, folder: Path, max_shard_bytes: int) -> None:
+def _source_dtype(config: Mapping) -> str | None:
+    """The type that a config.json states; what is wider or narrower than ours is not ours."""
+    places = (config, config.get("text_config") or {})
+    stated = (place.get(name) for place in places for name in ("dtype", "torch_dtype"))
+    return next((dtype for dtype in stated if dtype in EXPORT_DTYPES), None)
+
+
+def _write_weights(model: Vlm, folder: Path, dtype: np.dtype | None, max_shard_bytes: int) -> None:
     slots, config = hf_slots(model.config), model.config
     written = str if config.vision.dve is None else nested_name
-    sizes = {name: _tensor_bytes(model, slot) for name, slot in slots.items()}
+    layout = {name: _layout(model, name, slot, dtype) for name, slot in slots.items()}
+    sizes = {name: math.prod(shape) * kept.itemsize for name, (kept, shape) in layout.items()}
     shards = plan_shards(sizes, max_shard_bytes)
     weight_map = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        tensors = {written(name): _tensor(model, name, slots[name], config) for name in names}
-        # transformers refuses a file that does not say what wrote its tensors.
-        save_file(tensors, folder / file, metadata={"format": "pt"})
-        # safetensors makes files that only their owner reads; others are as the umask says.
-        (folder / file).chmod(folder.stat().st_mode & 0o666)
-        weight_map |= dict.fromkeys(tensors, file)
+        parts = (
+            part for name in names for part in _parts(model, name, slots[name], layout[name][0])
+        )
+        write_file(folder / file, {written(name): layout[name] for name in names}, parts)
+        weight_map |= dict.fromkeys(map(written, names), file)
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
     _write_json(folder / "model.safetensors.index.json", index)
 
@@ -116,16 +134,29 @@ def plan_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
     return shards
 
 
-def _tensor_bytes(model: Vlm, slot: Slot) -> int:
+def _layout(
+    model: Vlm, name: str, slot: Slot, dtype: np.dtype | None
+) -> tuple[np.dtype, tuple[int, ...]]:
+    """(type, shape) in which a tensor is written; `dtype` None: its parameter's type."""
     variable = find(model, slot.path)
     shape = variable.shape if slot.index is None else variable.shape[1:]
-    return math.prod(shape) * variable.dtype.itemsize
+    kept = kept_dtype(model.config, slot.path, dtype) if dtype else np.dtype(variable.dtype)
+    return kept, slot.tensor_shape(shape, name, model.config)
 
 
-def _tensor(model: Vlm, name: str, slot: Slot, config: VlmConfig) -> np.ndarray:
-    parameter = np.asarray(_value(model, slot))
-    shape = slot.tensor_shape(parameter.shape, name, config)
-    return np.ascontiguousarray(slot.to_tensor(parameter, shape))
+def _parts(model: Vlm, name: str, slot: Slot, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """A tensor's elements in their order in the file, block by block."""
+    value = np.asarray(_value(model, slot))
+    rows = value.transpose(slot.stored_axes(value.shape))
+    for block in blocks(tuple(slice(0, size) for size in rows.shape), dtype.itemsize):
+        part = converted(np.ascontiguousarray(rows[block]), dtype)
+        if not all_finite(part):
+            if value.dtype != dtype and all_finite(value):
+                raise InputError(
+                    f"{name} has values too large for {dtype.name}: export with --dtype=float32"
+                )
+            raise RunError(f"{name} holds NaN or infinity: export an earlier checkpoint")
+        yield part
 
 
 def _value(model: Vlm, slot: Slot):

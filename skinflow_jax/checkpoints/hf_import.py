@@ -1,22 +1,37 @@
-"""A model from a Hugging Face folder: every tensor accounted for, or an error that names it."""
+"""A model from a Hugging Face folder: every tensor accounted for, or an error that names it.
 
-import contextlib
-from collections import defaultdict
+Parameters are read part by part into the arrays where they stay: each process reads the bytes of
+the parts that its devices hold, and beside the model never more than a block of a tensor is held.
+"""
+
+import math
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from jax.sharding import SingleDeviceSharding
 
+from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.hf_folder import HfFolder, read_folder
-from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots
+from skinflow_jax.checkpoints.hf_safetensors import (
+    Region,
+    StoredTensor,
+    all_finite,
+    blocks,
+    converted,
+)
+from skinflow_jax.checkpoints.hf_tensors import check_names, listed, stored_tensors
+from skinflow_jax.checkpoints.names import Slot, hf_slots
 from skinflow_jax.errors import InputError
-from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import DveConfig, VlmConfig
 from skinflow_jax.models.dve_conversion import with_dve
+from skinflow_jax.models.trainable import is_dynamic
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
+
+Home = tuple[tuple[str, ...], int | None]
+"""A parameter's path in the model and the layer, where it is stacked."""
 
 
 def load_pretrained(
@@ -28,46 +43,25 @@ def load_pretrained(
 ) -> Vlm:
     """A model from a Hugging Face folder of Qwen2.5-VL, sharded files or one.
 
-    Parameters are read and placed one at a time, so the host never holds the whole model.
-
     Args:
       path: the folder, or what `read_folder` read of it.
-      dtype: type of the parameters.
+      dtype: type of the parameters, but for those that are read in float32 (see `kept_dtype`).
       dve: make the vision tower dynamic (see `with_dve`); None keeps what the folder holds.
-      mesh: place each parameter by the training rules on this mesh; None for one device.
+      mesh: place each parameter by the training rules on this mesh; None for one device. All
+        processes of the mesh must call; where one fails, all do.
 
     Raises:
-      InputError: a tensor is missing, left over or of another shape, or a file is unreadable.
+      InputError: a tensor is missing, left over, of another shape or type, not finite or there
+        twice, or a file is cut or no safetensors.
       ConfigError: `dve` does not fit the tower, or the folder holds another one.
     """
-    stated = path if isinstance(path, HfFolder) else read_folder(path)
-    folder, config = stated.path, stated.config
-    slots = hf_slots(config)
-    files = _tensor_files(folder, config)
-    check_names(set(files), slots, folder)
-    model = abstract_model(config)
-    shardings = None if mesh is None else module_shardings(model, mesh)
-    by_parameter = defaultdict(list)
-    for name, slot in slots.items():
-        by_parameter[slot.path].append((slot.index or 0, name, slot))
+    folder = path.path if isinstance(path, HfFolder) else Path(path)
 
-    with contextlib.ExitStack() as stack:
-        opened = {}
-        for file, _ in set(files.values()):
-            opened[file] = _open(file, stack)
-        for parameter, entries in by_parameter.items():
-            variable = find(model, parameter)
-            shape = variable.shape
-            stacked = entries[0][2].index is not None
-            whole = np.empty(shape if stacked else (1, *shape), jnp.dtype(dtype))
-            for index, name, slot in entries:
-                file, stored = files[name]
-                expected = slot.tensor_shape(whole.shape[1:], name, config)
-                tensor = _read(opened[file], stored, expected, file)
-                whole[index] = slot.to_parameter(tensor, whole.shape[1:])
-            value = whole if stacked else whole[0]
-            place = None if shardings is None else find(shardings, parameter).get_value()
-            variable.set_value(jax.device_put(value, place))
+    def load() -> Vlm:
+        stated = path if isinstance(path, HfFolder) else read_folder(path)
+        return _load(stated, jnp.dtype(dtype), mesh)
+
+    model = together(load, folder)
     return model if dve is None else with_dve(model, dve, mesh=mesh)
 
 
@@ -78,57 +72,117 @@ def find(module, path: tuple[str, ...]):
     return module
 
 
-def check_names(found: set[str], slots: dict[str, Slot], where: Path) -> None:
-    """Raise InputError unless exactly the tensors of `slots` were found."""
-    missing, extra = sorted(set(slots) - found), sorted(found - set(slots))
-    if missing or extra:
-        parts = [
-            f"{len(names)} tensors {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-            for kind, names in (("missing", missing), ("left over", extra))
-            if names
-        ]
+def kept_dtype(config: VlmConfig, path: tuple[str, ...], dtype: np.dtype) -> np.dtype:
+    """The type that a parameter has in a model of `dtype`: float32 where the forward pass reads it
+    so whatever the activations' type is, which holds for dynamic maps but their biases."""
+    reads_float32 = is_dynamic(config, path) and path[4:] != ("bias",)
+    return np.dtype(np.float32) if reads_float32 else dtype
+
+
+def _load(stated: HfFolder, dtype: np.dtype, mesh) -> Vlm:
+    folder, config = stated.path, stated.config
+    model = abstract_model(config)
+    homes = _homes(folder, config, model)
+    shardings = None if mesh is None else module_shardings(model, mesh)
+    not_finite: dict[str, None] = {}
+    for parameter in dict.fromkeys(path for path, _ in homes):
+        variable = find(model, parameter)
+        place = SingleDeviceSharding(jax.devices()[0])
+        if shardings is not None:
+            place = find(shardings, parameter).get_value()
+        kept = kept_dtype(config, parameter, dtype)
+        reader = _Reader(homes, parameter, variable.shape, kept, not_finite)
+        variable.set_value(jax.make_array_from_callback(variable.shape, place, reader))
+    if not_finite:
         raise InputError(
-            f"{where}: {' and '.join(parts)}; weights and config.json must be of one model"
+            f"{folder}: {len(not_finite)} tensors hold NaN or infinity as {dtype.name} "
+            f"({listed(not_finite)}): fetch the folder again, or take an earlier checkpoint"
         )
+    return model
 
 
-def _tensor_files(folder: Path, config: VlmConfig) -> dict[str, tuple[Path, str]]:
-    """Canonical tensor name to (file, name in the file)."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        weight_map = read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict):
-            raise InputError(f"{index} has no weight_map: fetch the file again")
-        names = {name: folder / file for name, file in weight_map.items()}
-    else:
-        single = folder / "model.safetensors"
-        if not single.exists():
-            raise InputError(
-                f"{folder} holds neither {index.name} nor {single.name}: "
-                "only safetensors weights can be imported"
+def _homes(folder: Path, config: VlmConfig, model: Vlm) -> dict[Home, tuple[Slot, StoredTensor]]:
+    """Which tensor fills what, names and shapes compared. Raises InputError."""
+    stored = stored_tensors(folder, tied=config.text.tie_word_embeddings)
+    if config.text.num_layers + config.vision.depth > len(stored):
+        raise InputError(
+            f"{folder}: config.json asks for {config.text.num_layers:,} and "
+            f"{config.vision.depth:,} layers, the weights are {len(stored):,} tensors; they must "
+            "be of one model"
+        )
+    slots = hf_slots(config)
+    check_names(stored, slots, folder)
+    wrong = []
+    for name, slot in slots.items():
+        shape = _layer_shape(find(model, slot.path).shape, slot)
+        tensor, expected = stored[name], slot.tensor_shape(shape, name, config)
+        if tensor.shape != expected:
+            wrong.append(
+                f"{tensor.file}: tensor {tensor.name} has shape {tensor.shape}, "
+                f"config.json asks for {expected}"
             )
-        with contextlib.ExitStack() as stack:
-            names = dict.fromkeys(_open(single, stack).keys(), single)
-    files = {canonical_name(name): (file, name) for name, file in names.items()}
-    if config.text.tie_word_embeddings:
-        files.pop("lm_head.weight", None)
-    return files
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise InputError(f"{wrong[0]}{more}: weights and config.json must be of one model")
+    return {(slot.path, slot.index): (slot, stored[name]) for name, slot in slots.items()}
 
 
-def _open(file: Path, stack: contextlib.ExitStack):
-    try:
-        return stack.enter_context(safe_open(file, framework="flax"))
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} cannot be read ({error}): fetch the file again") from error
+def _layer_shape(shape: tuple[int, ...], slot: Slot) -> tuple[int, ...]:
+    return shape if slot.index is None else shape[1:]
 
 
-def _read(opened, stored: str, expected: tuple[int, ...], file: Path) -> np.ndarray:
-    try:
-        found = tuple(opened.get_slice(stored).get_shape())
-        if found != expected:
-            raise InputError(
-                f"{file}: tensor {stored} has shape {found}, config.json asks for {expected}"
-            )
-        return np.asarray(opened.get_tensor(stored))
-    except SafetensorError as error:
-        raise InputError(f"{file}: tensor {stored} cannot be read ({error})") from error
+class _Reader:
+    """From an index of one parameter to its values there, read from the files."""
+
+    def __init__(
+        self,
+        homes: dict[Home, tuple[Slot, StoredTensor]],
+        path: tuple[str, ...],
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        not_finite: dict[str, None],
+    ):
+        """`not_finite` is given the names of tensors that are not."""
+        self._homes, self._path, self._shape = homes, path, shape
+        self._dtype, self._not_finite = dtype, not_finite
+        self._made: dict[tuple, np.ndarray] = {}
+
+    def __call__(self, index: tuple[slice, ...]) -> np.ndarray:
+        """What devices share is read once."""
+        spans = tuple(one.indices(n)[:2] for one, n in zip(index, self._shape, strict=True))
+        if spans not in self._made:
+            self._made[spans] = self._part(tuple(slice(*span) for span in spans))
+        return self._made[spans]
+
+    def _part(self, region: Region) -> np.ndarray:
+        found = _aligned(tuple(one.stop - one.start for one in region), self._dtype)
+        if (self._path, None) in self._homes:
+            self._fill(found, None, self._shape, region)
+        else:
+            layers = range(region[0].start, region[0].stop)
+            for target, layer in zip(found, layers, strict=True):
+                self._fill(target, layer, self._shape[1:], region[1:])
+        return found
+
+    def _fill(
+        self, target: np.ndarray, layer: int | None, shape: tuple[int, ...], region: Region
+    ) -> None:
+        """Into `target` the part `region` of the parameter of `shape`, of one layer."""
+        slot, tensor = self._homes[self._path, layer]
+        axes = slot.stored_axes(shape)
+        view, stored = tuple(shape[axis] for axis in axes), tuple(region[axis] for axis in axes)
+        rows = target.transpose(axes)
+        for block in blocks(stored, tensor.dtype.itemsize):
+            values = converted(tensor.read(view, block), self._dtype)
+            if not all_finite(values):
+                self._not_finite[tensor.name] = None
+            place = block[0].start - stored[0].start
+            rows[place : place + len(values)] = values
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An empty array that JAX takes as it is on a CPU: other places in memory it copies."""
+    size, align = math.prod(shape) * dtype.itemsize, 64
+    raw = np.empty(size + align, np.uint8)
+    start = -raw.ctypes.data % align
+    return raw[start : start + size].view(dtype).reshape(shape)

@@ -8,8 +8,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from skinflow_jax.models.config import DveConfig, VlmConfig
 from skinflow_jax.models.vision import block_place
 
@@ -28,17 +26,13 @@ class Slot:
     transpose: bool = False
     joins_heads: bool = False
 
-    def to_parameter(self, tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """A Hugging Face tensor in the parameter's shape (of one layer)."""
-        if self.transpose:
-            return tensor.reshape(tensor.shape[0], -1).T.reshape(shape)
-        return tensor.reshape(shape)
+    def stored_axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The axes of a parameter of `shape` (of one layer) in the order in which they are stored.
 
-    def to_tensor(self, parameter: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """The reverse."""
-        if self.transpose:
-            return parameter.reshape(self._input_size(parameter.shape), -1).T.reshape(shape)
-        return parameter.reshape(shape)
+        `parameter.transpose(axes)` has the stored tensor's elements in its row-major order.
+        """
+        inputs = self._input_axes(shape) if self.transpose else 0
+        return (*range(inputs, len(shape)), *range(inputs))
 
     def tensor_shape(self, shape: tuple[int, ...], name: str, config: VlmConfig) -> tuple[int, ...]:
         """The Hugging Face shape of a parameter of `shape` (of one layer)."""
@@ -47,13 +41,13 @@ class Slot:
             frames = v.temporal_patch_size
             return (v.hidden_size, v.in_channels, frames, v.patch_size, v.patch_size)
         if self.transpose:
-            inputs = self._input_size(shape)
+            inputs = math.prod(shape[: self._input_axes(shape)])
             return (math.prod(shape) // inputs, inputs)
         as_it_is = ("embed_tokens", "lm_head", "spectrum")
         return shape if any(part in name for part in as_it_is) else (math.prod(shape),)
 
-    def _input_size(self, shape: tuple[int, ...]) -> int:
-        return math.prod(shape[:-1]) if self.joins_heads else shape[0]
+    def _input_axes(self, shape: tuple[int, ...]) -> int:
+        return len(shape) - 1 if self.joins_heads else 1
 
 
 PATCH_EMBEDDING = "visual.patch_embed.proj.weight"
