@@ -177,7 +177,7 @@ VARIANTS = {
         lambda w: w.tensors(lambda t: t.update({"model.language_model.norm.weight": t[NORM]})),
         r"tensors model.(language_model.)?norm.weight and model.* are for one parameter",
     ),
-    "two shards": (second_copy, rf"holds tensor {NORM}, which .*index.json says is in model-"),
+    "two shards": (second_copy, rf"tensor {NORM} is in model-\d+-of-\d+.safetensors too"),
     "f64": (lambda w: w.tensors(cast(np.float64)), rf"{NORM} has the type F64.*convert it to F32"),
     "int": (lambda w: w.tensors(cast(np.int8)), rf"{NORM} has the type I8.*quantised"),
     "bool": (lambda w: w.tensors(cast(bool)), rf"{NORM} has the type BOOL"),
