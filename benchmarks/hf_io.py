@@ -158,10 +158,10 @@ def _make(scratch: Path, arguments) -> None:
         shape = find(model, slot.path).shape[0 if slot.index is None else 1 :]
         layout[name] = (dtype, slot.tensor_shape(shape, name, config))
     count = sum(math.prod(shape) for _, shape in layout.values())
-    noise = np.random.default_rng(0).normal(size=BLOCK_BYTES // 4) * 0.02
-    noise = noise.astype(dtype)
-    rest = (noise[: min(len(noise), count - at)] for at in range(0, count, len(noise)))
-    write_file(folder / "model.safetensors", layout, rest)
+    rng, part = np.random.default_rng(0), BLOCK_BYTES // 4
+    sizes = (min(part, count - start) for start in range(0, count, part))
+    noise = (rng.standard_normal(n, np.float32).astype(dtype) for n in sizes)
+    write_file(folder / "model.safetensors", layout, noise)
     (folder / "config.json").write_text(json.dumps(config_to_hf(config)))
     images = preprocessor_config(56 * 56, 448 * 448, config.vision)
     (folder / "preprocessor_config.json").write_text(json.dumps(images))

@@ -17,7 +17,6 @@ from skinflow_jax.checkpoints.hf_safetensors import all_finite, blocks, converte
 from skinflow_jax.checkpoints.model_card import model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.errors import ConfigError, InputError, RunError
-from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,10 +126,7 @@ def read_arrays(
     expected = named_leaves(layout(facts))
     check_tensors(stored, expected, where)
     targets = {name: _target(leaf) for name, leaf in expected.items()}
-    context = ocp.Context()
-    context.pytree.loading.partial_load = bool(part)
-    with _damage_told(where), SilentThreads(), context:
-        found = ocp.load_checkpointables(where, {STATE: nested(targets)})[STATE]
+    found = _loaded(where, targets, partial=bool(part))
     key = _seal_key(part)
     same_types = all(stored[name].dtype == leaf.dtype for name, leaf in expected.items())
     if key not in seal:
@@ -136,6 +134,28 @@ def read_arrays(
     elif same_types and fingerprint(found).of() != seal[key]:
         raise Damaged(f"{where} is damaged: its arrays are not those that were saved")
     return found, facts
+
+
+def _loaded(
+    where: Path, targets: dict[str, jax.ShapeDtypeStruct], *, partial: bool
+) -> dict[str, Any]:
+    """The arrays, nested by the parts of their names.
+
+    Orbax holds what it reads twice. Where one process reads a part, which no other waits for, the
+    arrays come one by one, the largest first: beside all there is never a second large one.
+    """
+    parts = [targets]
+    if partial and jax.process_count() == 1:
+        ordered = sorted(targets.items(), key=lambda one: -math.prod(one[1].shape))
+        parts = [{name: target} for name, target in ordered]
+    found = {}
+    for part in parts:
+        context = ocp.Context()
+        context.pytree.loading.partial_load = partial
+        with _damage_told(where), SilentThreads(), context:
+            read = ocp.load_checkpointables(where, {STATE: nested(part)})[STATE]
+        found |= named_leaves(read)
+    return nested(found)
 
 
 def seal_of(state: Any, arrays: Fingerprint) -> dict[str, str]:

@@ -48,6 +48,8 @@ from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import module_shardings
 from skinflow_jax.storage.paths import absolute, exists, is_folder, make_folder
 
+_CHUNK_BYTES = 2**24
+
 __all__ = ["RunCheckpoints", "load_model", "named_leaves", "read_facts"]
 
 
@@ -68,6 +70,7 @@ class RunCheckpoints:
         keep_best: int = 0,
         best_metric: str | None = None,
         best_is_max: bool = True,
+        frugal: bool = False,
         say: Callable[[str], None] = warn,
     ):
         """`folder` is made if absent. Opening removes what an interrupted save left: only the run
@@ -80,6 +83,8 @@ class RunCheckpoints:
           keep_best: so many with the best `best_metric` stay too.
           best_metric: a name among the `metrics` that are saved.
           best_is_max: whether more of it is better.
+          frugal: hold no second copy of a state on its way to disk: its arrays are written one
+            after the other, in more and smaller files.
           say: told in one line what is passed over or removed.
 
         Raises:
@@ -87,7 +92,7 @@ class RunCheckpoints:
         """
         self._folder = absolute(folder)
         self._retention = Retention(keep, keep_every, keep_best, best_metric, best_is_max)
-        self._say = say
+        self._frugal, self._say = frugal, say
         self._thread = ThreadPoolExecutor(1, "checkpoints")
         self._pending: Future | None = None
         self._restored: int | None = None
@@ -158,7 +163,7 @@ class RunCheckpoints:
         if self._retention.best and self._retention.metric not in figures:
             self._say(_no_rank(step, self._retention.metric, figures))
         facts = sealed(facts, step=step, **seal_of(state, arrays), **{METRICS: figures})
-        with explaining(self._folder), _orbax_context():
+        with explaining(self._folder), _orbax_context(state if self._frugal else None):
             response = ocp.save_checkpointables_async(
                 self._folder / str(step),
                 {STATE: nested(named_leaves(state))},
@@ -325,11 +330,21 @@ def read_facts(folder: str | Path, step: int | None = None) -> dict[str, Any]:
     return facts
 
 
-def _orbax_context() -> ocp.Context:
-    """Folders are made before a save returns: where that fails in the background, Orbax waits for
-    them for ten minutes."""
+def _orbax_context(state: Any = None) -> ocp.Context:
+    """`state`: to be written frugally; None: fast.
+
+    Folders are made before a save returns: where that fails in the background, Orbax waits for
+    them for ten minutes.
+    """
     context = ocp.Context()
     context.asynchronous.create_directories_asynchronously = False
+    if state is not None:
+        # One database for all arrays is written when it is complete, and held until then.
+        context.array.saving.use_ocdbt = False
+        context.array.saving.storage_options.chunk_byte_size = _CHUNK_BYTES
+        largest = max(leaf.nbytes for leaf in jax.tree.leaves(state))
+        context.memory.write_concurrent_bytes = largest + 1
+        context.memory.transfer_concurrent_bytes = largest + 1
     return context
 
 

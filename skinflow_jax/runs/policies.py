@@ -195,7 +195,7 @@ def import_hf(folder: Path, workdir: Path) -> None:
         place.send()
         state = TrainState(jnp.int32(0), policy.model, ())
         facts = {"imported_from": str(folder), **inherited(place.local)}
-        with RunCheckpoints(place.checkpoints) as checkpoints:
+        with RunCheckpoints(place.checkpoints, frugal=True) as checkpoints:
             checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
     accounted = f"every tensor accounted for, {count:,} parameters"

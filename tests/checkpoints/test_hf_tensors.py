@@ -360,3 +360,11 @@ def test_any_part_of_any_view_is_read_from_its_own_bytes_alone(weights, monkeypa
             region = tuple(slice(int(a), int(b)) for a, b in ends)
             found = [tensor.read(view, block) for block in blocks(region, 4)]
             np.testing.assert_array_equal(np.concatenate(found), values.reshape(view)[region])
+
+
+def test_a_value_too_large_for_bfloat16_stops_the_export(weights, tmp_path):
+    weights.tensors(put(NORM, 3.4e38))
+    model = load_pretrained(weights.folder)
+    with pytest.raises(InputError, match=rf"{NORM} has values too large for bfloat16.*float32"):
+        save_pretrained(model, tmp_path / "half", dtype="bfloat16")
+    assert not (tmp_path / "half").exists()
