@@ -223,14 +223,20 @@ def _import_hf(arguments) -> None:
     from skinflow_jax.runs.policies import import_hf
 
     _stay_off_accelerators()
-    import_hf(arguments.model, arguments.workdir)
+    import_hf(arguments.model, arguments.workdir, arguments.base)
 
 
 def _export_hf(arguments) -> None:
     from skinflow_jax.runs.policies import export_hf
 
     _stay_off_accelerators()
-    export_hf(arguments.checkpoint, arguments.out)
+    export_hf(
+        arguments.checkpoint,
+        arguments.out,
+        dtype=arguments.dtype,
+        adapter=arguments.adapter,
+        max_shard_bytes=arguments.max_shard_size,
+    )
 
 
 def _stay_off_accelerators() -> None:

@@ -24,6 +24,7 @@ from skinflow_jax.storage.whole_folder import whole_folder
 from skinflow_jax.tokenizers import Tokenizer
 
 EXPORT_DTYPES = ("float32", "bfloat16")
+MAX_SHARD_BYTES = 5 * 10**9
 
 # What a model with a dynamic vision encoder brings along, for transformers knows none.
 TORCH_FILES = sorted(Path(__file__).with_name("torch_dve").glob("*_skinflow.py"))
@@ -37,7 +38,7 @@ def save_pretrained(
     path: str | Path,
     *,
     tokenizer: Tokenizer | None = None,
-    max_shard_bytes: int = 5 * 2**30,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
     dtype: str | None = None,
     min_pixels: int = MIN_PIXELS,
     max_pixels: int = MAX_PIXELS,
@@ -106,14 +107,16 @@ def _source_dtype(config: Mapping) -> str | None:
 def _write_weights(model: Vlm, folder: Path, dtype: np.dtype | None, max_shard_bytes: int) -> None:
     slots, config = hf_slots(model.config), model.config
     written = str if config.vision.dve is None else nested_name
-    layout = {name: _layout(model, name, slot, dtype) for name, slot in slots.items()}
+    layout = {name: tensor_layout(model, name, slot, dtype) for name, slot in slots.items()}
     sizes = {name: math.prod(shape) * kept.itemsize for name, (kept, shape) in layout.items()}
     shards = plan_shards(sizes, max_shard_bytes)
     weight_map = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05}-of-{len(shards):05}.safetensors"
         parts = (
-            part for name in names for part in _parts(model, name, slots[name], layout[name][0])
+            part
+            for name in names
+            for part in tensor_parts(model, name, slots[name], layout[name][0])
         )
         write_file(folder / file, {written(name): layout[name] for name in names}, parts)
         weight_map |= dict.fromkeys(map(written, names), file)
@@ -133,7 +136,7 @@ def plan_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
     return shards
 
 
-def _layout(
+def tensor_layout(
     model: Vlm, name: str, slot: Slot, dtype: np.dtype | None
 ) -> tuple[np.dtype, tuple[int, ...]]:
     """(type, shape) in which a tensor is written; `dtype` None: its parameter's type."""
@@ -143,7 +146,7 @@ def _layout(
     return kept, slot.tensor_shape(shape, name, model.config)
 
 
-def _parts(model: Vlm, name: str, slot: Slot, dtype: np.dtype) -> Iterator[np.ndarray]:
+def tensor_parts(model: Vlm, name: str, slot: Slot, dtype: np.dtype) -> Iterator[np.ndarray]:
     """A tensor's elements in their order in the file, block by block."""
     value = np.asarray(_value(model, slot))
     rows = value.transpose(slot.stored_axes(value.shape))

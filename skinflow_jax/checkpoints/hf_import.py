@@ -5,6 +5,7 @@ the parts that its devices hold, and beside the model never more than a block of
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -82,27 +83,6 @@ def kept_dtype(config: VlmConfig, path: tuple[str, ...], dtype: np.dtype) -> np.
 def _load(stated: HfFolder, dtype: np.dtype, mesh) -> Vlm:
     folder, config = stated.path, stated.config
     model = abstract_model(config)
-    homes = _homes(folder, config, model)
-    shardings = None if mesh is None else module_shardings(model, mesh)
-    not_finite: dict[str, None] = {}
-    for parameter in dict.fromkeys(path for path, _ in homes):
-        variable = find(model, parameter)
-        place = SingleDeviceSharding(jax.devices()[0])
-        if shardings is not None:
-            place = find(shardings, parameter).get_value()
-        kept = kept_dtype(config, parameter, dtype)
-        reader = _Reader(homes, parameter, variable.shape, kept, not_finite)
-        variable.set_value(jax.make_array_from_callback(variable.shape, place, reader))
-    if not_finite:
-        raise InputError(
-            f"{folder}: {len(not_finite)} tensors hold NaN or infinity as {dtype.name} "
-            f"({listed(not_finite)}): fetch the folder again, or take an earlier checkpoint"
-        )
-    return model
-
-
-def _homes(folder: Path, config: VlmConfig, model: Vlm) -> dict[Home, tuple[Slot, StoredTensor]]:
-    """Which tensor fills what, names and shapes compared. Raises InputError."""
     stored = stored_tensors(folder, tied=config.text.tie_word_embeddings)
     if config.text.num_layers + config.vision.depth > len(stored):
         raise InputError(
@@ -112,10 +92,49 @@ def _homes(folder: Path, config: VlmConfig, model: Vlm) -> dict[Home, tuple[Slot
         )
     slots = hf_slots(config)
     check_names(stored, slots, folder)
+    fill(model, slots, stored, dtype=dtype, mesh=mesh, where=folder)
+    return model
+
+
+def fill(
+    model: Vlm,
+    slots: Mapping[str, Slot],
+    stored: Mapping[str, StoredTensor],
+    *,
+    dtype: np.dtype,
+    mesh,
+    where: Path,
+) -> None:
+    """Set the parameters of `model` that `slots` name to what is stored under the same names.
+
+    Raises InputError naming a tensor of another shape, or those in `where` that are not finite.
+    """
+    homes = _homes(model, slots, stored)
+    shardings = None if mesh is None else module_shardings(model, mesh)
+    not_finite: dict[str, None] = {}
+    for parameter in dict.fromkeys(path for path, _ in homes):
+        variable = find(model, parameter)
+        place = SingleDeviceSharding(jax.devices()[0])
+        if shardings is not None:
+            place = find(shardings, parameter).get_value()
+        kept = kept_dtype(model.config, parameter, dtype)
+        reader = _Reader(homes, parameter, variable.shape, kept, not_finite)
+        variable.set_value(jax.make_array_from_callback(variable.shape, place, reader))
+    if not_finite:
+        raise InputError(
+            f"{where}: {len(not_finite)} tensors hold NaN or infinity as {dtype.name} "
+            f"({listed(not_finite)}): fetch the folder again, or take an earlier checkpoint"
+        )
+
+
+def _homes(
+    model: Vlm, slots: Mapping[str, Slot], stored: Mapping[str, StoredTensor]
+) -> dict[Home, tuple[Slot, StoredTensor]]:
+    """Which tensor fills what, shapes compared. Raises InputError."""
     wrong = []
     for name, slot in slots.items():
         shape = _layer_shape(find(model, slot.path).shape, slot)
-        tensor, expected = stored[name], slot.tensor_shape(shape, name, config)
+        tensor, expected = stored[name], slot.tensor_shape(shape, name, model.config)
         if tensor.shape != expected:
             wrong.append(
                 f"{tensor.file}: tensor {tensor.name} has shape {tensor.shape}, "

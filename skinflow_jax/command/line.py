@@ -111,11 +111,15 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     inspected = command("inspect", "List a run's checkpoints and what is damaged.")
     inspected.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
     imported = command("import-hf", "Make a workdir of a Hugging Face folder.")
-    imported.add_argument("--model", type=_here, required=True, help="Hugging Face folder")
+    imported.add_argument(
+        "--model", type=_here, required=True, help="Hugging Face folder, or a PEFT adapter's"
+    )
+    imported.add_argument(
+        "--base", type=_here, metavar="FOLDER", help="the model that a PEFT adapter is for"
+    )
     imported.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
     exported = command("export-hf", "Make a Hugging Face folder of a run's model.")
-    exported.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
-    exported.add_argument("--out", type=_here, required=True, help="folder to write")
+    _export_arguments(exported)
     for name in ("demo", "train", "evaluate", "generate", "ablation"):
         _add_compilation_cache(commands.choices[name])
     return parser, commands.choices
@@ -168,6 +172,29 @@ def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
         "--out", type=_bucket_too, help="where to write; default: eval/STEP of the run"
     )
     _add_records(evaluate)
+
+
+def _export_arguments(exported: argparse.ArgumentParser) -> None:
+    exported.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
+    exported.add_argument("--out", type=_here, required=True, help="folder to write")
+    exported.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="type of the tensors; default: that of the Hugging Face folder which the run descends "
+        "from, else the parameters' own. What dynamic maps read in float32 stays so",
+    )
+    exported.add_argument(
+        "--adapter",
+        action="store_true",
+        help="write the LoRA adapters alone, as a PEFT folder; default: merged into the model",
+    )
+    exported.add_argument(
+        "--max-shard-size",
+        type=_size,
+        default="5GB",
+        metavar="SIZE",
+        help="most of a weights file: 500MB, 2GiB or bytes; default: 5GB",
+    )
 
 
 def _generate_arguments(generate: argparse.ArgumentParser) -> None:
@@ -234,6 +261,17 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return value
+
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def _size(text: str) -> int:
+    unit = next((u for u in sorted(_UNITS, key=len, reverse=True) if text.upper().endswith(u)), "")
+    count = text[: len(text) - len(unit)].strip()
+    if not (count.isdecimal() and len(count) < 16 and int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500MB, 5GB or 2GiB")
+    return int(count) * _UNITS.get(unit, 1)
 
 
 def _seconds(text: str) -> float:

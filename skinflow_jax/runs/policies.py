@@ -7,7 +7,8 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
-from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.checkpoints.hf_adapter import is_adapter, load_adapter, save_adapter, stated_base
+from skinflow_jax.checkpoints.hf_export import MAX_SHARD_BYTES, save_pretrained
 from skinflow_jax.checkpoints.hf_folder import read_files, read_folder, write_files
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_processor import (
@@ -66,10 +67,10 @@ class Policy:
 
 
 def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Policy:
-    """The policy in a run's workdir or a Hugging Face folder.
+    """The policy in a run's workdir, a Hugging Face folder or a PEFT adapter's, upon its base.
 
     Args:
-      folder: either of the two.
+      folder: one of the three.
       mesh: where the parameters go; None for one device.
       step: which checkpoint of a run; None for the newest that is whole.
 
@@ -77,6 +78,8 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
     """
     check_checkpoint(folder)
     with reaching(folder):
+        if is_adapter(folder):
+            return _adapted(folder, _base_folder(folder), mesh)
         if not is_run(folder):
             stated = read_folder(folder)
             if stated.tokenizer is None:
@@ -97,6 +100,24 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
             pad_id=model.config.pad_token_id,
         )
         return Policy(model, tokenizer, pixels, step, read_files(folder / SOURCE))
+
+
+def _adapted(folder: Path, base: Path, mesh=None) -> Policy:
+    """The adapter in `folder` upon the model in `base`."""
+    policy = open_checkpoint(base, mesh)
+    return dataclasses.replace(policy, model=load_adapter(policy.model, folder, mesh=mesh))
+
+
+def _base_folder(adapter: Path) -> Path:
+    """The base that an adapter names, where that is a folder here."""
+    stated = stated_base(adapter)
+    base = Path(stated or "")
+    if stated is None or not base.is_dir() or is_adapter(base):
+        raise InputError(
+            f"{adapter} is a PEFT adapter whose base, {stated}, is no folder here: make a workdir "
+            f"of both with skinflow import-hf --model={adapter} --base=FOLDER --workdir=WORKDIR"
+        )
+    return base
 
 
 def stored_config(folder: Path) -> dict | None:
@@ -120,7 +141,7 @@ def check_checkpoint(folder: Path) -> None:
         if is_run(folder):
             return
         local(folder, "the Hugging Face folder")
-        if not (folder / "config.json").is_file():
+        if not (is_adapter(folder) or (folder / "config.json").is_file()):
             raise InputError(f"{folder} holds neither {CHECKPOINTS}/ nor config.json: {wanted}")
 
 
@@ -178,13 +199,16 @@ def prompt_texts() -> list[str]:
     return [render_default_chat(messages(task)) for task in TASKS]
 
 
-def import_hf(folder: Path, workdir: Path) -> None:
-    """Make a workdir, ready for `model.init_from`, of a Hugging Face folder."""
+def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
+    """Make a workdir, ready for `model.init_from`, of a Hugging Face folder.
+
+    `base`: the model under it, where `folder` holds a PEFT adapter.
+    """
     place = Workdir.of(workdir)
     with reaching(place.address):
         if finished_steps(place.checkpoints):
             raise InputError(f"{workdir} holds a run already: choose another workdir")
-    policy = open_checkpoint(folder)
+    policy = open_checkpoint(folder) if base is None else _upon(folder, base)
     with workdir_lock(place.local), place.synced():
         for left in (TOKENIZER, SOURCE):  # by an import that was killed
             remove_tree(place.local / left, ignore_errors=True)
@@ -194,7 +218,8 @@ def import_hf(folder: Path, workdir: Path) -> None:
             write_pixel_budget(place.local, policy.pixels, policy.model.config.vision)
         place.send()
         state = TrainState(jnp.int32(0), policy.model, ())
-        facts = {"imported_from": str(folder), **inherited(place.local)}
+        source = base or (stated_base(folder) if is_adapter(folder) else folder)
+        facts = {"imported_from": str(source), **inherited(place.local)}
         with RunCheckpoints(place.checkpoints, frugal=True) as checkpoints:
             checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
@@ -202,10 +227,72 @@ def import_hf(folder: Path, workdir: Path) -> None:
     print(printable(f"{folder}: {accounted}; written to {workdir}"))
 
 
-def export_hf(checkpoint: Path, out: Path) -> None:
-    """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there."""
+def _upon(folder: Path, base: Path) -> Policy:
+    """An adapter upon a base that is named beside it."""
+    check_checkpoint(folder)
+    if not is_adapter(folder):
+        raise InputError(f"{folder} is no PEFT adapter: leave --base out")
+    stated = stated_base(folder)
+    if stated is not None and Path(stated).name != base.resolve().name:
+        print(printable(f"{folder} says that its base is {stated}; {base} is taken"))
+    return _adapted(folder, base)
+
+
+def export_hf(
+    checkpoint: Path,
+    out: Path,
+    *,
+    dtype: str | None = None,
+    adapter: bool = False,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there.
+
+    `dtype`, `max_shard_bytes`: see `save_pretrained`. `adapter`: write its LoRA adapters alone, for
+    PEFT, not a whole model.
+    """
     policy = open_checkpoint(checkpoint)
+    if adapter:
+        base = adapter_base(checkpoint)
+        save_adapter(policy.model, out, base=base and str(base), dtype=dtype)
+        policy.tokenizer.save_pretrained(out)
+        told = "" if base is None else f", upon the base {base}"
+        if base is None or is_run(base):
+            told += "; export its base, merged, for PyTorch"
+        print(printable(f"written: {out}, for peft.PeftModel.from_pretrained{told}"))
+        return
     budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
-    save_pretrained(policy.model, out, tokenizer=policy.tokenizer, source=policy.source, **budget)
+    save_pretrained(
+        policy.model,
+        out,
+        tokenizer=policy.tokenizer,
+        source=policy.source,
+        dtype=dtype,
+        max_shard_bytes=max_shard_bytes,
+        **budget,
+    )
     verify_export(policy.tokenizer, out, prompt_texts())
     print(printable(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration"))
+
+
+def adapter_base(checkpoint: Path) -> Path | None:
+    """Where the model under a checkpoint's adapters is: a Hugging Face folder, or a run.
+
+    None where it is nowhere: a run began from random weights, or changed those it began from.
+    """
+    if is_adapter(checkpoint):
+        return _base_folder(checkpoint)
+    if not is_run(checkpoint):
+        return checkpoint
+    facts = read_facts(checkpoint / CHECKPOINTS)
+    if "imported_from" in facts:
+        return Path(facts["imported_from"])
+    origin = (facts.get("origin") or {}).get("folder")
+    if origin is None or facts["config"]["model"].get("extra_width"):
+        return None
+    before = storage_path(origin)
+    if not is_run(before):
+        return adapter_base(before)
+    stored = read_facts(before / CHECKPOINTS)
+    adapted = model_config_of(stored, before).lora is not None
+    return adapter_base(before) if adapted or "imported_from" in stored else before
