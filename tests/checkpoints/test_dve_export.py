@@ -11,6 +11,7 @@ from random_model import SHALLOW, TINY, spread_model
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import skinflow_jax
+from skinflow_jax.checkpoints.hf_safetensors import read_header
 from skinflow_jax.checkpoints.hf_config import PLAIN
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import DveConfig
@@ -122,6 +123,22 @@ def test_the_folder_carries_its_code_and_says_which_settings(exported, model):
     config = AutoConfig.from_pretrained(exported, trust_remote_code=True)
     assert config.dve["blocks"] == list(model.config.vision.dve.blocks)
     assert not list(exported.glob("*.bin"))
+
+
+def test_a_bfloat16_export_keeps_in_float32_what_a_dynamic_map_reads_so(model, tmp_path):
+    skinflow_jax.save_pretrained(model, tmp_path / "half", dtype="bfloat16")
+    (file,) = (tmp_path / "half").glob("*.safetensors")
+    types = {name: str(tensor.dtype) for name, tensor in read_header(file).items()}
+    wide = {name for name, dtype in types.items() if dtype == "float32"}
+    parts = ("spectrum", "reduce", "norm", "gate.")
+    assert wide and set(types.values()) == {"float32", "bfloat16"}
+    for name in types:
+        inner = name.partition("_proj.")[2]
+        assert (name in wide) == any(part in f"{inner}." for part in (*parts, "_gate.")), name
+    assert json.loads((tmp_path / "half" / "config.json").read_text())["torch_dtype"] == "bfloat16"
+    found = skinflow_jax.load_pretrained(tmp_path / "half")
+    expected, spectra = (m.vision.dynamic.mlp.down.spectrum[...] for m in (model, found))
+    np.testing.assert_array_equal(spectra, expected)
 
 
 def test_a_static_model_is_exported_as_plain_qwen(tmp_path):

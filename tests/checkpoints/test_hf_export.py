@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, GenerationConfig, Qwen2_5_VLForCondition
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 import skinflow_jax
-from skinflow_jax.checkpoints import hf_export
+from skinflow_jax.checkpoints import hf_export, hf_safetensors
 from skinflow_jax.checkpoints.hf_export import plan_shards
 from skinflow_jax.errors import InputError
 from skinflow_jax.tokenizers import train_sentencepiece
@@ -113,6 +113,16 @@ def test_the_host_holds_one_shard_at_a_time(model, tmp_path):
     largest = max(limit, model.decoder.embedding.nbytes)
     assert largest < total / 4
     assert peak < 2.5 * largest
+
+
+def test_a_model_is_read_without_a_second_copy_of_it(exported, monkeypatch):
+    monkeypatch.setattr(hf_safetensors, "BLOCK_BYTES", 2**16)
+    total = sum(leaf.nbytes for leaf in jax.tree.leaves(skinflow_jax.load_pretrained(exported)))
+    tracemalloc.start()
+    kept = skinflow_jax.load_pretrained(exported)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert kept is not None and total * 0.9 < peak < 1.3 * total
 
 
 def test_shards_keep_the_order_and_only_a_large_tensor_exceeds_the_limit():
