@@ -11,8 +11,8 @@ from random_model import SHALLOW, TINY, spread_model
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import skinflow_jax
-from skinflow_jax.checkpoints.hf_safetensors import read_header
 from skinflow_jax.checkpoints.hf_config import PLAIN
+from skinflow_jax.checkpoints.hf_safetensors import read_header
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.dve_conversion import with_dve
