@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from skinflow_jax.errors import InputError, printable, shortened
+from skinflow_jax.json_file import check_fetched
 
 BLOCK_BYTES = 2**20  # fits a cache: what is transposed or rounded is read again at once
-LFS_POINTER = b"version https://git-lfs"
 _MOST_HEADER = 100_000_000  # as in the library
 
 # What can be imported: a type that is not here cannot be exported as it was.
@@ -116,12 +116,11 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
     bytes that no tensor owns; or a tensor is of a type that cannot be imported.
     """
     with _readable(file) as (opened, size):
+        check_fetched(file)
         head = opened.read(8)
-        check_no_pointer(file, head + opened.read(len(LFS_POINTER)))
         length = int.from_bytes(head, "little")
         if len(head) < 8 or not 2 <= length <= min(size - 8, _MOST_HEADER):
             raise InputError(f"{file} is no safetensors file, or is cut: fetch it again")
-        opened.seek(8)
         text = opened.read(length)
     entries = _entries(file, text)
     ranges = sorted(_byte_range(file, name, entry) for name, entry in entries.items())
@@ -135,14 +134,6 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
             f"{file} has {size:,} bytes, its header asks for {8 + length + end:,}: fetch it again"
         )
     return {name: _stored(file, name, entry, 8 + length) for name, entry in entries.items()}
-
-
-def check_no_pointer(file: Path, head: bytes) -> None:
-    """Raise InputError if a file that begins so stands for another that git LFS holds."""
-    if head.startswith(LFS_POINTER):
-        raise InputError(
-            f"{file} is a git LFS pointer, not the file itself: run git lfs pull in its folder"
-        )
 
 
 @contextlib.contextmanager

@@ -204,7 +204,7 @@ VARIANTS = {
     "truncated": (lambda w: os.truncate(w.shard(), 9999), r"no safetensors|its header asks for"),
     "lengthened": (lambda w: w.shard().open("ab").write(b"more"), r"its header asks for"),
     "html": (lambda w: w.shard().write_text("<!DOCTYPE html>" * 99), r"no safetensors file"),
-    "lfs pointer": (lambda w: lfs(w.shard()), r"git LFS pointer.*git lfs pull"),
+    "lfs pointer": (lambda w: lfs(w.shard()), r"pointer of Git LFS.*git lfs pull"),
     "no shard": (lambda w: w.shard().unlink(), r"model-.*safetensors does not exist"),
     "shard a folder": (
         lambda w: (w.shard().unlink(), w.shard().mkdir()),
