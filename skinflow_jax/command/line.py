@@ -166,7 +166,7 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
 def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     _add_config(evaluate, "config file; by default the one the run was made with")
     evaluate.add_argument(
-        "--checkpoint", type=_bucket_too, required=True, help="workdir or model folder"
+        "--checkpoint", type=_bucket_too, required=True, help="workdir, model or adapter folder"
     )
     evaluate.add_argument(
         "--out", type=_bucket_too, help="where to write; default: eval/STEP of the run"
@@ -199,7 +199,7 @@ def _export_arguments(exported: argparse.ArgumentParser) -> None:
 
 def _generate_arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument(
-        "--checkpoint", type=_bucket_too, required=True, help="workdir or model folder"
+        "--checkpoint", type=_bucket_too, required=True, help="workdir, model or adapter folder"
     )
     generate.add_argument("--image", type=_here, required=True, action="append", help="repeatable")
     generate.add_argument(
