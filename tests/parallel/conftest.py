@@ -22,7 +22,7 @@ def on_devices():
             | {
                 "JAX_PLATFORMS": "cpu",
                 "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {flag}",
-                "PYTHONPATH": str(TESTS),
+                "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
             },
             capture_output=True,
             text=True,
