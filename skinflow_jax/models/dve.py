@@ -28,7 +28,8 @@ class FDLinear(nnx.Module):
     """y = output_gate * (V (input_gate * x)) + bias with V = irfft2(group_gate * spectrum * m).
 
     `spectrum` `[out, in // 2 + 1, 2]` is rfft2 of the weight over m = min(out, in) // 2, which
-    keeps it on the weight's own scale, so that one learning rate suits both.
+    keeps it on the weight's own scale, so that one learning rate suits both. It and all that makes
+    the gates are read in float32; the bias is added to activations.
     """
 
     def __init__(
@@ -46,19 +47,25 @@ class FDLinear(nnx.Module):
         coefficients = jnp.fft.rfft2(kernel.T.astype(jnp.float32)) / _scale(kernel.shape)
         pairs = jnp.stack([coefficients.real, coefficients.imag], axis=-1)
         # Sharded where stored, never along frequencies; all-gathered where used.
-        self.spectrum = nnx.Param(pairs, axes=("embed", None, None))
+        self.spectrum = nnx.Param(pairs, axes=("embed", None, None), float32=True)
         self.bias = None if bias is None else nnx.Param(bias, axes=axes[1:])
 
         def dense(size, width, scale, bias=True):
             return Projection(
-                (size,), (width,), axes=(None, None), bias=bias, init_scale=scale, rngs=rngs
+                (size,),
+                (width,),
+                axes=(None, None),
+                bias=bias,
+                init_scale=scale,
+                float32=True,
+                rngs=rngs,
             )
 
         def gate(name, width):
             return dense(hidden, width, 0.0) if name in dve.gates else None
 
         self.reduce = dense(inputs, hidden, math.sqrt(2 / inputs), bias=False)
-        self.norm = RMSNorm(hidden, NORM_EPS)
+        self.norm = RMSNorm(hidden, NORM_EPS, float32=True)
         self.input_gate = gate("input", inputs)
         self.output_gate = gate("output", outputs)
         self.group_gate = gate("group", dve.groups)

@@ -8,20 +8,23 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from skinflow_jax.parallel import read_dtype
+
 
 class RMSNorm(nnx.Module):
     """Root-mean-square norm over the last axis, computed in float32 (`Qwen2_5_VLRMSNorm`)."""
 
-    def __init__(self, size: int, eps: float):
-        self.scale = nnx.Param(jnp.ones(size), axes=(None,))
+    def __init__(self, size: int, eps: float, *, float32: bool = False):
+        self.scale = nnx.Param(jnp.ones(size), axes=(None,), float32=float32)
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        """x / rms(x) * scale, in the dtype of `x`."""
+        """x / rms(x) * scale, in the dtype that the scale is read in: that of `x`, or float32."""
+        dtype = read_dtype(self.scale, x.dtype)
         x32 = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-        normed = (x32 * jax.lax.rsqrt(mean_square + self.eps)).astype(x.dtype)
-        return normed * self.scale[...].astype(x.dtype)
+        normed = (x32 * jax.lax.rsqrt(mean_square + self.eps)).astype(dtype)
+        return normed * self.scale[...].astype(dtype)
 
 
 @jax.custom_vjp
@@ -57,7 +60,7 @@ class Projection(nnx.Module):
 
     kernel: `[*inputs, *outputs]`; it contracts the last `len(inputs)` axes of its argument.
     With an adapter, `lora_a` `[*inputs, rank]` and `lora_b` `[rank, *outputs]` add their product
-    times `lora_scale` to it.
+    times `lora_scale` to it. With `float32` it computes in float32 whatever its argument.
     """
 
     def __init__(
@@ -68,11 +71,15 @@ class Projection(nnx.Module):
         axes: tuple[str | None, ...],
         bias: bool,
         init_scale: float,
+        float32: bool = False,
         rngs: nnx.Rngs,
     ):
+        def parameter(value, axes):
+            return nnx.Param(value, axes=axes, float32=float32)
+
         kernel = jax.random.normal(rngs.params(), inputs + outputs) * init_scale
-        self.kernel = nnx.Param(kernel, axes=axes)
-        self.bias = nnx.Param(jnp.zeros(outputs), axes=axes[len(inputs) :]) if bias else None
+        self.kernel = parameter(kernel, axes)
+        self.bias = parameter(jnp.zeros(outputs), axes[len(inputs) :]) if bias else None
         self.contracted = len(inputs)
         self.lora_a, self.lora_b, self.lora_scale = nnx.data(None), nnx.data(None), None
 
@@ -109,7 +116,8 @@ class Projection(nnx.Module):
         return (kernel.astype(jnp.float32) + change.reshape(kernel.shape)).astype(kernel.dtype)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """`[..., *inputs]` to `[..., *outputs]`, in the dtype of `x`."""
+        """`[..., *inputs]` to `[..., *outputs]`, in the dtype that the kernel is read in."""
+        x = x.astype(read_dtype(self.kernel, x.dtype))
         kernel = self.kernel[...].astype(x.dtype)
         inputs, outputs = kernel.shape[: self.contracted], kernel.shape[self.contracted :]
         lead = x.shape[: x.ndim - self.contracted]

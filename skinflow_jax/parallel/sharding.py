@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.parallel.precision import as_read
 
 # Parameters are sharded over `fsdp` along their embedding axis and over `tensor` along heads,
 # hidden units and vocabulary. Axes whose names are absent are not sharded.
@@ -147,8 +148,12 @@ def constrain_module(module, rules=TRAIN_RULES):
 
 
 def rollout_copy(module, dtype: str):
-    """The module as the sampler reads it: in `dtype`, sharded by the rollout rules. Under jit."""
-    return constrain_module(jax.tree.map(lambda x: x.astype(dtype), module), ROLLOUT_RULES)
+    """The module as the sampler reads it, sharded by the rollout rules. Under jit.
+
+    In `dtype`, but for what the forward pass reads in float32: the sampler computes what the
+    learner does.
+    """
+    return constrain_module(as_read(module, dtype), ROLLOUT_RULES)
 
 
 @contextlib.contextmanager
