@@ -18,6 +18,7 @@ from skinflow_jax.models import dft
 from skinflow_jax.models.config import GATES, LINEARS, DveConfig
 from skinflow_jax.models.frequency_groups import frequency_groups, group_members
 from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU
+from skinflow_jax.models.products import product, spread
 from skinflow_jax.parallel import batch_shards, constrain
 
 NORM_EPS = 1e-6
@@ -91,12 +92,12 @@ class FDLinear(nnx.Module):
         """The map under given gates, in the dtype of `x`; the weight is computed in float32."""
         if "input" in gates:
             x = x * gates["input"][:, None].astype(x.dtype)
-        product = functools.partial(_product, shape=self.shape, groups=self.groups, axes=self.axes)
+        apply = functools.partial(_apply, shape=self.shape, groups=self.groups, axes=self.axes)
         # Rematerialised in the backward pass: one dense weight per image is too much to save.
-        y = jax.checkpoint(product, prevent_cse=False)(x, self.spectrum[...], gates.get("group"))
+        y = jax.checkpoint(apply, prevent_cse=False)(x, self.spectrum[...], gates.get("group"))
         if "output" in gates:
             y = y * gates["output"][:, None].astype(x.dtype)
-        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+        return y if self.bias is None else y + spread(self.bias[...], y)
 
     def __call__(
         self, x: Float[Array, "N L in"], mask: Bool[Array, "N L"]
@@ -124,10 +125,10 @@ def _scale(shape: tuple[int, int]) -> int:
     return max(min(shape) // 2, 1)
 
 
-def _product(x, spectrum, group_gate, *, shape, groups, axes):
+def _apply(x, spectrum, group_gate, *, shape, groups, axes):
     kernels = synthesise(spectrum, group_gate, shape=shape, groups=groups)
     if group_gate is None:
-        return x @ kernels[0].astype(x.dtype)
+        return product(x, kernels[0])
     kernels = constrain(kernels.astype(x.dtype), "batch", *_without_embed(axes))
     return jnp.einsum("nli,nio->nlo", x, kernels)
 

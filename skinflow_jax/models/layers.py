@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from skinflow_jax.models.products import product, spread
 from skinflow_jax.parallel import read_dtype
 
 
@@ -24,35 +25,7 @@ class RMSNorm(nnx.Module):
         x32 = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
         normed = (x32 * jax.lax.rsqrt(mean_square + self.eps)).astype(dtype)
-        return normed * self.scale[...].astype(dtype)
-
-
-@jax.custom_vjp
-def product(x: Float[Array, "*lead M"], kernel: Float[Array, "M N"]) -> Float[Array, "*lead N"]:
-    """x @ kernel, with gradients by products for which XLA's CPU compiler copies little.
-
-    The gradient of the kernel contracts the rows of both operands, so one has to be transposed:
-    the narrower. Transposing `x` always, recomputed where it was not saved, took a twelfth of a
-    GRPO update; the transposed product that JAX derives, a seventh.
-    """
-    return x @ kernel
-
-
-def _product_forward(x, kernel):
-    return x @ kernel, (x, kernel)
-
-
-def _product_backward(residuals, gradient):
-    x, kernel = residuals
-    grad_x = jax.lax.dot_general(gradient, kernel, (((gradient.ndim - 1,), (1,)), ((), ())))
-    rows = tuple(range(x.ndim - 1))
-    over_rows = ((rows, rows), ((), ()))
-    if x.shape[-1] > gradient.shape[-1]:
-        return grad_x, jax.lax.dot_general(gradient, x, over_rows).T
-    return grad_x, jax.lax.dot_general(x, gradient, over_rows)
-
-
-product.defvjp(_product_forward, _product_backward)
+        return normed * spread(self.scale[...], normed)
 
 
 class Projection(nnx.Module):
@@ -118,26 +91,22 @@ class Projection(nnx.Module):
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """`[..., *inputs]` to `[..., *outputs]`, in the dtype that the kernel is read in."""
         x = x.astype(read_dtype(self.kernel, x.dtype))
-        kernel = self.kernel[...].astype(x.dtype)
+        kernel = self.kernel[...]
         inputs, outputs = kernel.shape[: self.contracted], kernel.shape[self.contracted :]
         lead = x.shape[: x.ndim - self.contracted]
         # One plain 2-D product: the multi-axis form is slower on CPU and no faster elsewhere.
-        size = math.prod(inputs)
-        x = x.reshape(*lead, size)
-        flat = product(x, kernel.reshape(size, -1))
+        x = x.reshape(*lead, math.prod(inputs))
+        flat = product(x, kernel)
         if self.lora_a is not None:
             flat += self.adapter_product(x)
         y = flat.reshape(*lead, *outputs)
-        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+        return y if self.bias is None else y + spread(self.bias[...], y)
 
     def adapter_product(self, x: Float[Array, "*lead M"]) -> Float[Array, "*lead N"]:
         """What the adapter adds, all axes of input and of output in one; zeros without one."""
         if self.lora_a is None:
             return jnp.zeros((*x.shape[:-1], self.kernel.size // x.shape[-1]), x.dtype)
-        rank = self.lora_a.shape[-1]
-        a = self.lora_a[...].astype(x.dtype).reshape(x.shape[-1], rank)
-        b = self.lora_b[...].astype(x.dtype).reshape(rank, -1)
-        return product(product(x, a), b) * self.lora_scale
+        return product(product(x, self.lora_a[...]), self.lora_b[...]) * self.lora_scale
 
 
 class DecodeProjection:
