@@ -158,7 +158,7 @@ def synthesise(
         return _irfft2(pairs, inputs)
     ids = frequency_groups(outputs, inputs, groups)
     if route is None:
-        images = max(group_gate.shape[0] // batch_shards(), 1)
+        images = group_gate.shape[0] // batch_shards(group_gate.shape[0])
         route = "bases" if bases_are_cheaper(images, groups, shape) else "fourier"
     if route == "fourier":
         gates = constrain(_gate_per_coefficient(group_gate, shape, groups), "batch", None, None)

@@ -65,10 +65,16 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, logical_spec(axes, x.shape, mesh))
 
 
-def batch_shards() -> int:
-    """Number of shards of a batch on the mesh in use; 1 where there is none."""
+def batch_shards(rows: int | None = None) -> int:
+    """Number of shards of a batch on the mesh in use; 1 where there is none.
+
+    Of a batch of `rows`: how many it is divided into, fewer where the mesh axes do not divide it.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    return math.prod(mesh.shape.get(axis, 1) for axis in TRAIN_RULES["batch"])
+    axes = TRAIN_RULES["batch"]
+    if rows is not None:
+        axes = jax.tree.leaves(tuple(logical_spec(("batch",), (rows,), mesh)))
+    return math.prod(mesh.shape.get(axis, 1) for axis in axes)
 
 
 def module_shardings(module, mesh, rules=TRAIN_RULES):
