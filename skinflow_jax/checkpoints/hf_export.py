@@ -13,11 +13,11 @@ from skinflow_jax.checkpoints.hf_config import config_to_hf, generation_to_hf
 from skinflow_jax.checkpoints.hf_folder import check_tokenizer, source_objects, write_files
 from skinflow_jax.checkpoints.hf_import import find
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, processor_files
-from skinflow_jax.checkpoints.model_card import model_card
+from skinflow_jax.checkpoints.model_card import Card, model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.models.layers import layer
+from skinflow_jax.models.layers import layer, parameter_count
 from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.storage.whole_folder import whole_folder
@@ -38,7 +38,7 @@ def save_pretrained(
     max_shard_bytes: int = 5 * 2**30,
     min_pixels: int = MIN_PIXELS,
     max_pixels: int = MAX_PIXELS,
-    card: Mapping[str, str] | None = None,
+    card: Card | Mapping[str, str] | None = None,
     source: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a Hugging Face folder: weights in shards, configs, tokenizer, model card.
@@ -52,7 +52,7 @@ def save_pretrained(
       max_shard_bytes: most tensor bytes of a file; a single larger tensor gets its own.
       min_pixels: least pixels an image is resized to, as in training.
       max_pixels: most pixels.
-      card: facts for the model card, heading to paragraph, e.g. {"Training data": "synthetic"}.
+      card: facts for the model card, or sections of it, e.g. {"Training data": "synthetic"}.
       source: `HfFolder.files` of the folder that the model descends from, whose other fields are
         carried along.
 
@@ -82,7 +82,7 @@ def save_pretrained(
         if config.vision.dve is not None:
             for file in TORCH_FILES:
                 shutil.copy(file, unfinished)
-        described = model_card(without_adapters(model), card or {})
+        described = model_card(config, parameter_count(without_adapters(model)), card or {})
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 

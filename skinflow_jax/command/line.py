@@ -116,6 +116,15 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     exported = command("export-hf", "Make a Hugging Face folder of a run's model.")
     exported.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
     exported.add_argument("--out", type=_here, required=True, help="folder to write")
+    verified = command(
+        "verify", "Compare a Hugging Face folder with transformers, by layer groups."
+    )
+    verified.add_argument("--model", type=_here, required=True, help="Hugging Face folder")
+    verified.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run Python files of the folder that are not those we ship",
+    )
     for name in ("demo", "train", "evaluate", "generate", "ablation"):
         _add_compilation_cache(commands.choices[name])
     return parser, commands.choices

@@ -1,6 +1,7 @@
 """Policies: opened, started afresh or from another, imported and exported."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from skinflow_jax.checkpoints.hf_processor import (
     read_pixel_budget,
     write_pixel_budget,
 )
+from skinflow_jax.checkpoints.model_card import Card
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.checkpoints.step_folders import finished_steps
@@ -28,6 +30,7 @@ from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
+from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import check_inherited, inherited
 from skinflow_jax.runs.lock import workdir_lock
@@ -206,6 +209,21 @@ def export_hf(checkpoint: Path, out: Path) -> None:
     """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there."""
     policy = open_checkpoint(checkpoint)
     budget = {} if policy.pixels is None else dataclasses.asdict(policy.pixels)
-    save_pretrained(policy.model, out, tokenizer=policy.tokenizer, source=policy.source, **budget)
+    save_pretrained(
+        policy.model,
+        out,
+        tokenizer=policy.tokenizer,
+        card=_card(checkpoint, policy),
+        source=policy.source,
+        **budget,
+    )
     verify_export(policy.tokenizer, out, prompt_texts())
     print(printable(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration"))
+
+
+def _card(checkpoint: Path, policy: Policy) -> Card:
+    """What a run's card tells; of a Hugging Face folder nothing is known."""
+    if not is_run(checkpoint):
+        return Card()
+    stated = json.loads(policy.source.get("config.json", b"{}"))
+    return run_card(checkpoint, policy.step, stated)
