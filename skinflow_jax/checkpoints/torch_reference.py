@@ -1,6 +1,8 @@
 """transformers' own model of a Hugging Face folder, and what its layers give. Needs torch."""
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,24 @@ def load_reference(folder: Path, *, trust_remote_code: bool = False) -> Any:
             "to run it"
         )
     try:
-        return load(folder, **options).eval()
+        with _no_progress_bar():
+            return load(folder, **options).eval()
     except Exception as error:  # of any kind: transformers', torch's, or of the folder's own code
         raise InputError(f"{folder}: transformers cannot load it ({one_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """It would stand on stderr, which is for what went wrong."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _is_our_code(folder: Path, auto_map: Any) -> bool:
