@@ -67,7 +67,7 @@ image = Image.new("RGB", (224, 224), "peachpuff")  # yours: Image.open("photogra
 question = {question}
 
 # One token of the prompt stands for the image; the model wants as many as the image has units.
-pixels = AutoImageProcessor.from_pretrained(folder, backend="pil")(image, return_tensors="pt")
+pixels = AutoImageProcessor.from_pretrained({whole}, backend="pil")(image, return_tensors="pt")
 units = int(pixels["image_grid_thw"].prod()) // {merge_unit}
 turn = [{{"type": "image"}}, {{"type": "text", "text": question}}]
 prompt = tokenizer.apply_chat_template(
@@ -106,7 +106,7 @@ def model_card(config: VlmConfig, parameters: int, card: Card | Mapping[str, str
     )
     kind += ", some of them dynamic: their code is in this folder)" if dynamic else ")"
     return _rendered(
-        card, kind, _IMPORTS + "\n" + loaded + _prepared(config), library="transformers"
+        card, kind, _IMPORTS + "\n" + loaded + _prepared(config, "folder"), library="transformers"
     )
 
 
@@ -123,12 +123,14 @@ def adapter_card(config: VlmConfig, parameters: int, card: Card, base: str) -> s
         "model\nof the Qwen2.5-VL architecture"
     )
     imports = _IMPORTS.replace("from transformers", "from peft import PeftModel\nfrom transformers")
-    use = imports + "\n" + loaded + _prepared(config)
+    use = imports + "\n" + loaded + _prepared(config, "base")
     return _rendered(card, kind, use, library="peft", packages=", peft")
 
 
-def _prepared(config: VlmConfig) -> str:
+def _prepared(config: VlmConfig, whole: str) -> str:
+    """The lines after loading; `whole` names the folder of the whole model."""
     return _PREPARED.format(
+        whole=whole,
         question=json.dumps(PROMPTS["diagnosis"]),
         merge_unit=config.vision.merge_unit,
         image_token_id=config.image_token_id,
