@@ -17,8 +17,7 @@ from skinflow_jax.checkpoints.model_card import Card, model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.models.layers import layer, parameter_count
-from skinflow_jax.models.lora import without_adapters
+from skinflow_jax.models.layers import layer
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.storage.whole_folder import whole_folder
 from skinflow_jax.tokenizers import Tokenizer
@@ -82,7 +81,7 @@ def save_pretrained(
         if config.vision.dve is not None:
             for file in TORCH_FILES:
                 shutil.copy(file, unfinished)
-        described = model_card(config, parameter_count(without_adapters(model)), card or {})
+        described = model_card(model, card or {})
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 

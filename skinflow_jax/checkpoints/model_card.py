@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from skinflow_jax.data.chat import PROMPTS
 from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.layers import parameter_count
+from skinflow_jax.models.lora import without_adapters
+from skinflow_jax.models.vlm import Vlm
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,12 @@ answer = model.generate(
 print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
 
 
-def model_card(config: VlmConfig, parameters: int, card: Card | Mapping[str, str]) -> str:
-    """Markdown for a folder that holds the whole model of `parameters`.
+def model_card(model: Vlm, card: Card | Mapping[str, str]) -> str:
+    """Markdown for a folder that holds the whole model, its adapters folded in.
 
     `card` may be sections alone, heading to paragraph.
     """
+    config, parameters = model.config, parameter_count(without_adapters(model))
     card = card if isinstance(card, Card) else Card(sections=card)
     dynamic = config.vision.dve is not None
     trust = ", trust_remote_code=True" if dynamic else ""
@@ -110,8 +114,10 @@ def model_card(config: VlmConfig, parameters: int, card: Card | Mapping[str, str
     )
 
 
-def adapter_card(config: VlmConfig, parameters: int, card: Card, base: str) -> str:
-    """Markdown for a folder of PEFT adapters of `parameters` upon the model at `base`."""
+def adapter_card(model: Vlm, card: Card, base: str) -> str:
+    """Markdown for a folder of the PEFT adapters of `model`, upon the model at `base`."""
+    config = model.config
+    parameters = parameter_count(model) - parameter_count(without_adapters(model))
     loaded = (
         f'base, folder = {json.dumps(base)}, "."\n'
         'model = AutoModelForImageTextToText.from_pretrained(base, dtype="auto")\n'

@@ -9,7 +9,8 @@ from random_model import SHALLOW
 
 from skinflow_jax.checkpoints.model_card import Card, adapter_card, model_card
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import DveConfig
+from skinflow_jax.models.config import DveConfig, LoraConfig
+from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.runs import card
 from skinflow_jax.runs.card import run_card
 
@@ -58,7 +59,7 @@ def test_it_is_named_after_the_run_and_tells_its_stages_in_their_order(runs):
         "program 0.1.0+abc",
     ]
     assert "Evaluation" not in found.sections and found.base_model is None
-    assert str(runs) not in model_card(SHALLOW, 1, found), (
+    assert str(runs) not in model_card(abstract_model(SHALLOW), found), (
         "paths of the machine are nobody's business"
     )
 
@@ -99,7 +100,7 @@ def test_a_base_model_is_named_only_as_the_hub_names_it(runs, stated):
     found = run_card(runs / "stage", 40, {"_name_or_path": stated})
     expected = stated if stated.startswith("Qwen/") else None
     assert found.base_model == expected
-    front = front_matter(model_card(SHALLOW, 1, found))
+    front = front_matter(model_card(abstract_model(SHALLOW), found))
     assert front["license"] == "other" and front.get("base_model") == expected
     assert "datasets" not in front
 
@@ -111,10 +112,11 @@ def front_matter(text):
 def test_the_lines_of_use_are_python_for_each_kind_of_folder():
     vision = dataclasses.replace(SHALLOW.vision, dve=DveConfig(groups=9))
     dynamic = dataclasses.replace(SHALLOW, vision=vision)
+    adapted = dataclasses.replace(SHALLOW, lora=LoraConfig(rank=2))
     texts = {
-        "plain": model_card(SHALLOW, 1_000_000, {}),
-        "dynamic": model_card(dynamic, 1_000_000, Card(name='odd "name": {x}')),
-        "adapter": adapter_card(SHALLOW, 1000, Card(), "Qwen/Qwen2.5-VL-7B-Instruct"),
+        "plain": model_card(abstract_model(SHALLOW), {}),
+        "dynamic": model_card(abstract_model(dynamic), Card(name='odd "name": {x}')),
+        "adapter": adapter_card(abstract_model(adapted), Card(), "Qwen/Qwen2.5-VL-7B-Instruct"),
     }
     for text in texts.values():
         compile(text.split("```python\n")[1].split("```")[0], "card", "exec")
