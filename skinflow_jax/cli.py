@@ -239,6 +239,13 @@ def _export_hf(arguments) -> None:
     )
 
 
+def _verify(arguments) -> None:
+    from skinflow_jax.checkpoints.hf_verify import verify
+
+    _stay_off_accelerators()
+    verify(arguments.model, trust_remote_code=arguments.trust_remote_code)
+
+
 def _stay_off_accelerators() -> None:
     """For what only moves weights between files: one chip would have to hold all of them."""
     import jax
@@ -256,4 +263,5 @@ _COMMANDS = {
     "inspect": _inspect,
     "import-hf": _import_hf,
     "export-hf": _export_hf,
+    "verify": _verify,
 }

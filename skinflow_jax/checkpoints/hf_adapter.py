@@ -16,6 +16,7 @@ from skinflow_jax.checkpoints.hf_export import tensor_layout, tensor_parts
 from skinflow_jax.checkpoints.hf_import import fill, find
 from skinflow_jax.checkpoints.hf_safetensors import StoredTensor, read_header, write_file
 from skinflow_jax.checkpoints.hf_tensors import listed
+from skinflow_jax.checkpoints.model_card import Card, adapter_card
 from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots, nested_name
 from skinflow_jax.errors import ConfigError, InputError, one_line
 from skinflow_jax.json_file import read_json
@@ -23,6 +24,7 @@ from skinflow_jax.models.config import LORA_TARGETS, LoraConfig, VlmConfig
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.storage.whole_folder import whole_folder
+from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.typed_fields import shown
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -99,7 +101,15 @@ def load_adapter(base: Vlm, folder: str | Path, *, mesh=None) -> Vlm:
     return together(load, folder)
 
 
-def save_adapter(model: Vlm, path: str | Path, *, base: str | None, dtype: str | None = None):
+def save_adapter(
+    model: Vlm,
+    path: str | Path,
+    *,
+    base: str | None,
+    dtype: str | None = None,
+    tokenizer: Tokenizer | None = None,
+    card: Card | None = None,
+) -> None:
     """Write the adapters of `model` as a folder for PEFT, which appears when it is complete.
 
     Args:
@@ -107,6 +117,8 @@ def save_adapter(model: Vlm, path: str | Path, *, base: str | None, dtype: str |
       path: the folder to make; it may exist if it is empty.
       base: the folder or hub name of the model under the adapters, if there is one.
       dtype: of the tensors; None for the parameters' own, float32.
+      tokenizer: the one the model was trained with; None writes none.
+      card: facts for the model card.
 
     Raises InputError: no adapters, or dynamic maps, which are trained beside them; `path` is taken.
     """
@@ -132,6 +144,10 @@ def save_adapter(model: Vlm, path: str | Path, *, base: str | None, dtype: str |
         write_file(unfinished / WEIGHTS, {_peft(name): x for name, x in layout.items()}, parts)
         text = json.dumps(adapter_config(config, base), indent=2) + "\n"
         (unfinished / CONFIG).write_text(text, encoding="utf-8")
+        if tokenizer is not None:
+            tokenizer.save_pretrained(unfinished)
+        described = adapter_card(model, card or Card(), base or "path/to/its/base")
+        (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 
 def adapter_config(config: VlmConfig, base: str | None) -> dict[str, Any]:

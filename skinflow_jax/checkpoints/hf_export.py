@@ -11,14 +11,13 @@ import numpy as np
 
 from skinflow_jax.checkpoints.hf_config import config_to_hf, generation_to_hf
 from skinflow_jax.checkpoints.hf_folder import check_tokenizer, source_objects, write_files
-from skinflow_jax.checkpoints.hf_import import find, kept_dtype
+from skinflow_jax.checkpoints.hf_import import find
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, processor_files
 from skinflow_jax.checkpoints.hf_safetensors import all_finite, blocks, converted, write_file
-from skinflow_jax.checkpoints.model_card import model_card
+from skinflow_jax.checkpoints.model_card import Card, model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.errors import ConfigError, InputError, RunError
 from skinflow_jax.models.layers import layer
-from skinflow_jax.models.lora import without_adapters
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.storage.whole_folder import whole_folder
 from skinflow_jax.tokenizers import Tokenizer
@@ -42,7 +41,7 @@ def save_pretrained(
     dtype: str | None = None,
     min_pixels: int = MIN_PIXELS,
     max_pixels: int = MAX_PIXELS,
-    card: Mapping[str, str] | None = None,
+    card: Card | Mapping[str, str] | None = None,
     source: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a Hugging Face folder: weights in shards, configs, tokenizer, model card.
@@ -58,7 +57,7 @@ def save_pretrained(
         in float32; None for that of `source`, or without one the parameters' own.
       min_pixels: least pixels an image is resized to, as in training.
       max_pixels: most pixels.
-      card: facts for the model card, heading to paragraph, e.g. {"Training data": "synthetic"}.
+      card: facts for the model card, or sections of it, e.g. {"Training data": "synthetic"}.
       source: `HfFolder.files` of the folder that the model descends from, whose other fields are
         carried along.
 
@@ -93,7 +92,7 @@ def save_pretrained(
         if config.vision.dve is not None:
             for file in TORCH_FILES:
                 shutil.copy(file, unfinished)
-        described = model_card(without_adapters(model), card or {})
+        described = model_card(model, card or {})
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 
@@ -142,7 +141,7 @@ def tensor_layout(
     """(type, shape) in which a tensor is written; `dtype` None: its parameter's type."""
     variable = find(model, slot.path)
     shape = variable.shape if slot.index is None else variable.shape[1:]
-    kept = kept_dtype(model.config, slot.path, dtype) if dtype else np.dtype(variable.dtype)
+    kept = np.dtype(read_dtype(variable, dtype) if dtype else variable.dtype)
     return kept, slot.tensor_shape(shape, name, model.config)
 
 

@@ -25,11 +25,10 @@ from skinflow_jax.checkpoints.hf_safetensors import (
 from skinflow_jax.checkpoints.hf_tensors import check_names, listed, stored_tensors
 from skinflow_jax.checkpoints.names import Slot, hf_slots
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import DveConfig, VlmConfig
+from skinflow_jax.models.config import DveConfig
 from skinflow_jax.models.dve_conversion import with_dve
-from skinflow_jax.models.trainable import is_dynamic
 from skinflow_jax.models.vlm import Vlm, abstract_model
-from skinflow_jax.parallel import module_shardings
+from skinflow_jax.parallel import module_shardings, read_dtype
 
 Home = tuple[tuple[str, ...], int | None]
 """A parameter's path in the model and the layer, where it is stacked."""
@@ -46,7 +45,7 @@ def load_pretrained(
 
     Args:
       path: the folder, or what `read_folder` read of it.
-      dtype: type of the parameters, but for those that are read in float32 (see `kept_dtype`).
+      dtype: type of the parameters, but for those that are read in float32 whatever it is.
       dve: make the vision tower dynamic (see `with_dve`); None keeps what the folder holds.
       mesh: place each parameter by the training rules on this mesh; None for one device. All
         processes of the mesh must call; where one fails, all do.
@@ -71,13 +70,6 @@ def find(module, path: tuple[str, ...]):
     for name in path:
         module = getattr(module, name)
     return module
-
-
-def kept_dtype(config: VlmConfig, path: tuple[str, ...], dtype: np.dtype) -> np.dtype:
-    """The type that a parameter has in a model of `dtype`: float32 where the forward pass reads it
-    so whatever the activations' type is, which holds for dynamic maps but their biases."""
-    reads_float32 = is_dynamic(config, path) and path[4:] != ("bias",)
-    return np.dtype(np.float32) if reads_float32 else dtype
 
 
 def _load(stated: HfFolder, dtype: np.dtype, mesh) -> Vlm:
@@ -117,7 +109,7 @@ def fill(
         place = SingleDeviceSharding(jax.devices()[0])
         if shardings is not None:
             place = find(shardings, parameter).get_value()
-        kept = kept_dtype(model.config, parameter, dtype)
+        kept = np.dtype(read_dtype(variable, dtype))
         reader = _Reader(homes, parameter, variable.shape, kept, not_finite)
         variable.set_value(jax.make_array_from_callback(variable.shape, place, reader))
     if not_finite:

@@ -120,6 +120,15 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     imported.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
     exported = command("export-hf", "Make a Hugging Face folder of a run's model.")
     _export_arguments(exported)
+    verified = command(
+        "verify", "Compare a Hugging Face folder with transformers, by layer groups."
+    )
+    verified.add_argument("--model", type=_here, required=True, help="Hugging Face folder")
+    verified.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run Python files of the folder that are not those we ship",
+    )
     for name in ("demo", "train", "evaluate", "generate", "ablation"):
         _add_compilation_cache(commands.choices[name])
     return parser, commands.choices

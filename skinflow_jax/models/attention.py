@@ -52,7 +52,7 @@ def attend(
         blocks += ((*prefix, _bias(prefix_mask[:, None, None, None, None])),)
     length = q.shape[4]
     key_count = sum(keys.shape[-2] for keys, *_ in blocks)
-    scores_per_query = math.prod(q.shape[:4]) // batch_shards() * key_count
+    scores_per_query = math.prod(q.shape[:4]) // batch_shards(q.shape[0]) * key_count
     chunks = min(length, math.ceil(length * scores_per_query / SCORES_BUDGET))
     if chunks == 1:
         return _attend(q, blocks)

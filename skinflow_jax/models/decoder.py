@@ -22,6 +22,7 @@ from skinflow_jax.models.layers import (
     stack_layers,
 )
 from skinflow_jax.models.prefix import Prefix
+from skinflow_jax.models.products import embedded, logits_of
 from skinflow_jax.models.rope import rotate, text_rotation
 from skinflow_jax.parallel import constrain
 
@@ -162,19 +163,12 @@ class Decoder(nnx.Module):
 
     def embed(self, ids: Int[Array, "..."], dtype) -> Float[Array, "... D"]:
         """Token embeddings."""
-        # Embedding axis unsharded: sharded rows would make the gradient replicate activations.
-        table = constrain(self.embedding[...], "vocab", None)
-        return jnp.take(table, ids, axis=0).astype(dtype)
+        return embedded(self.embedding[...], ids, dtype)
 
     def logits(self, hidden: Float[Array, "... D"]) -> Float[Array, "... V"]:
         """float32 logits of normed states."""
         head = self.embedding if self.head is None else self.head
-        return jnp.einsum(
-            "...d,vd->...v",
-            hidden,
-            head[...].astype(hidden.dtype),
-            preferred_element_type=jnp.float32,
-        )
+        return logits_of(hidden, head[...])
 
     def rotation(self, positions: Int[Array, "P G 3 L"]) -> Float[Array, "2 P 1 G 1 L half_head"]:
         """The rotary positions in the layout of queries."""

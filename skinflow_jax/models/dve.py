@@ -18,6 +18,7 @@ from skinflow_jax.models import dft
 from skinflow_jax.models.config import GATES, LINEARS, DveConfig
 from skinflow_jax.models.frequency_groups import frequency_groups, group_members
 from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU
+from skinflow_jax.models.products import product, spread
 from skinflow_jax.parallel import batch_shards, constrain
 
 NORM_EPS = 1e-6
@@ -28,7 +29,8 @@ class FDLinear(nnx.Module):
     """y = output_gate * (V (input_gate * x)) + bias with V = irfft2(group_gate * spectrum * m).
 
     `spectrum` `[out, in // 2 + 1, 2]` is rfft2 of the weight over m = min(out, in) // 2, which
-    keeps it on the weight's own scale, so that one learning rate suits both.
+    keeps it on the weight's own scale, so that one learning rate suits both. It and all that makes
+    the gates are read in float32; the bias is added to activations.
     """
 
     def __init__(
@@ -46,19 +48,25 @@ class FDLinear(nnx.Module):
         coefficients = jnp.fft.rfft2(kernel.T.astype(jnp.float32)) / _scale(kernel.shape)
         pairs = jnp.stack([coefficients.real, coefficients.imag], axis=-1)
         # Sharded where stored, never along frequencies; all-gathered where used.
-        self.spectrum = nnx.Param(pairs, axes=("embed", None, None))
+        self.spectrum = nnx.Param(pairs, axes=("embed", None, None), float32=True)
         self.bias = None if bias is None else nnx.Param(bias, axes=axes[1:])
 
         def dense(size, width, scale, bias=True):
             return Projection(
-                (size,), (width,), axes=(None, None), bias=bias, init_scale=scale, rngs=rngs
+                (size,),
+                (width,),
+                axes=(None, None),
+                bias=bias,
+                init_scale=scale,
+                float32=True,
+                rngs=rngs,
             )
 
         def gate(name, width):
             return dense(hidden, width, 0.0) if name in dve.gates else None
 
         self.reduce = dense(inputs, hidden, math.sqrt(2 / inputs), bias=False)
-        self.norm = RMSNorm(hidden, NORM_EPS)
+        self.norm = RMSNorm(hidden, NORM_EPS, float32=True)
         self.input_gate = gate("input", inputs)
         self.output_gate = gate("output", outputs)
         self.group_gate = gate("group", dve.groups)
@@ -84,12 +92,12 @@ class FDLinear(nnx.Module):
         """The map under given gates, in the dtype of `x`; the weight is computed in float32."""
         if "input" in gates:
             x = x * gates["input"][:, None].astype(x.dtype)
-        product = functools.partial(_product, shape=self.shape, groups=self.groups, axes=self.axes)
+        apply = functools.partial(_apply, shape=self.shape, groups=self.groups, axes=self.axes)
         # Rematerialised in the backward pass: one dense weight per image is too much to save.
-        y = jax.checkpoint(product, prevent_cse=False)(x, self.spectrum[...], gates.get("group"))
+        y = jax.checkpoint(apply, prevent_cse=False)(x, self.spectrum[...], gates.get("group"))
         if "output" in gates:
             y = y * gates["output"][:, None].astype(x.dtype)
-        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+        return y if self.bias is None else y + spread(self.bias[...], y)
 
     def __call__(
         self, x: Float[Array, "N L in"], mask: Bool[Array, "N L"]
@@ -117,10 +125,10 @@ def _scale(shape: tuple[int, int]) -> int:
     return max(min(shape) // 2, 1)
 
 
-def _product(x, spectrum, group_gate, *, shape, groups, axes):
+def _apply(x, spectrum, group_gate, *, shape, groups, axes):
     kernels = synthesise(spectrum, group_gate, shape=shape, groups=groups)
     if group_gate is None:
-        return x @ kernels[0].astype(x.dtype)
+        return product(x, kernels[0])
     kernels = constrain(kernels.astype(x.dtype), "batch", *_without_embed(axes))
     return jnp.einsum("nli,nio->nlo", x, kernels)
 
@@ -150,7 +158,7 @@ def synthesise(
         return _irfft2(pairs, inputs)
     ids = frequency_groups(outputs, inputs, groups)
     if route is None:
-        images = max(group_gate.shape[0] // batch_shards(), 1)
+        images = group_gate.shape[0] // batch_shards(group_gate.shape[0])
         route = "bases" if bases_are_cheaper(images, groups, shape) else "fourier"
     if route == "fourier":
         gates = constrain(_gate_per_coefficient(group_gate, shape, groups), "batch", None, None)

@@ -18,6 +18,7 @@ from skinflow_jax.models.vision import (
     stack_blocks,
 )
 from skinflow_jax.models.vlm import Vlm, with_tower
+from skinflow_jax.parallel import as_read
 
 
 def with_dve(model: Vlm, dve: DveConfig, *, seed: int = 0, mesh=None) -> Vlm:
@@ -58,7 +59,7 @@ def _dynamic_tower(static: VisionTower, key: jax.Array, config: VisionConfig) ->
     keys = jax.random.split(key, len(config.dynamic_blocks))
     dtype = static.patch_embedding.kernel.dtype
     dynamic = jax.vmap(make)(tower.dynamic, keys)
-    tower.dynamic = jax.tree.map(lambda x: x.astype(dtype), dynamic)
+    tower.dynamic = as_read(dynamic, dtype)
     return tower
 
 

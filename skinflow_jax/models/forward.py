@@ -7,7 +7,7 @@ import numpy as np
 
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.models.inputs import build_inputs, token_count
+from skinflow_jax.models.inputs import build_inputs, placeholder_runs
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, Vlm, prompt_states
 
 
@@ -55,7 +55,7 @@ def forward_logits(
 
 
 def _images_of_rows(token_rows, pixel_values, image_grid_thw, config: VlmConfig):
-    """Assign the flat list of images to rows by their placeholder tokens."""
+    """Assign the flat list of images to rows: as many as a row has runs of placeholder tokens."""
     grids = np.zeros((0, 3), int) if image_grid_thw is None else np.asarray(image_grid_thw)
     if (grids[:, 0] != 1).any():
         raise InputError(f"image_grid_thw {grids.tolist()}: images must have one frame (t = 1)")
@@ -72,15 +72,12 @@ def _images_of_rows(token_rows, pixel_values, image_grid_thw, config: VlmConfig)
     ]
     rows, used = [], 0
     for ids in token_rows:
-        wanted, row = int((ids == config.image_token_id).sum()), []
-        while wanted > 0 and used < len(images):
-            row.append(images[used])
-            wanted -= token_count(images[used][1], config.vision)
-            used += 1
-        rows.append(row)
+        wanted = len(placeholder_runs(ids, config))
+        rows.append(images[used : used + wanted])
+        used += len(rows[-1])
     if used < len(images):
         raise InputError(
-            f"{len(images)} images but the placeholders of the batch take only {used}: "
-            "each image needs rows*columns/4 image tokens"
+            f"{len(images)} images but the batch has placeholders for {used}: "
+            "each image needs a run of rows*columns/4 image tokens"
         )
     return rows

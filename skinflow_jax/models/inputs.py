@@ -103,22 +103,42 @@ def mrope_positions(
     return np.concatenate(segments, axis=1).astype(np.int32), next_position + len(text)
 
 
+def placeholder_runs(ids: np.ndarray, config: VlmConfig) -> np.ndarray:
+    """Lengths of the runs of placeholder tokens in a row, one run an image: int `[images]`."""
+    is_image = np.concatenate([[False], ids == config.image_token_id, [False]])
+    starts, stops = np.flatnonzero(is_image[1:] != is_image[:-1]).reshape(-1, 2).T
+    return stops - starts
+
+
 def check_placeholders(
     ids: np.ndarray, grids: list[tuple[int, int]], config: VlmConfig, row: str
 ) -> None:
-    """Raise InputError unless each image has its run of placeholder tokens, in order."""
-    m, found = config.vision.merge_size, int((ids == config.image_token_id).sum())
+    """Raise InputError unless each image has its own run of placeholder tokens, in order."""
+    m, runs = config.vision.merge_size, placeholder_runs(ids, config).tolist()
     for grid in grids:
         if grid[0] % m or grid[1] % m or min(grid) < m:
             raise InputError(
                 f"{row}: image grid {grid[0]}x{grid[1]} patches must be positive multiples of {m}"
             )
-    expected = sum(token_count(grid, config.vision) for grid in grids)
-    if found != expected:
+    needed = [token_count(grid, config.vision) for grid in grids]
+    remedy = f"expand each image's placeholder to rows*columns/{m * m} tokens"
+    if sum(runs) != sum(needed):
         raise InputError(
-            f"{row}: {found} image placeholder tokens but {len(grids)} images that need "
-            f"{expected}; expand each image's placeholder to rows*columns/{m * m} tokens"
+            f"{row}: {sum(runs)} image placeholder tokens but {len(grids)} images that need "
+            f"{sum(needed)}; {remedy}"
         )
+    if len(runs) != len(needed):
+        raise InputError(
+            f"{row}: {len(runs)} runs of image placeholder tokens for {len(grids)} images; each "
+            "image needs one of its own, between the tokens that start and end an image"
+        )
+    for image, (run, tokens) in enumerate(zip(runs, needed, strict=True)):
+        if run != tokens:
+            rows, columns = grids[image]
+            raise InputError(
+                f"{row}: image {image} has {run} placeholder tokens but its {rows}x{columns} "
+                f"patches need {tokens}; {remedy}"
+            )
     if (ids == config.video_token_id).any():
         raise InputError(f"{row}: video placeholders are not supported; pass still images")
 

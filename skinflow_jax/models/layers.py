@@ -8,48 +8,24 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from skinflow_jax.models.products import product, spread
+from skinflow_jax.parallel import read_dtype
+
 
 class RMSNorm(nnx.Module):
     """Root-mean-square norm over the last axis, computed in float32 (`Qwen2_5_VLRMSNorm`)."""
 
-    def __init__(self, size: int, eps: float):
-        self.scale = nnx.Param(jnp.ones(size), axes=(None,))
+    def __init__(self, size: int, eps: float, *, float32: bool = False):
+        self.scale = nnx.Param(jnp.ones(size), axes=(None,), float32=float32)
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        """x / rms(x) * scale, in the dtype of `x`."""
+        """x / rms(x) * scale, in the dtype that the scale is read in: that of `x`, or float32."""
+        dtype = read_dtype(self.scale, x.dtype)
         x32 = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-        normed = (x32 * jax.lax.rsqrt(mean_square + self.eps)).astype(x.dtype)
-        return normed * self.scale[...].astype(x.dtype)
-
-
-@jax.custom_vjp
-def product(x: Float[Array, "*lead M"], kernel: Float[Array, "M N"]) -> Float[Array, "*lead N"]:
-    """x @ kernel, with gradients by products for which XLA's CPU compiler copies little.
-
-    The gradient of the kernel contracts the rows of both operands, so one has to be transposed:
-    the narrower. Transposing `x` always, recomputed where it was not saved, took a twelfth of a
-    GRPO update; the transposed product that JAX derives, a seventh.
-    """
-    return x @ kernel
-
-
-def _product_forward(x, kernel):
-    return x @ kernel, (x, kernel)
-
-
-def _product_backward(residuals, gradient):
-    x, kernel = residuals
-    grad_x = jax.lax.dot_general(gradient, kernel, (((gradient.ndim - 1,), (1,)), ((), ())))
-    rows = tuple(range(x.ndim - 1))
-    over_rows = ((rows, rows), ((), ()))
-    if x.shape[-1] > gradient.shape[-1]:
-        return grad_x, jax.lax.dot_general(gradient, x, over_rows).T
-    return grad_x, jax.lax.dot_general(x, gradient, over_rows)
-
-
-product.defvjp(_product_forward, _product_backward)
+        normed = (x32 * jax.lax.rsqrt(mean_square + self.eps)).astype(dtype)
+        return normed * spread(self.scale[...], normed)
 
 
 class Projection(nnx.Module):
@@ -57,7 +33,7 @@ class Projection(nnx.Module):
 
     kernel: `[*inputs, *outputs]`; it contracts the last `len(inputs)` axes of its argument.
     With an adapter, `lora_a` `[*inputs, rank]` and `lora_b` `[rank, *outputs]` add their product
-    times `lora_scale` to it.
+    times `lora_scale` to it. With `float32` it computes in float32 whatever its argument.
     """
 
     def __init__(
@@ -68,11 +44,15 @@ class Projection(nnx.Module):
         axes: tuple[str | None, ...],
         bias: bool,
         init_scale: float,
+        float32: bool = False,
         rngs: nnx.Rngs,
     ):
+        def parameter(value, axes):
+            return nnx.Param(value, axes=axes, float32=float32)
+
         kernel = jax.random.normal(rngs.params(), inputs + outputs) * init_scale
-        self.kernel = nnx.Param(kernel, axes=axes)
-        self.bias = nnx.Param(jnp.zeros(outputs), axes=axes[len(inputs) :]) if bias else None
+        self.kernel = parameter(kernel, axes)
+        self.bias = parameter(jnp.zeros(outputs), axes[len(inputs) :]) if bias else None
         self.contracted = len(inputs)
         self.lora_a, self.lora_b, self.lora_scale = nnx.data(None), nnx.data(None), None
 
@@ -109,27 +89,24 @@ class Projection(nnx.Module):
         return (kernel.astype(jnp.float32) + change.reshape(kernel.shape)).astype(kernel.dtype)
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """`[..., *inputs]` to `[..., *outputs]`, in the dtype of `x`."""
-        kernel = self.kernel[...].astype(x.dtype)
+        """`[..., *inputs]` to `[..., *outputs]`, in the dtype that the kernel is read in."""
+        x = x.astype(read_dtype(self.kernel, x.dtype))
+        kernel = self.kernel[...]
         inputs, outputs = kernel.shape[: self.contracted], kernel.shape[self.contracted :]
         lead = x.shape[: x.ndim - self.contracted]
         # One plain 2-D product: the multi-axis form is slower on CPU and no faster elsewhere.
-        size = math.prod(inputs)
-        x = x.reshape(*lead, size)
-        flat = product(x, kernel.reshape(size, -1))
+        x = x.reshape(*lead, math.prod(inputs))
+        flat = product(x, kernel)
         if self.lora_a is not None:
             flat += self.adapter_product(x)
         y = flat.reshape(*lead, *outputs)
-        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+        return y if self.bias is None else y + spread(self.bias[...], y)
 
     def adapter_product(self, x: Float[Array, "*lead M"]) -> Float[Array, "*lead N"]:
         """What the adapter adds, all axes of input and of output in one; zeros without one."""
         if self.lora_a is None:
             return jnp.zeros((*x.shape[:-1], self.kernel.size // x.shape[-1]), x.dtype)
-        rank = self.lora_a.shape[-1]
-        a = self.lora_a[...].astype(x.dtype).reshape(x.shape[-1], rank)
-        b = self.lora_b[...].astype(x.dtype).reshape(rank, -1)
-        return product(product(x, a), b) * self.lora_scale
+        return product(product(x, self.lora_a[...]), self.lora_b[...]) * self.lora_scale
 
 
 class DecodeProjection:

@@ -99,15 +99,19 @@ def prompt_states(
     model: Vlm, inputs: ModelInputs, compute: ComputeConfig = DEFAULT_COMPUTE
 ) -> tuple[Float[Array, "P L D"], tuple[jax.Array, jax.Array]]:
     """Normed states at every prompt slot, and keys and values `[layers, P, K, L, h]`."""
+    states, (keys, values) = model.decoder(
+        embed_prompt(model, inputs, compute), visible_prompt(model, inputs), remat=compute.remat
+    )
+    return states[:, 0], (keys[:, :, :, 0], values[:, :, :, 0])
+
+
+def visible_prompt(model: Vlm, inputs: ModelInputs) -> Visible:
+    """Rotary positions and causal mask of prompts."""
     length = inputs.input_ids.shape[1]
     positions = jnp.where(inputs.token_mask[:, None], inputs.positions, 0)
     causal = jnp.tril(jnp.ones((length, length), bool))
     mask = causal & inputs.token_mask[:, None, None, None, None, :]
-    visible = Visible(model.decoder.rotation(positions[:, None]), mask)
-    states, (keys, values) = model.decoder(
-        embed_prompt(model, inputs, compute), visible, remat=compute.remat
-    )
-    return states[:, 0], (keys[:, :, :, 0], values[:, :, :, 0])
+    return Visible(model.decoder.rotation(positions[:, None]), mask)
 
 
 def prefill(model: Vlm, inputs: ModelInputs, compute: ComputeConfig = DEFAULT_COMPUTE) -> Prefix:

@@ -1,6 +1,7 @@
 """Mesh, logical axis rules and layout constraints: the same program on one device and on many."""
 
 from skinflow_jax.parallel.mesh import MeshConfig, make_mesh
+from skinflow_jax.parallel.precision import as_read, read_dtype
 from skinflow_jax.parallel.sharding import (
     ROLLOUT_RULES,
     TRAIN_RULES,
@@ -21,6 +22,7 @@ __all__ = [
     "TRAIN_RULES",
     "MeshConfig",
     "anywhere",
+    "as_read",
     "batch_shards",
     "constrain",
     "constrain_module",
@@ -29,6 +31,7 @@ __all__ = [
     "module_shardings",
     "place_batch",
     "place_module",
+    "read_dtype",
     "rollout_copy",
     "use_mesh",
 ]

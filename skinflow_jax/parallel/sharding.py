@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.parallel.precision import as_read
 
 # Parameters are sharded over `fsdp` along their embedding axis and over `tensor` along heads,
 # hidden units and vocabulary. Axes whose names are absent are not sharded.
@@ -64,10 +65,16 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, logical_spec(axes, x.shape, mesh))
 
 
-def batch_shards() -> int:
-    """Number of shards of a batch on the mesh in use; 1 where there is none."""
+def batch_shards(rows: int | None = None) -> int:
+    """Number of shards of a batch on the mesh in use; 1 where there is none.
+
+    Of a batch of `rows`: how many it is divided into, fewer where the mesh axes do not divide it.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    return math.prod(mesh.shape.get(axis, 1) for axis in TRAIN_RULES["batch"])
+    axes = TRAIN_RULES["batch"]
+    if rows is not None:
+        axes = jax.tree.leaves(tuple(logical_spec(("batch",), (rows,), mesh)))
+    return math.prod(mesh.shape.get(axis, 1) for axis in axes)
 
 
 def module_shardings(module, mesh, rules=TRAIN_RULES):
@@ -147,8 +154,12 @@ def constrain_module(module, rules=TRAIN_RULES):
 
 
 def rollout_copy(module, dtype: str):
-    """The module as the sampler reads it: in `dtype`, sharded by the rollout rules. Under jit."""
-    return constrain_module(jax.tree.map(lambda x: x.astype(dtype), module), ROLLOUT_RULES)
+    """The module as the sampler reads it, sharded by the rollout rules. Under jit.
+
+    In `dtype`, but for what the forward pass reads in float32: the sampler computes what the
+    learner does.
+    """
+    return constrain_module(as_read(module, dtype), ROLLOUT_RULES)
 
 
 @contextlib.contextmanager

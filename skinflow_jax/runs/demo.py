@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.checkpoints.hf_verify import compare
+from skinflow_jax.checkpoints.model_card import Card
 from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import (
     DataConfig,
@@ -27,7 +29,6 @@ from skinflow_jax.evaluation.summary import (
     stages_report,
     stages_report_markdown,
 )
-from skinflow_jax.evaluation.transformers_check import max_logit_difference
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.cases import labels_of, open_source, prepare_records
@@ -244,7 +245,7 @@ def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
         tokenizer=policy.tokenizer,
         min_pixels=data.min_pixels,
         max_pixels=data.max_pixels,
-        card={"Training data": _training_data(data)},
+        card=Card(f"skinflow demo on {data.source}", {"Training data": _training_data(data)}),
     )
     texts = []
     for config in configs[:2]:
@@ -255,8 +256,9 @@ def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
     if importlib.util.find_spec("torch") is None:
         console.print("export: torch is not installed; `make test` compares logits with it")
     else:
-        difference = max_logit_difference(policy.model, policy.tokenizer, folder)
-        console.print(f"export: max |logit difference| to transformers: {difference:.1e}")
+        differences = {row.group: row.difference for row in compare(policy.model, folder)}
+        shown = f"max |logit difference| to transformers: {differences['head']:.1e}"
+        console.print(f"export: {shown}")
     return folder
 
 

@@ -1,6 +1,7 @@
 """Policies: opened, started afresh or from another, imported and exported."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from skinflow_jax.checkpoints.hf_processor import (
     read_pixel_budget,
     write_pixel_budget,
 )
+from skinflow_jax.checkpoints.model_card import Card
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.checkpoints.step_folders import finished_steps
@@ -29,6 +31,7 @@ from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import Vlm, init_model
 from skinflow_jax.models.widening import with_extra_width
+from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import check_inherited, inherited
 from skinflow_jax.runs.lock import workdir_lock
@@ -254,8 +257,14 @@ def export_hf(
     policy = open_checkpoint(checkpoint)
     if adapter:
         base = adapter_base(checkpoint)
-        save_adapter(policy.model, out, base=base and str(base), dtype=dtype)
-        policy.tokenizer.save_pretrained(out)
+        save_adapter(
+            policy.model,
+            out,
+            base=base and str(base),
+            dtype=dtype,
+            tokenizer=policy.tokenizer,
+            card=_card(checkpoint, policy),
+        )
         told = "" if base is None else f", upon the base {base}"
         if base is None or is_run(base):
             told += "; export its base, merged, for PyTorch"
@@ -269,6 +278,7 @@ def export_hf(
         source=policy.source,
         dtype=dtype,
         max_shard_bytes=max_shard_bytes,
+        card=_card(checkpoint, policy),
         **budget,
     )
     verify_export(policy.tokenizer, out, prompt_texts())
@@ -296,3 +306,11 @@ def adapter_base(checkpoint: Path) -> Path | None:
     stored = read_facts(before / CHECKPOINTS)
     adapted = model_config_of(stored, before).lora is not None
     return adapter_base(before) if adapted or "imported_from" in stored else before
+
+
+def _card(checkpoint: Path, policy: Policy) -> Card:
+    """What a run's card tells; of a Hugging Face folder nothing is known."""
+    if not is_run(checkpoint):
+        return Card()
+    stated = json.loads(policy.source.get("config.json", b"{}"))
+    return run_card(checkpoint, policy.step, stated)

@@ -19,7 +19,7 @@ from skinflow_jax.models.trainable import (
     trained_part,
 )
 from skinflow_jax.models.vlm import Vlm
-from skinflow_jax.parallel import ROLLOUT_RULES, module_shardings
+from skinflow_jax.parallel import ROLLOUT_RULES, as_read, module_shardings
 from skinflow_jax.parallel.sharding import logical_spec
 from skinflow_jax.training.state import TrainState
 
@@ -122,7 +122,7 @@ def memory_rows(
 
 def _rollout_rows(model: Vlm, rollout: RolloutShapes, mesh) -> Iterable[MemoryRow]:
     text, kept = model.config.text, jnp.dtype(rollout.dtype)
-    copy = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, kept), model)
+    copy = jax.eval_shape(lambda model: as_read(model, kept), model)
     if mesh is not None:
         copy = jax.tree.map(_placed, copy, module_shardings(copy, mesh, ROLLOUT_RULES))
     if kept != model.decoder.embedding.dtype or (mesh is not None and mesh.shape["fsdp"] > 1):

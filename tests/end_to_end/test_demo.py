@@ -58,9 +58,8 @@ def test_the_printed_figures_are_those_of_metrics_json_and_of_the_predictions(de
 
 @pytest.mark.slow
 def test_the_export_is_what_transformers_needs_and_gives_the_same_logits(demo, capsys):
+    from skinflow_jax.checkpoints.hf_verify import compare
     from skinflow_jax.checkpoints.run_state import load_model
-    from skinflow_jax.evaluation.transformers_check import max_logit_difference
-    from skinflow_jax.tokenizers import load_tokenizer
 
     workdir, _ = demo
     export = workdir / "export"
@@ -76,7 +75,8 @@ def test_the_export_is_what_transformers_needs_and_gives_the_same_logits(demo, c
     }
     assert wanted <= {path.name for path in export.iterdir()}
     model = load_model(workdir / "stageii" / "checkpoints")
-    assert max_logit_difference(model, load_tokenizer(export), export) < 2e-5
+    differences = {row.group: row.difference for row in compare(model, export)}
+    assert differences["head"] < 2e-5
 
 
 @pytest.mark.slow

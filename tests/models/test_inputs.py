@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from random_model import spread_model
 
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import model_config
+from skinflow_jax.models.forward import forward_logits
 from skinflow_jax.models.inputs import (
     build_inputs,
     patch_grid_positions,
@@ -185,6 +187,44 @@ def test_placeholders_that_do_not_match_the_images_are_refused():
         build_inputs(ids, [[]], CONFIG)
     with pytest.raises(InputError, match=r"row 0: 14 image placeholder tokens but 1 images.* 15"):
         build_inputs([np.delete(ids[0], list(ids[0]).index(CONFIG.image_token_id))], images, CONFIG)
+
+
+def test_placeholders_are_matched_image_by_image():
+    """The sum is right, and yet each image would be read at the other's positions."""
+    grids = [(6, 10), (8, 8)]
+    ids, images, _ = batch([(2, 2)], grids)
+    swapped = [ids[0], row(np.random.default_rng(0), *grids[::-1])[0]]
+    message = "row 1: image 0 has 16 placeholder tokens but its 6x10 patches need 15; expand"
+    with pytest.raises(InputError, match=message):
+        build_inputs(swapped, images, CONFIG)
+    joined = np.full(31, CONFIG.image_token_id)
+    with pytest.raises(InputError, match="row 1: 1 runs of image placeholder tokens for 2 images"):
+        build_inputs([ids[0], joined], images, CONFIG)
+    split = ids[1].tolist()
+    split.insert(split.index(CONFIG.image_token_id) + 3, 9)
+    with pytest.raises(InputError, match="row 1: 3 runs of image placeholder tokens for 2 images"):
+        build_inputs([ids[0], np.array(split)], images, CONFIG)
+
+
+def test_images_of_a_processors_flat_list_go_to_the_rows_that_have_placeholders_for_them():
+    """Row 0 has one placeholder too few for its image; row 1 one too many: no image moves over."""
+    model = spread_model()
+    ids, images, _ = batch([(6, 10)], [(8, 8)])
+    flat = {
+        "pixel_values": np.concatenate([patches for row in images for patches, _ in row]),
+        "image_grid_thw": np.array([(1, *grid) for row in images for _, grid in row]),
+    }
+    length = max(map(len, ids))
+    mask = np.array([[True] * len(row) + [False] * (length - len(row)) for row in ids])
+    padded = np.array([[*row, *[CONFIG.pad_token_id] * (length - len(row))] for row in ids])
+    wrong = padded[::-1], mask[::-1]
+    with pytest.raises(InputError, match=r"row 0: 16 image placeholder tokens but 1 images.* 15"):
+        forward_logits(model, input_ids=wrong[0], attention_mask=wrong[1], **flat)
+    with pytest.raises(InputError, match="2 images but the batch has placeholders for 1"):
+        forward_logits(model, input_ids=padded[:1], attention_mask=mask[:1], **flat)
+    with pytest.raises(InputError, match="row 1: 16 image placeholder tokens but 0 images"):
+        one = {"pixel_values": flat["pixel_values"][:60], "image_grid_thw": [(1, 6, 10)]}
+        forward_logits(model, input_ids=padded, attention_mask=mask, **one)
 
 
 def test_odd_grids_and_videos_are_refused():

@@ -2,6 +2,7 @@
 
 FDLinear scales a map's input channels, its output channels and groups of frequencies of its weight
 by gates that a small network reads off the mean of the map's input over the tokens of one image.
+Whatever the model's type, gates and weight are computed in float32 from float32 parameters.
 Written by skinflow_jax, which trained the weights; research software, not a medical device.
 """
 
@@ -19,6 +20,7 @@ from .configuration_skinflow import SkinflowConfig
 PROJECTIONS = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
 
 
+@torch.compiler.assume_constant_result
 @functools.lru_cache(maxsize=32)
 def frequency_groups(outputs, inputs, groups, device):
     """Group of each coefficient of a weight's rfft2, `[outputs, inputs // 2 + 1]`."""
@@ -44,22 +46,26 @@ class FDLinear(nn.Module):
         self.inputs, self.outputs, self.groups = inputs, outputs, dve["groups"]
         self.temperature = dve["temperature"]
         self.scale = max(min(inputs, outputs) // 2, 1)
-        self.spectrum = nn.Parameter(torch.empty(outputs, inputs // 2 + 1, 2))
+        f32 = {"dtype": torch.float32}
+        self.spectrum = nn.Parameter(torch.empty(outputs, inputs // 2 + 1, 2, **f32))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        self.reduce = nn.Linear(inputs, hidden, bias=False)
-        self.norm = nn.RMSNorm(hidden, eps=1e-6)
+        self.reduce = nn.Linear(inputs, hidden, bias=False, **f32)
+        self.norm = nn.RMSNorm(hidden, eps=1e-6, **f32)
         for name in dve["gates"]:
-            setattr(self, f"{name}_gate", nn.Linear(hidden, widths[name]))
+            setattr(self, f"{name}_gate", nn.Linear(hidden, widths[name], **f32))
 
+    @torch.no_grad()
     def reset(self, spread):
         """A random weight whose gates are all 1."""
-        weight = torch.randn(self.outputs, self.inputs, device=self.spectrum.device) * spread
-        with torch.no_grad():
-            self.spectrum.copy_(torch.view_as_real(torch.fft.rfft2(weight) / self.scale))
-            for name in ("input_gate", "output_gate", "group_gate"):
-                if hasattr(self, name):
-                    getattr(self, name).weight.zero_()
-                    getattr(self, name).bias.zero_()
+        size, device = (self.outputs, self.inputs), self.spectrum.device
+        weight = torch.randn(size, dtype=torch.float32, device=device) * spread
+        self.spectrum.copy_(torch.view_as_real(torch.fft.rfft2(weight) / self.scale))
+        for name in ("input_gate", "output_gate", "group_gate"):
+            if hasattr(self, name):
+                getattr(self, name).weight.zero_()
+                getattr(self, name).bias.zero_()
+        if self.bias is not None:
+            self.bias.zero_()
 
     def gate(self, name, hidden):
         """A gate's values in (0, 2), or None where it does not act."""
@@ -69,8 +75,8 @@ class FDLinear(nn.Module):
         values = hidden @ head.weight.float().T + head.bias.float()
         return 2 * torch.sigmoid(values / self.temperature)
 
-    def one_image(self, x):
-        """`[tokens, inputs]` of one image to `[tokens, outputs]`."""
+    def gates_and_weight(self, x):
+        """Of one image, `[tokens, inputs]`: input and output gate and the weight, in float32."""
         mean = x.float().mean(dim=0)
         hidden = relu(
             rms_norm(
@@ -86,14 +92,19 @@ class FDLinear(nn.Module):
             ids = frequency_groups(self.outputs, self.inputs, self.groups, x.device)
             spectrum = spectrum * group[ids]
         size = (self.outputs, self.inputs)
-        weight = torch.fft.irfft2(spectrum * self.scale, s=size).to(x.dtype)
-        scales = [self.gate(name, hidden) for name in ("input", "output")]
-        if scales[0] is not None:
-            x = x * scales[0].to(x.dtype)
-        y = x @ weight.T
-        if scales[1] is not None:
-            y = y * scales[1].to(x.dtype)
-        return y if self.bias is None else y + self.bias
+        weight = torch.fft.irfft2(spectrum * self.scale, s=size)
+        return self.gate("input", hidden), self.gate("output", hidden), weight
+
+    def one_image(self, x):
+        """`[tokens, inputs]` of one image to `[tokens, outputs]`."""
+        with torch.autocast(x.device.type, enabled=False):
+            input_gate, output_gate, weight = self.gates_and_weight(x)
+        if input_gate is not None:
+            x = x * input_gate.to(x.dtype)
+        y = x @ weight.to(x.dtype).T
+        if output_gate is not None:
+            y = y * output_gate.to(y.dtype)
+        return y if self.bias is None else y + self.bias.to(y.dtype)
 
     def forward(self, x, lengths):
         """Tokens of several images in a row, `lengths` of each."""
@@ -149,6 +160,11 @@ class SkinflowForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
     """Qwen2.5-VL with a dynamic vision encoder."""
 
     config_class = SkinflowConfig
+    # All of FDLinear but its bias, whatever type is asked for.
+    _keep_in_fp32_modules_strict = (
+        *("spectrum", "reduce", "input_gate", "output_gate", "group_gate"),
+        *(f"{projection}.norm" for projection in PROJECTIONS.values()),
+    )
 
     def __init__(self, config):
         super().__init__(config)
@@ -157,9 +173,13 @@ class SkinflowForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
             tower.blocks[index] = DynamicVisionBlock(tower.config, config.dve)
         tower.register_forward_pre_hook(_tell_lengths, with_kwargs=True)
         self.post_init()
-        for module in tower.modules():
-            if isinstance(module, FDLinear):
-                module.reset(config.vision_config.initializer_range)
+
+    def _init_weights(self, module):
+        """Random values, asked for where a folder has none."""
+        if isinstance(module, FDLinear):
+            module.reset(self.config.vision_config.initializer_range)
+        else:
+            super()._init_weights(module)
 
 
 def _tell_lengths(tower, args, kwargs):
