@@ -19,6 +19,7 @@ from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.errors import ConfigError, InputError, RunError
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.vlm import Vlm
+from skinflow_jax.parallel import read_dtype
 from skinflow_jax.storage.whole_folder import whole_folder
 from skinflow_jax.tokenizers import Tokenizer
 
