@@ -14,7 +14,21 @@ from jaxtyping import Array, Float, Int
 
 from skinflow_jax.parallel import constrain
 
-_float32_product = functools.partial(dot_general, preferred_element_type=jnp.float32)
+
+def _float32_product(x, y, dimensions):
+    """dot_general that sums in float32 what it makes of operands in their own type."""
+    product = functools.partial(
+        dot_general, dimension_numbers=dimensions, preferred_element_type=jnp.float32
+    )
+    if x.dtype == jnp.float32:
+        return product(x, y)
+    # XLA's CPU compiler has no bfloat16 product with a float32 result in every layout.
+    return jax.lax.platform_dependent(
+        x,
+        y,
+        cpu=lambda x, y: product(x.astype(jnp.float32), y.astype(jnp.float32)),
+        default=product,
+    )
 
 
 @jax.custom_vjp

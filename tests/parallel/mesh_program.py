@@ -39,9 +39,9 @@ from skinflow_jax.training.supervised import supervised_update
 RUNS = {
     "one": (None, 1, ("grpo", "dapo", "sft", "lora")),
     "one_micro_4": (None, 4, ("dapo",)),
-    "data_8": (MeshConfig(data=8), 1, ("grpo", "sft")),
+    "data_8": (MeshConfig(data=8), 1, ("grpo",)),
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
-    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "sft", "lora")),
+    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "lora")),
 }
 # One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
 # splits them; many end tokens, so that lengths are uneven.

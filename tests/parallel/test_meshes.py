@@ -13,11 +13,9 @@ MESHES = ("data_8", "data_2_fsdp_4", "fsdp_2_tensor_4")
 UPDATES = (
     ("one_micro_4", "dapo"),
     ("data_8", "grpo"),
-    ("data_8", "sft"),
     ("data_2_fsdp_4", "dapo"),
     ("data_2_fsdp_4", "sft"),
     ("fsdp_2_tensor_4", "grpo"),
-    ("fsdp_2_tensor_4", "sft"),
     ("fsdp_2_tensor_4", "lora"),
 )
 WIDTHS = {

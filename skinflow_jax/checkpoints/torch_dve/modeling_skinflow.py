@@ -13,7 +13,10 @@ import torch
 from torch import nn
 from torch.nn.functional import relu, rms_norm
 from transformers import Qwen2_5_VLForConditionalGeneration
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLVisionBlock
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+    Qwen2_5_VisionTransformerPretrainedModel,
+    Qwen2_5_VLVisionBlock,
+)
 
 from .configuration_skinflow import SkinflowConfig
 
@@ -156,6 +159,17 @@ class DynamicVisionBlock(Qwen2_5_VLVisionBlock):
         return hidden_states + self.mlp(self.norm2(hidden_states), image_lengths)
 
 
+class DynamicVisionTower(Qwen2_5_VisionTransformerPretrainedModel):
+    """A vision tower that can start a dynamic map."""
+
+    def _init_weights(self, module):
+        """Random values, asked for in a new model and where a folder has none."""
+        if isinstance(module, FDLinear):
+            module.reset(self.config.initializer_range)
+        else:
+            super()._init_weights(module)
+
+
 class SkinflowForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
     """Qwen2.5-VL with a dynamic vision encoder."""
 
@@ -169,17 +183,11 @@ class SkinflowForConditionalGeneration(Qwen2_5_VLForConditionalGeneration):
     def __init__(self, config):
         super().__init__(config)
         tower = self.model.visual
+        tower.__class__ = DynamicVisionTower  # transformers asks the tower to start its modules
         for index in config.dve["blocks"]:
             tower.blocks[index] = DynamicVisionBlock(tower.config, config.dve)
         tower.register_forward_pre_hook(_tell_lengths, with_kwargs=True)
         self.post_init()
-
-    def _init_weights(self, module):
-        """Random values, asked for where a folder has none."""
-        if isinstance(module, FDLinear):
-            module.reset(self.config.vision_config.initializer_range)
-        else:
-            super()._init_weights(module)
 
 
 def _tell_lengths(tower, args, kwargs):
