@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C outside of a run: the command unwinds, so that nothing half written stays."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -21,6 +22,8 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
     collector or an import as well, which drop what is raised there. An error that ends before it
     has left the block was dropped: its signal comes again a moment later. An extension module whose
     import was interrupted says that it cannot be initialised: the signal is what is raised.
+
+    Once the command is done, and has said how, Ctrl-C does not disturb the interpreter's end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,6 +62,13 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
             timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+        # Callbacks run in the reverse order: before those of the libraries that were imported.
+        atexit.unregister(_ignore_ctrl_c)
+        atexit.register(_ignore_ctrl_c)
+
+
+def _ignore_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _error(number: int, goes_on: bool) -> BaseException:

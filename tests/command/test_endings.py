@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -74,3 +75,16 @@ def test_a_closed_standard_output_is_an_error_that_a_run_can_tell():
 
     with pytest.raises(BrokenPipeError):
         Console(file=Closed()).print("a table")
+
+
+def test_ctrl_c_does_not_disturb_the_end_of_a_command_that_is_done():
+    """JAX cleans up in a callback of the interpreter's end, which takes a while."""
+    command = """
+import atexit, signal, sys
+from skinflow_jax.cli import main
+atexit.register(signal.raise_signal, signal.SIGINT)
+sys.exit(main(["inspect", "--checkpoint=nowhere"]))
+"""
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("skinflow: nowhere"), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
