@@ -24,6 +24,7 @@ from skinflow_jax.json_file import check_fetched
 
 BLOCK_BYTES = 2**20  # fits a cache: what is transposed or rounded is read again at once
 _MOST_HEADER = 100_000_000  # as in the library
+_MOST_AXES = 8
 
 # What can be imported: a type that is not here cannot be exported as it was.
 DTYPES = {
@@ -127,7 +128,9 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
     end = 0
     for start, stop, name in ranges:
         if start != end:
-            raise InputError(f"{file}: the bytes of tensor {name} are misplaced: fetch it again")
+            raise InputError(
+                f"{file}: the bytes of tensor {_shown(name)} are misplaced: fetch it again"
+            )
         end = stop
     if size != 8 + length + end:
         raise InputError(
@@ -194,10 +197,15 @@ def _byte_range(file: Path, name: str, entry) -> tuple[int, int, str]:
             f"{file}: tensor {_shown(name)} has the type {_shown(dtype)}, only "
             f"{', '.join(DTYPES)} can be imported: {kind}"
         )
-    size = math.prod(shape) * DTYPES[dtype].itemsize
-    if len(shape) > 8 or place[1] - place[0] != size:
+    if len(shape) > _MOST_AXES:  # whose product may be a number that takes minutes
         raise InputError(
-            f"{file}: tensor {_shown(name)} of shape {tuple(shape[:8])} takes {size:,} bytes, the "
+            f"{file}: tensor {_shown(name)} has {len(shape):,} axes, no model has more than "
+            f"{_MOST_AXES}: fetch it again"
+        )
+    size = math.prod(shape) * DTYPES[dtype].itemsize
+    if place[1] - place[0] != size:
+        raise InputError(
+            f"{file}: tensor {_shown(name)} of shape {tuple(shape)} takes {size:,} bytes, the "
             f"header gives it {place[1] - place[0]:,}: fetch it again"
         )
     return place[0], place[1], name

@@ -114,8 +114,8 @@ def _sharded(folder: Path) -> dict[str, StoredTensor]:
         for name, tensor in read_header(folder / file).items():
             if name in found:
                 raise InputError(
-                    f"{folder / file}: tensor {name} is in {found[name].file.name} too: fetch the "
-                    "folder again"
+                    f"{folder / file}: tensor {listed([name])} is in {found[name].file.name} too: "
+                    "fetch the folder again"
                 )
             if weight_map.get(name) != file:
                 told = f"in {weight_map[name]}" if name in weight_map else "nowhere"

@@ -139,6 +139,10 @@ TOKENIZERS = {
         {"added_tokens_decoder": {"7": {"content": "<|im_end|>"}}},
         r"added_tokens_decoder\['7'\]",
     ),
+    "id of many digits": (
+        {"added_tokens_decoder": {"9" * 5000: {"content": "<|im_end|>"}}},
+        r"added_tokens_decoder\['9+\.\.\.9+'\]",
+    ),
     "template of a number": ({"chat_template": 3}, "chat_template must be text"),
     "no default": ({"chat_template": [{"name": "x", "template": "y"}]}, 'name "default"'),
 }
