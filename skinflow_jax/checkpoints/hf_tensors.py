@@ -16,7 +16,6 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _FOREIGN = {
     "adapter_model.safetensors": "a PEFT adapter, no whole model: import it with --base=FOLDER",
     "adapter_model.bin": "a pickled PEFT adapter: save it as safetensors",
-    "adapter_config.json": "of a PEFT adapter, no whole model: import it with --base=FOLDER",
     "pytorch_model.bin.index.json": "the index of pickled weights, which could run any code",
     ".bin": "a pickle, which could run any code",
     ".pt": "a pickle, which could run any code",

@@ -247,8 +247,12 @@ VARIANTS = {
     "pt": (lambda w: w.bare("model.pt"), r"model.pt is a pickle"),
     "gguf": (lambda w: w.bare("model-Q4_K_M.gguf"), r"model-Q4_K_M.gguf is GGUF"),
     "adapter": (
-        lambda w: w.bare("adapter_config.json", "adapter_model.safetensors"),
+        lambda w: w.bare("adapter_model.safetensors"),
         r"adapter_model.safetensors is a PEFT adapter.*--base",
+    ),
+    "adapter beside the model": (
+        lambda w: (w.folder / "adapter_config.json").write_text("{}"),
+        r"adapter_config.json makes it the folder of a PEFT adapter.*--base=FOLDER, or remove",
     ),
     "no index": (
         lambda w: (w.folder / INDEX).unlink(),
