@@ -1,6 +1,5 @@
 """A model as a Hugging Face folder that transformers loads: the reverse of `hf_import`."""
 
-import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,12 +15,14 @@ from skinflow_jax.checkpoints.hf_processor import PixelBudget, processor_files
 from skinflow_jax.checkpoints.hf_safetensors import all_finite, blocks, converted, write_file
 from skinflow_jax.checkpoints.model_card import Card, model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
+from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.errors import ConfigError, InputError, RunError
+from skinflow_jax.json_file import write_json
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.parallel import read_dtype
-from skinflow_jax.storage.whole_folder import whole_folder
-from skinflow_jax.tokenizers import Tokenizer
+from skinflow_jax.storage.whole_folder import check_vacant, whole_folder
+from skinflow_jax.tokenizers import Tokenizer, render_default_chat, verify_export
 
 EXPORT_DTYPES = ("float32", "bfloat16")
 MAX_SHARD_BYTES = 5 * 10**9
@@ -63,15 +64,14 @@ def save_pretrained(
         carried along.
 
     Raises:
-      InputError: `path` is taken, the tokenizer is not the model's, or a value is too large for
-        `dtype`.
+      InputError: `path` is taken, the tokenizer is not the model's or gives other ids when it is
+        read again, or a value is too large for `dtype`.
       RunError: a tensor is not finite.
     """
     if dtype not in (None, *EXPORT_DTYPES):
         raise ConfigError(f"dtype is {dtype!r}: choose one of {', '.join(EXPORT_DTYPES)}")
     folder = Path(path)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
+    check_vacant(folder)
     config = model.config
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
@@ -82,19 +82,25 @@ def save_pretrained(
         dtype = dtype or str(model.decoder.embedding.dtype)
         write_files(source or {}, unfinished)
         fields = config_to_hf(config, before.get("config.json")) | {"torch_dtype": dtype}
-        _write_json(unfinished / "config.json", fields)
+        write_json(unfinished / "config.json", fields)
         generation = generation_to_hf(config, before.get("generation_config.json"))
-        _write_json(unfinished / "generation_config.json", generation)
+        write_json(unfinished / "generation_config.json", generation)
         pixels = PixelBudget(min_pixels, max_pixels)
         for name, content in processor_files(pixels, config.vision, before).items():
-            _write_json(unfinished / name, content)
+            write_json(unfinished / name, content)
         if tokenizer is not None:
-            tokenizer.save_pretrained(unfinished)
+            write_tokenizer(tokenizer, unfinished)
         if config.vision.dve is not None:
             for file in TORCH_FILES:
-                shutil.copy(file, unfinished)
+                shutil.copyfile(file, unfinished / file.name)
         described = model_card(model, card or {})
         (unfinished / "README.md").write_text(described, encoding="utf-8")
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a tokenizer's files. Raises InputError where they give the prompts other ids."""
+    tokenizer.save_pretrained(folder)
+    verify_export(tokenizer, folder, prompt_texts(render_default_chat))
 
 
 def _source_dtype(config: Mapping) -> str | None:
@@ -121,7 +127,7 @@ def _write_weights(model: Vlm, folder: Path, dtype: np.dtype | None, max_shard_b
         write_file(folder / file, {written(name): layout[name] for name in names}, parts)
         weight_map |= dict.fromkeys(map(written, names), file)
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-    _write_json(folder / "model.safetensors.index.json", index)
+    write_json(folder / "model.safetensors.index.json", index)
 
 
 def plan_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
@@ -168,7 +174,3 @@ def _value(model: Vlm, slot: Slot):
         return (owner if slot.index is None else layer(owner, slot.index)).whole_kernel()
     value = getattr(owner, kind).get_value()
     return value if slot.index is None else value[slot.index]
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

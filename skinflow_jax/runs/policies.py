@@ -22,7 +22,7 @@ from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
-from skinflow_jax.data.chat import TASKS, corpus, messages
+from skinflow_jax.data.chat import corpus, prompt_texts
 from skinflow_jax.data.sources import Source
 from skinflow_jax.errors import InputError, printable
 from skinflow_jax.models.config import model_config
@@ -49,7 +49,6 @@ from skinflow_jax.tokenizers import (
     load_tokenizer,
     render_default_chat,
     train_sentencepiece,
-    verify_export,
 )
 from skinflow_jax.training.state import TrainState
 
@@ -194,12 +193,7 @@ def tokenizer_corpus(source: Source, seed: int) -> list[str]:
     """Texts to train on. The prompts stand once per case, as often as training will see them."""
     cases = readable_cases(source)
     texts = list(corpus(cases, source.diagnoses, seed, render_default_chat))
-    return texts + prompt_texts() * len(cases)
-
-
-def prompt_texts() -> list[str]:
-    """The prompt of each task as a text with one image."""
-    return [render_default_chat(messages(task)) for task in TASKS]
+    return texts + prompt_texts(render_default_chat) * len(cases)
 
 
 def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
@@ -249,7 +243,7 @@ def export_hf(
     adapter: bool = False,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there.
+    """Write a checkpoint as a Hugging Face folder.
 
     `dtype`, `max_shard_bytes`: see `save_pretrained`. `adapter`: write its LoRA adapters alone, for
     PEFT, not a whole model.
@@ -281,7 +275,6 @@ def export_hf(
         card=_card(checkpoint, policy),
         **budget,
     )
-    verify_export(policy.tokenizer, out, prompt_texts())
     print(printable(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration"))
 
 
