@@ -64,9 +64,9 @@ def read_folder(path: str | Path) -> HfFolder:
         raise InputError(f"{folder} is not a folder: give a Hugging Face model folder")
     if (folder / ADAPTER_CONFIG).exists():
         raise InputError(
-            f"{folder / ADAPTER_CONFIG} makes it the folder of a PEFT adapter, which transformers would "
-            "add to the model: import it with --base=FOLDER, or remove the file if a whole model "
-            "is here"
+            f"{folder / ADAPTER_CONFIG} makes it the folder of a PEFT adapter, which transformers "
+            "would add to the model: import it with --base=FOLDER, or remove the file if a whole "
+            "model is here"
         )
     stated, generation = read_config(folder), _generation(folder / "generation_config.json")
     eos, pad = ends_of(generation, stated, folder)
@@ -95,9 +95,7 @@ def _generation(path: Path) -> dict[str, Any]:
 
 def read_files(folder: Path) -> dict[str, bytes]:
     """Name to content of `SOURCE_FILES` in a folder; nothing where there is no folder."""
-    return {
-        name: (folder / name).read_bytes() for name in SOURCE_FILES if is_file(folder / name)
-    }
+    return {name: (folder / name).read_bytes() for name in SOURCE_FILES if is_file(folder / name)}
 
 
 def source_objects(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:

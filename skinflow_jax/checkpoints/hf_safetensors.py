@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -116,14 +117,8 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
     Raises InputError, in one line, when the file is absent or none, a git LFS pointer, cut, or has
     bytes that no tensor owns; or a tensor is of a type that cannot be imported.
     """
-    with _readable(file) as (opened, size):
-        check_fetched(file)
-        head = opened.read(8)
-        length = int.from_bytes(head, "little")
-        if len(head) < 8 or not 2 <= length <= min(size - 8, _MOST_HEADER):
-            raise InputError(f"{file} is no safetensors file, or is cut: fetch it again")
-        text = opened.read(length)
-    entries = _entries(file, text)
+    entries, data, size = _header(file)
+    entries.pop("__metadata__", None)
     ranges = sorted(_byte_range(file, name, entry) for name, entry in entries.items())
     end = 0
     for start, stop, name in ranges:
@@ -132,11 +127,29 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
                 f"{file}: the bytes of tensor {_shown(name)} are misplaced: fetch it again"
             )
         end = stop
-    if size != 8 + length + end:
+    if size != data + end:
         raise InputError(
-            f"{file} has {size:,} bytes, its header asks for {8 + length + end:,}: fetch it again"
+            f"{file} has {size:,} bytes, its header asks for {data + end:,}: fetch it again"
         )
-    return {name: _stored(file, name, entry, 8 + length) for name, entry in entries.items()}
+    return {name: _stored(file, name, entry, data) for name, entry in entries.items()}
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What the writer of a safetensors file noted in it. Raises InputError as `read_header`."""
+    stated = _header(file)[0].get("__metadata__")
+    stated = stated if isinstance(stated, dict) else {}
+    return {name: text for name, text in stated.items() if isinstance(text, str)}
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int, int]:
+    """(the header, the place of the first byte after it, the file's size)."""
+    with _readable(file) as (opened, size):
+        check_fetched(file)
+        head = opened.read(8)
+        length = int.from_bytes(head, "little")
+        if len(head) < 8 or not 2 <= length <= min(size - 8, _MOST_HEADER):
+            raise InputError(f"{file} is no safetensors file, or is cut: fetch it again")
+        return _parsed(file, opened.read(length)), 8 + length, size
 
 
 @contextlib.contextmanager
@@ -154,8 +167,7 @@ def _readable(file: Path):
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _entries(file: Path, text: bytes) -> dict[str, dict]:
-    """The header's tensors; `__metadata__` says nothing that is needed."""
+def _parsed(file: Path, text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text.decode(), object_pairs_hook=_once, parse_int=_whole)
     except (ValueError, RecursionError) as error:
@@ -163,7 +175,6 @@ def _entries(file: Path, text: bytes) -> dict[str, dict]:
         raise InputError(f"{file}: its header is no JSON ({told}): fetch it again") from error
     if not isinstance(found, dict):
         raise InputError(f"{file}: its header is no JSON object: fetch it again")
-    found.pop("__metadata__", None)
     return found
 
 
@@ -228,14 +239,15 @@ def write_file(
     path: Path,
     layout: Mapping[str, tuple[np.dtype, tuple[int, ...]]],
     parts: Iterable[np.ndarray],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a safetensors file: type and shape by name, and in that order all tensors' bytes.
 
     `parts`: consecutive pieces of the tensors, of any size, C-contiguous; each is written before
-    the next is asked for.
+    the next is asked for. `metadata`: notes for `read_metadata`.
     """
     # transformers refuses a file that does not say what wrote its tensors.
-    header, end = {"__metadata__": {"format": "pt"}}, 0
+    header, end = {"__metadata__": {"format": "pt", **(metadata or {})}}, 0
     for name, (dtype, shape) in layout.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {

@@ -1,6 +1,6 @@
 """Which file of a Hugging Face folder holds which tensor: every one has one place, or an error."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +55,24 @@ def stored_tensors(folder: Path, *, tied: bool) -> dict[str, StoredTensor]:
         named = _sharded(folder)
     else:
         raise InputError(_nothing_there(folder))
-    found: dict[str, StoredTensor] = {}
-    for name, tensor in named.items():
-        other = found.setdefault(canonical_name(name), tensor)
-        if other is not tensor:
-            raise InputError(
-                f"{tensor.file}: tensors {other.name} and {name} are for one parameter: "
-                "remove one of them"
-            )
+    found = renamed(named, canonical_name)
     if tied:
         _drop_tied_head(found)
+    return found
+
+
+def renamed(
+    named: Mapping[str, StoredTensor], rename: Callable[[str], str]
+) -> dict[str, StoredTensor]:
+    """The tensors under other names. Raises InputError where two would have the same."""
+    found: dict[str, StoredTensor] = {}
+    for name, tensor in named.items():
+        other = found.setdefault(rename(name), tensor)
+        if other is not tensor:
+            raise InputError(
+                f"{tensor.file}: tensors {listed([other.name])} and {listed([name])} are for one "
+                "parameter: remove one of them"
+            )
     return found
 
 

@@ -204,8 +204,22 @@ def test_an_adapter_of_another_base_is_refused(changed):
     wider = dataclasses.replace(
         SHALLOW, text=dataclasses.replace(SHALLOW.text, intermediate_size=96)
     )
+    tensors(lambda found: None)(changed)  # as PEFT writes it, without a note of the base
     with pytest.raises(InputError, match=r"has shape \(3, 352\), .* asks for \(3, 96\)"):
         load_adapter(spread_model(wider), changed)
+
+
+def test_an_adapter_of_other_weights_of_the_same_shapes_is_refused(base, adapted, changed):
+    moved = jax.tree.map(lambda x: x, base)
+    moved.decoder.norm.scale[...] = base.decoder.norm.scale[...].at[0].multiply(1.1)
+    refused = rf"{WEIGHTS} was trained upon other weights than those of .* says 'somewhere/model'"
+    with pytest.raises(InputError, match=refused):
+        load_adapter(moved, changed)
+    half = jax.tree.map(lambda x: x.astype("bfloat16").astype(x.dtype), base)
+    found = load_adapter(half, changed)  # as an export in bfloat16 has it
+    assert_same(found.decoder.layers.q.lora_a, adapted.decoder.layers.q.lora_a)
+    tensors(lambda found: None)(changed)
+    assert load_adapter(moved, changed).config.lora == LORA, "of PEFT's own nothing is known"
 
 
 def test_no_adapters_or_dynamic_maps_beside_them_are_refused(base, tmp_path):
