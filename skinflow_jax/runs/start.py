@@ -82,6 +82,7 @@ def check_stored(
 
 def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     """Start from what the config names; tokenizer and image size are written into the workdir."""
+    workdir.remove(TOKENIZER, SOURCE)
     make_tokenizer = functools.partial(fresh_tokenizer, config, workdir.local / TOKENIZER)
     policy = starting_policy(config, make_tokenizer, mesh)
     origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())

@@ -12,10 +12,12 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import jax
 
+from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.errors import RunError
 from skinflow_jax.runs.lock import FILE as LOCK
 from skinflow_jax.storage.paths import (
@@ -82,6 +84,25 @@ class Workdir:
                 print(f"skinflow: {failed}", file=sys.stderr)
             raise
         self.send()
+
+    def remove(self, *names: str) -> None:
+        """Remove folders that a run left which was killed before its first checkpoint.
+
+        All processes must ask; none writes before all have removed. Raises InputError where the
+        bucket cannot be reached.
+        """
+        together(partial(self._remove, names), self.address)
+
+    def _remove(self, names: tuple[str, ...]) -> None:
+        first, spooled = jax.process_index() == 0, self.local != self.address
+        with reaching(self.address):
+            for name in names:
+                if first or spooled:
+                    remove_tree(self.local / name, ignore_errors=True)
+                if first and spooled:
+                    remove_tree(self.address / name)
+        for name in [name for name in self._sent if name.split("/")[0] in names]:
+            del self._sent[name]
 
     def send(self) -> None:
         """Copy what changed into the bucket, from the first process. Raises RunError."""

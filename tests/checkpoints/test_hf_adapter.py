@@ -210,8 +210,10 @@ def test_an_adapter_of_another_base_is_refused(changed):
 
 
 def test_an_adapter_of_other_weights_of_the_same_shapes_is_refused(base, adapted, changed):
-    moved = jax.tree.map(lambda x: x, base)
-    moved.decoder.norm.scale[...] = base.decoder.norm.scale[...].at[0].multiply(1.1)
+    def scaled(path, x):
+        return x.at[0].multiply(1.1) if ".decoder.norm.scale" in jax.tree_util.keystr(path) else x
+
+    moved = jax.tree_util.tree_map_with_path(scaled, base)
     refused = rf"{WEIGHTS} was trained upon other weights than those of .* says 'somewhere/model'"
     with pytest.raises(InputError, match=refused):
         load_adapter(moved, changed)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from skinflow_jax.models.config import DveConfig, LoraConfig
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.runs.policies import adapter_base, export_hf, import_hf, open_checkpoint
-from skinflow_jax.tokenizers import HuggingFaceTokenizer, train_sentencepiece
+from skinflow_jax.tokenizers import HuggingFaceTokenizer, load_tokenizer, train_sentencepiece
 
 INDEX = "model.safetensors.index.json"
 LORA = LoraConfig(rank=2)
@@ -168,6 +169,29 @@ def test_an_adapter_whose_base_is_elsewhere_is_imported_upon_one_given(
     merged = tmp_path / "merged"
     export_hf(tmp_path / "run", merged, dtype="float32")
     assert not any("lora" in name for name in weights(merged))
+
+
+def test_a_base_is_named_whatever_folder_the_import_was_started_in(half, tmp_path, monkeypatch):
+    monkeypatch.chdir(half.parent)
+    import_hf(Path(half.name), tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert adapter_base(tmp_path / "run") == half
+
+
+def test_the_tokenizer_beside_an_adapter_is_the_one_it_speaks(adapter, half, tmp_path):
+    """With the chat template that it was trained with; one of another model is refused."""
+    copy = shutil.copytree(adapter, tmp_path / "adapter")
+    load_tokenizer(half).save_pretrained(copy)
+    template = "{% for message in messages %}{{ message.role }}!{% endfor %}"
+    (copy / "chat_template.jinja").write_text(template)
+    found = open_checkpoint(copy).tokenizer
+    asked = [{"role": "user", "content": "x"}]
+    assert found.render_chat(asked, add_generation_prompt=True) == "user!"
+    assert found.eos_ids == open_checkpoint(half).tokenizer.eos_ids
+    other = train_sentencepiece(["another corpus"] * 9, tmp_path / "other", vocab_size=320)
+    other.save_pretrained(copy)
+    with pytest.raises(InputError, match=rf"{copy}: its tokenizer gives other ids than that of"):
+        open_checkpoint(copy)
 
 
 def test_a_base_for_what_is_no_adapter_and_an_adapter_of_no_lora_are_refused(
