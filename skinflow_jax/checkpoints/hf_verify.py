@@ -39,8 +39,8 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether they agree, up to rounding; what is not a number does not."""
-        return self.difference <= LIMIT * self.scale
+        """Whether they agree, up to rounding; what is not finite does not."""
+        return math.isfinite(self.scale) and self.difference <= LIMIT * self.scale
 
 
 def verify(folder: Path, *, trust_remote_code: bool = False) -> None:

@@ -68,6 +68,11 @@ class Workdir:
         """The folder of the run's checkpoints."""
         return self.address / CHECKPOINTS
 
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process writes in `local`: of those that share the folder one does."""
+        return jax.process_index() == 0 or self.local != self.address
+
     @contextlib.contextmanager
     def synced(self) -> Iterator[None]:
         """Fetch what the bucket holds; as the block ends, however it does, send what is new.
@@ -94,12 +99,11 @@ class Workdir:
         together(partial(self._remove, names), self.address)
 
     def _remove(self, names: tuple[str, ...]) -> None:
-        first, spooled = jax.process_index() == 0, self.local != self.address
         with reaching(self.address):
             for name in names:
-                if first or spooled:
+                if self.is_writer:
                     remove_tree(self.local / name, ignore_errors=True)
-                if first and spooled:
+                if jax.process_index() == 0 and self.local != self.address:
                     remove_tree(self.address / name)
         for name in [name for name in self._sent if name.split("/")[0] in names]:
             del self._sent[name]
