@@ -256,10 +256,12 @@ class HuggingFaceTokenizer(_ChatTokenizer):
     def __init__(self, folder: Path):
         self._folder = folder
         path = folder / "tokenizer.json"
+        for name in _TOKENIZER_FILES:  # a template could be any text, others are only copied
+            if (folder / name).is_file():
+                check_fetched(folder / name)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing more precise
-            check_fetched(path)
             raise InputError(f"{path}: not a readable tokenizer: {one_line(error)}") from error
         # Either could be saved in the file and would cut or lengthen texts without a word.
         self._tokenizer.no_truncation()

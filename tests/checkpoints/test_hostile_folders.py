@@ -182,6 +182,14 @@ def test_a_hostile_file_is_refused_in_one_line(folder, tmp_path, name, content, 
     assert str(copy) in line and len(line) < 600 and line.isprintable()
 
 
+@pytest.mark.parametrize("name", ["chat_template.jinja", "vocab.json", "merges.txt"])
+def test_a_pointer_in_the_place_of_any_file_of_a_tokenizer_is_told(folder, tmp_path, name):
+    """A template may be any text, and an export would carry the others along."""
+    copy = copied(folder, tmp_path, name, b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(InputError, match=f"{name} is a pointer of Git LFS"):
+        read_folder(copy)
+
+
 def test_the_folder_itself_is_read(folder):
     found = read_folder(folder)
     assert found.config.text.rope_theta == 500.0 and found.config.eos_token_ids == (3, 1)
