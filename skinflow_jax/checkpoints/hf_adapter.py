@@ -14,11 +14,21 @@ import numpy as np
 
 from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.fingerprint import Fingerprint, fingerprint
-from skinflow_jax.checkpoints.hf_export import tensor_layout, tensor_parts, write_tokenizer
+from skinflow_jax.checkpoints.hf_export import (
+    EXPORT_DTYPES,
+    tensor_layout,
+    tensor_parts,
+    write_tokenizer,
+)
 from skinflow_jax.checkpoints.hf_folder import ADAPTER_CONFIG as CONFIG
 from skinflow_jax.checkpoints.hf_folder import check_tokenizer
 from skinflow_jax.checkpoints.hf_import import fill, find
-from skinflow_jax.checkpoints.hf_safetensors import read_header, read_metadata, write_file
+from skinflow_jax.checkpoints.hf_safetensors import (
+    read_header,
+    read_metadata,
+    weights_dtype,
+    write_file,
+)
 from skinflow_jax.checkpoints.hf_tensors import listed, renamed
 from skinflow_jax.checkpoints.model_card import Card, adapter_card
 from skinflow_jax.checkpoints.named_tensors import named_leaves
@@ -148,7 +158,7 @@ def save_adapter(
       model: with adapters.
       path: the folder to make; it may exist if it is empty.
       base: the folder or hub name of the model under the adapters, if there is one.
-      dtype: of the tensors; None for the parameters' own, float32.
+      dtype: of the tensors, as of `save_pretrained`; None for the parameters' own, float32.
       tokenizer: the one the model was trained with; None writes none.
       card: facts for the model card.
 
@@ -167,7 +177,7 @@ def save_adapter(
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
     slots = adapter_slots(config)
-    kept = None if dtype is None else np.dtype(dtype)
+    kept = None if dtype is None else weights_dtype(dtype, EXPORT_DTYPES)
     layout = {name: tensor_layout(model, name, slot, kept) for name, slot in slots.items()}
     with whole_folder(folder) as unfinished:
         parts = (

@@ -12,11 +12,17 @@ from skinflow_jax.checkpoints.hf_config import config_to_hf, generation_to_hf
 from skinflow_jax.checkpoints.hf_folder import check_tokenizer, source_objects, write_files
 from skinflow_jax.checkpoints.hf_import import find
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, processor_files
-from skinflow_jax.checkpoints.hf_safetensors import all_finite, blocks, converted, write_file
+from skinflow_jax.checkpoints.hf_safetensors import (
+    all_finite,
+    blocks,
+    converted,
+    weights_dtype,
+    write_file,
+)
 from skinflow_jax.checkpoints.model_card import Card, model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
 from skinflow_jax.data.chat import prompt_texts
-from skinflow_jax.errors import ConfigError, InputError, RunError
+from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.json_file import write_json
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.vlm import Vlm
@@ -64,24 +70,25 @@ def save_pretrained(
         carried along.
 
     Raises:
+      ConfigError: `dtype` is neither.
       InputError: `path` is taken, the tokenizer is not the model's or gives other ids when it is
         read again, or a value is too large for `dtype`.
       RunError: a tensor is not finite.
     """
-    if dtype not in (None, *EXPORT_DTYPES):
-        raise ConfigError(f"dtype is {dtype!r}: choose one of {', '.join(EXPORT_DTYPES)}")
     folder = Path(path)
+    kept = None if dtype is None else weights_dtype(dtype, EXPORT_DTYPES)
     check_vacant(folder)
     config = model.config
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
     with whole_folder(folder) as unfinished:
         before = source_objects(source or {})
-        dtype = dtype or _source_dtype(before.get("config.json", {}))
-        _write_weights(model, unfinished, jnp.dtype(dtype) if dtype else None, max_shard_bytes)
-        dtype = dtype or str(model.decoder.embedding.dtype)
+        kept = kept or _source_dtype(before.get("config.json", {}))
+        _write_weights(model, unfinished, kept, max_shard_bytes)
         write_files(source or {}, unfinished)
-        fields = config_to_hf(config, before.get("config.json")) | {"torch_dtype": dtype}
+        fields = config_to_hf(config, before.get("config.json")) | {
+            "torch_dtype": (kept or model.decoder.embedding.dtype).name
+        }
         write_json(unfinished / "config.json", fields)
         generation = generation_to_hf(config, before.get("generation_config.json"))
         write_json(unfinished / "generation_config.json", generation)
@@ -103,11 +110,11 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     verify_export(tokenizer, folder, prompt_texts(render_default_chat))
 
 
-def _source_dtype(config: Mapping) -> str | None:
+def _source_dtype(config: Mapping) -> np.dtype | None:
     """The type that a config.json states; what is wider or narrower than ours is not ours."""
     places = (config, config.get("text_config") or {})
     stated = (place.get(name) for place in places for name in ("dtype", "torch_dtype"))
-    return next((dtype for dtype in stated if dtype in EXPORT_DTYPES), None)
+    return next((np.dtype(jnp.dtype(name)) for name in stated if name in EXPORT_DTYPES), None)
 
 
 def _write_weights(model: Vlm, folder: Path, dtype: np.dtype | None, max_shard_bytes: int) -> None:

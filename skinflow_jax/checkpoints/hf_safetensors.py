@@ -12,7 +12,7 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from skinflow_jax.errors import InputError, printable, shortened
+from skinflow_jax.errors import ConfigError, InputError, printable, shortened
 from skinflow_jax.json_file import check_fetched
 
 BLOCK_BYTES = 2**20  # fits a cache: what is transposed or rounded is read again at once
@@ -36,6 +36,16 @@ DTYPES = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 Region = tuple[slice, ...]
+
+
+def weights_dtype(dtype, names: Collection[str] = ("float32", "bfloat16", "float16")) -> np.dtype:
+    """`dtype`, a name or a type, if it is one of `names`; raises ConfigError for another."""
+    found = str(dtype)
+    with contextlib.suppress(TypeError):
+        found = jnp.dtype(dtype).name
+    if found not in names:
+        raise ConfigError(f"dtype is {found!r}: choose one of {', '.join(names)}")
+    return np.dtype(jnp.dtype(found))
 
 
 @dataclass(frozen=True)

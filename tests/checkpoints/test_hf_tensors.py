@@ -14,10 +14,13 @@ from random_model import SHALLOW, spread_model
 from safetensors.numpy import load_file, save_file
 
 from skinflow_jax.checkpoints import hf_safetensors
+from skinflow_jax.checkpoints.hf_adapter import save_adapter
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_safetensors import blocks, read_header
 from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import LoraConfig
+from skinflow_jax.models.lora import with_lora
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 NORM, Q, HEAD = "model.norm.weight", "model.layers.0.self_attn.q_proj.weight", "lm_head.weight"
@@ -353,6 +356,18 @@ def test_half_precision_weights_come_as_they_are_or_widened(weights, dtype):
     assert_same(
         load_pretrained(weights.folder, dtype=dtype), jax.tree.map(lambda x: x.astype(dtype), wide)
     )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float64", "half an hour", None, 3])
+def test_a_type_that_no_weights_have_is_refused(weights, model, dtype, tmp_path):
+    for ask in (
+        lambda: load_pretrained(weights.folder, dtype=dtype),
+        lambda: save_pretrained(model, tmp_path / "out", dtype=dtype or "float16"),
+        lambda: save_adapter(with_lora(model, LoraConfig()), tmp_path, base=None, dtype=dtype or 1),
+    ):
+        with pytest.raises(InputError, match=r"^dtype is '.*': choose one of float32, bfloat16"):
+            ask()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_value_that_only_the_wider_type_holds_is_named(weights):
