@@ -54,7 +54,8 @@ def load_pretrained(
     Raises:
       InputError: a tensor is missing, left over, of another shape or type, not finite or there
         twice, or a file is cut or no safetensors.
-      ConfigError: `dtype` is none of these, `dve` does not fit the tower, or the folder holds another one.
+      ConfigError: `dtype` is none of these, `dve` does not fit the tower, or the folder holds
+        another one.
     """
     folder = path.path if isinstance(path, HfFolder) else Path(path)
     kept = weights_dtype(dtype)

@@ -92,7 +92,7 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
         if is_adapter(folder):
             return _adapted(folder, _base_folder(folder), mesh)
         if not is_run(folder):
-            stated = together(partial(_read_speaking, folder), folder)
+            stated = together(partial(_read_with_tokenizer, folder), folder)
             model = load_pretrained(stated, mesh=mesh)
             return Policy(model, stated.tokenizer, stated.pixels, source=stated.files)
         step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
@@ -111,7 +111,7 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
         return Policy(model, tokenizer, pixels, step, read_files(folder / SOURCE))
 
 
-def _read_speaking(folder: Path) -> HfFolder:
+def _read_with_tokenizer(folder: Path) -> HfFolder:
     """What a folder states, a tokenizer among it."""
     stated = read_folder(folder)
     if stated.tokenizer is None:
