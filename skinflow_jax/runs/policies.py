@@ -21,6 +21,7 @@ from skinflow_jax.checkpoints.hf_folder import (
 )
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_processor import (
+    PREPROCESSOR,
     PixelBudget,
     read_pixel_budget,
     write_pixel_budget,
@@ -240,7 +241,7 @@ def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
             raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder) if base is None else _upon(folder, base)
     with workdir_lock(place.local), place.synced():
-        place.remove(TOKENIZER, SOURCE)  # left by an import that was killed
+        place.remove(TOKENIZER, SOURCE, PREPROCESSOR)  # left by an import that was killed
         policy.tokenizer.save_pretrained(place.local / TOKENIZER)
         write_files(policy.source, place.local / SOURCE)
         if policy.pixels is not None:

@@ -91,7 +91,7 @@ class Workdir:
         self.send()
 
     def remove(self, *names: str) -> None:
-        """Remove folders that a run left which was killed before its first checkpoint.
+        """Remove files and folders that a run left which was killed before its first checkpoint.
 
         All processes must ask; none writes before all have removed. Raises InputError where the
         bucket cannot be reached.
@@ -103,6 +103,7 @@ class Workdir:
             for name in names:
                 if self.is_writer:
                     remove_tree(self.local / name, ignore_errors=True)
+                    (self.local / name).unlink(missing_ok=True)
                 if jax.process_index() == 0 and self.local != self.address:
                     remove_tree(self.address / name)
         for name in [name for name in self._sent if name.split("/")[0] in names]:

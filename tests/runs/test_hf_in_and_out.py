@@ -171,6 +171,14 @@ def test_an_adapter_whose_base_is_elsewhere_is_imported_upon_one_given(
     assert not any("lora" in name for name in weights(merged))
 
 
+def test_an_import_takes_no_image_size_from_one_that_was_killed(half, tmp_path):
+    folder, run = shutil.copytree(half, tmp_path / "model"), tmp_path / "run"
+    run.mkdir()
+    (folder / "preprocessor_config.json").rename(run / "preprocessor_config.json")
+    import_hf(folder, run)
+    assert open_checkpoint(run).pixels is None
+
+
 def test_a_base_is_named_whatever_folder_the_import_was_started_in(half, tmp_path, monkeypatch):
     monkeypatch.chdir(half.parent)
     import_hf(Path(half.name), tmp_path / "run")
