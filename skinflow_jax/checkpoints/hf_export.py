@@ -86,15 +86,7 @@ def save_pretrained(
         kept = kept or _source_dtype(before.get("config.json", {}))
         _write_weights(model, unfinished, kept, max_shard_bytes)
         write_files(source or {}, unfinished)
-        fields = config_to_hf(config, before.get("config.json")) | {
-            "torch_dtype": (kept or model.decoder.embedding.dtype).name
-        }
-        write_json(unfinished / "config.json", fields)
-        generation = generation_to_hf(config, before.get("generation_config.json"))
-        write_json(unfinished / "generation_config.json", generation)
-        pixels = PixelBudget(min_pixels, max_pixels)
-        for name, content in processor_files(pixels, config.vision, before).items():
-            write_json(unfinished / name, content)
+        _write_objects(model, unfinished, kept, PixelBudget(min_pixels, max_pixels), before)
         if tokenizer is not None:
             write_tokenizer(tokenizer, unfinished)
         if config.vision.dve is not None:
@@ -102,6 +94,22 @@ def save_pretrained(
                 shutil.copyfile(file, unfinished / file.name)
         described = model_card(model, card or {})
         (unfinished / "README.md").write_text(described, encoding="utf-8")
+
+
+def _write_objects(
+    model: Vlm,
+    folder: Path,
+    dtype: np.dtype | None,
+    pixels: PixelBudget,
+    source: Mapping[str, dict],
+) -> None:
+    """The JSON files that say what the weights are and what they are asked by."""
+    config, written = model.config, dtype or model.decoder.embedding.dtype
+    fields = config_to_hf(config, source.get("config.json")) | {"torch_dtype": written.name}
+    generation = generation_to_hf(config, source.get("generation_config.json"))
+    objects = {"config.json": fields, "generation_config.json": generation}
+    for name, content in (objects | processor_files(pixels, config.vision, source)).items():
+        write_json(folder / name, content)
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
