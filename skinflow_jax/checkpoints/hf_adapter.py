@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.fingerprint import Fingerprint, fingerprint
@@ -139,8 +140,17 @@ def base_fingerprint(base: Vlm) -> str:
     """
     sums = {}
     for name, x in named_leaves(base).items():  # one by one: no second model is held
-        sums |= fingerprint({name: x.astype(jnp.bfloat16)}).sums
+        sums |= fingerprint({name: _bfloat16_bits(x)}).sums
     return Fingerprint(sums, []).of()
+
+
+@jax.jit
+def _bfloat16_bits(x: jax.Array) -> jax.Array:
+    """uint16, rounded to even. As whole numbers: some devices take the smallest values for 0."""
+    if x.dtype == jnp.bfloat16:
+        return lax.bitcast_convert_type(x, jnp.uint16)
+    bits = lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(jnp.uint16)
 
 
 def save_adapter(

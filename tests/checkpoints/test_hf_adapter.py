@@ -10,6 +10,7 @@ import pytest
 from random_model import SHALLOW, listening, spread_model
 from safetensors.numpy import load_file, save_file
 
+from skinflow_jax.checkpoints import hf_adapter
 from skinflow_jax.checkpoints.hf_adapter import (
     CONFIG,
     WEIGHTS,
@@ -222,6 +223,15 @@ def test_an_adapter_of_other_weights_of_the_same_shapes_is_refused(base, adapted
     assert_same(found.decoder.layers.q.lora_a, adapted.decoder.layers.q.lora_a)
     tensors(lambda found: None)(changed)
     assert load_adapter(moved, changed).config.lora == LORA, "of PEFT's own nothing is known"
+
+
+def test_a_fingerprint_of_a_base_is_that_of_numpys_rounding():
+    """Also of values that a device may flush to 0."""
+    x = np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    x[:1000] *= np.float32(1e-40)
+    half = x.astype("bfloat16")
+    np.testing.assert_array_equal(hf_adapter._bfloat16_bits(x), half.view(np.uint16))
+    np.testing.assert_array_equal(hf_adapter._bfloat16_bits(half), half.view(np.uint16))
 
 
 def test_no_adapters_or_dynamic_maps_beside_them_are_refused(base, tmp_path):
