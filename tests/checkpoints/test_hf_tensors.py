@@ -360,14 +360,15 @@ def test_half_precision_weights_come_as_they_are_or_widened(weights, dtype):
 
 @pytest.mark.parametrize("dtype", ["int8", "float64", "half an hour", None, 3])
 def test_a_type_that_no_weights_have_is_refused(weights, model, dtype, tmp_path):
+    out, adapted = tmp_path / "out", with_lora(model, LoraConfig())
     for ask in (
         lambda: load_pretrained(weights.folder, dtype=dtype),
-        lambda: save_pretrained(model, tmp_path / "out", dtype=dtype or "float16"),
-        lambda: save_adapter(with_lora(model, LoraConfig()), tmp_path, base=None, dtype=dtype or 1),
+        lambda: save_pretrained(model, out, dtype=dtype or "float16"),
+        lambda: save_adapter(adapted, out, base=None, dtype=dtype or "float16"),
     ):
         with pytest.raises(InputError, match=r"^dtype is '.*': choose one of float32, bfloat16"):
             ask()
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
 
 
 def test_a_value_that_only_the_wider_type_holds_is_named(weights):
