@@ -1,4 +1,4 @@
-"""JSON objects from files: one reader, one wording of what is wrong with them."""
+"""JSON objects in files: one reader, one wording of what is wrong with them, one writer."""
 
 import json
 import math
@@ -43,6 +43,11 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} must hold a JSON object, not a {type(found).__name__}: restore the file"
         )
     return found
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as `read_json` reads it, indented, for people too."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def check_fetched(path: Path) -> None:

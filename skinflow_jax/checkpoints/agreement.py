@@ -9,7 +9,14 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from skinflow_jax.checkpoints.checksums import Damaged, Unreadable
-from skinflow_jax.errors import STOPPED, InputError, RunError, StartAgain
+from skinflow_jax.errors import (
+    BAD_INPUT,
+    STOPPED,
+    InputError,
+    RunError,
+    StartAgain,
+    exit_code,
+)
 
 T = TypeVar("T")
 
@@ -45,5 +52,5 @@ def first_of(step: int | None) -> int | None:
 def _gravity(error: BaseException) -> int:
     if isinstance(error, STOPPED):
         return len(_KINDS)
-    found = (n for n, kind in enumerate(_KINDS, start=1) if type(error) is kind)
-    return next(found, _KINDS.index(RunError) + 1)
+    kind = InputError if exit_code(error) == BAD_INPUT else RunError
+    return _KINDS.index(type(error) if type(error) in _KINDS else kind) + 1

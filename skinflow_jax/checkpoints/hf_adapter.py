@@ -4,31 +4,49 @@ PEFT's names are those of PyTorch's modules, one tensor a layer; ours are stacke
 to a model and we cannot (DoRA, ranks by layer, trained embeddings …) is refused by name.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from skinflow_jax.checkpoints.agreement import together
-from skinflow_jax.checkpoints.hf_export import tensor_layout, tensor_parts
+from skinflow_jax.checkpoints.fingerprint import Fingerprint, fingerprint
+from skinflow_jax.checkpoints.hf_export import (
+    EXPORT_DTYPES,
+    tensor_layout,
+    tensor_parts,
+    write_tokenizer,
+)
+from skinflow_jax.checkpoints.hf_folder import ADAPTER_CONFIG as CONFIG
+from skinflow_jax.checkpoints.hf_folder import check_tokenizer
 from skinflow_jax.checkpoints.hf_import import fill, find
-from skinflow_jax.checkpoints.hf_safetensors import StoredTensor, read_header, write_file
-from skinflow_jax.checkpoints.hf_tensors import listed
+from skinflow_jax.checkpoints.hf_safetensors import (
+    read_header,
+    read_metadata,
+    weights_dtype,
+    write_file,
+)
+from skinflow_jax.checkpoints.hf_tensors import listed, renamed
 from skinflow_jax.checkpoints.model_card import Card, adapter_card
+from skinflow_jax.checkpoints.named_tensors import named_leaves
 from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots, nested_name
 from skinflow_jax.errors import ConfigError, InputError, one_line
-from skinflow_jax.json_file import read_json
+from skinflow_jax.json_file import read_json, write_json
 from skinflow_jax.models.config import LORA_TARGETS, LoraConfig, VlmConfig
-from skinflow_jax.models.lora import with_lora
+from skinflow_jax.models.lora import with_lora, without_adapters
 from skinflow_jax.models.vlm import Vlm, abstract_model
-from skinflow_jax.storage.whole_folder import whole_folder
+from skinflow_jax.storage.whole_folder import check_vacant, whole_folder
 from skinflow_jax.tokenizers import Tokenizer
 from skinflow_jax.typed_fields import shown
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 _WRAPPED = "base_model.model."
+# Beside the tensors: the weights that they were trained upon, see `base_fingerprint`.
+_UPON = "skinflow_base"
 
 # Read here: rank, alpha and the base. Which maps have an adapter the tensors themselves say.
 _READ = {"peft_type", "r", "lora_alpha", "base_model_name_or_path"}
@@ -75,14 +93,30 @@ def stated_base(folder: Path) -> str | None:
 def load_adapter(base: Vlm, folder: str | Path, *, mesh=None) -> Vlm:
     """`base` with the adapter in `folder`; its arrays are shared.
 
-    Raises InputError naming the file, field or tensor: an adapter of another base, of maps that
-    have none here, or of a kind that is not computed.
+    On a mesh of several processes all must call. Raises InputError naming the file, field or
+    tensor: an adapter of another base, of maps that have none here, or of a kind that is not
+    computed. That the base has other weights of the same shapes is known of adapters written here.
     """
     folder = Path(folder)
+    if base.config.lora is not None:
+        raise ConfigError(f"{folder}: the base has adapters already: export it merged first")
+
+    def read():
+        fields, weights = _checked(folder / CONFIG), folder / WEIGHTS
+        stored = renamed(read_header(weights), _canonical)
+        return fields, stored, read_metadata(weights).get(_UPON)
+
+    fields, stored, upon = together(read, folder)
+    # A sum over processes: none may leave it to the others because of what its file says.
+    found = base_fingerprint(base) if upon or jax.process_count() > 1 else None
 
     def load() -> Vlm:
-        fields = _checked(folder / CONFIG)
-        stored = _stored(folder / WEIGHTS)
+        if upon is not None and upon != found:
+            raise InputError(
+                f"{folder / WEIGHTS} was trained upon other weights than those of "
+                f"{base.config.name}: take the base that it was made for "
+                f"({CONFIG} says {shown(fields.get('base_model_name_or_path'))})"
+            )
         lora = _lora(fields, stored, folder)
         model = with_lora(base, lora, mesh=mesh)
         slots = adapter_slots(model.config)
@@ -96,9 +130,27 @@ def load_adapter(base: Vlm, folder: str | Path, *, mesh=None) -> Vlm:
         fill(model, slots, stored, dtype=np.dtype(np.float32), mesh=mesh, where=folder)
         return model
 
-    if base.config.lora is not None:
-        raise ConfigError(f"{folder}: the base has adapters already: export it merged first")
     return together(load, folder)
+
+
+def base_fingerprint(base: Vlm) -> str:
+    """Of a model's weights as bfloat16, so that an export in either type is the same base.
+
+    All processes that share them must ask.
+    """
+    sums = {}
+    for name, x in named_leaves(base).items():  # one by one: no second model is held
+        sums |= fingerprint({name: _bfloat16_bits(x)}).sums
+    return Fingerprint(sums, []).of()
+
+
+@jax.jit
+def _bfloat16_bits(x: jax.Array) -> jax.Array:
+    """uint16, rounded to even. As whole numbers: some devices take the smallest values for 0."""
+    if x.dtype == jnp.bfloat16:
+        return lax.bitcast_convert_type(x, jnp.uint16)
+    bits = lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(jnp.uint16)
 
 
 def save_adapter(
@@ -116,11 +168,12 @@ def save_adapter(
       model: with adapters.
       path: the folder to make; it may exist if it is empty.
       base: the folder or hub name of the model under the adapters, if there is one.
-      dtype: of the tensors; None for the parameters' own, float32.
+      dtype: of the tensors, as of `save_pretrained`; None for the parameters' own, float32.
       tokenizer: the one the model was trained with; None writes none.
       card: facts for the model card.
 
-    Raises InputError: no adapters, or dynamic maps, which are trained beside them; `path` is taken.
+    Raises InputError: no adapters, or dynamic maps, which are trained beside them; `path` is taken;
+    the tokenizer is not the model's.
     """
     config, folder = model.config, Path(path)
     if config.lora is None:
@@ -130,10 +183,11 @@ def save_adapter(
             "the model has dynamic maps, which are trained beside its adapters and have no place "
             "in a PEFT folder: export it merged, without --adapter"
         )
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
+    check_vacant(folder)
+    if tokenizer is not None:
+        check_tokenizer(tokenizer, config, folder)
     slots = adapter_slots(config)
-    kept = None if dtype is None else np.dtype(dtype)
+    kept = None if dtype is None else weights_dtype(dtype, EXPORT_DTYPES)
     layout = {name: tensor_layout(model, name, slot, kept) for name, slot in slots.items()}
     with whole_folder(folder) as unfinished:
         parts = (
@@ -141,11 +195,12 @@ def save_adapter(
             for name, slot in slots.items()
             for part in tensor_parts(model, name, slot, layout[name][0])
         )
-        write_file(unfinished / WEIGHTS, {_peft(name): x for name, x in layout.items()}, parts)
-        text = json.dumps(adapter_config(config, base), indent=2) + "\n"
-        (unfinished / CONFIG).write_text(text, encoding="utf-8")
+        named = {_peft(name): kept for name, kept in layout.items()}
+        upon = {_UPON: base_fingerprint(without_adapters(model))}
+        write_file(unfinished / WEIGHTS, named, parts, upon)
+        write_json(unfinished / CONFIG, adapter_config(config, base))
         if tokenizer is not None:
-            tokenizer.save_pretrained(unfinished)
+            write_tokenizer(tokenizer, unfinished)
         described = adapter_card(model, card or Card(), base or "path/to/its/base")
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
@@ -194,17 +249,6 @@ def _peft(name: str) -> str:
 
 def _canonical(name: str) -> str:
     return canonical_name(name.removeprefix(_WRAPPED).replace(".default.weight", ".weight"))
-
-
-def _stored(file: Path) -> dict[str, StoredTensor]:
-    found: dict[str, StoredTensor] = {}
-    for name, tensor in read_header(file).items():
-        other = found.setdefault(_canonical(name), tensor)
-        if other is not tensor:
-            raise InputError(
-                f"{file}: tensors {other.name} and {name} are for one parameter: remove one of them"
-            )
-    return found
 
 
 def _checked(path: Path) -> dict[str, Any]:

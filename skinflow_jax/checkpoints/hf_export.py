@@ -1,6 +1,5 @@
 """A model as a Hugging Face folder that transformers loads: the reverse of `hf_import`."""
 
-import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,15 +12,23 @@ from skinflow_jax.checkpoints.hf_config import config_to_hf, generation_to_hf
 from skinflow_jax.checkpoints.hf_folder import check_tokenizer, source_objects, write_files
 from skinflow_jax.checkpoints.hf_import import find
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, processor_files
-from skinflow_jax.checkpoints.hf_safetensors import all_finite, blocks, converted, write_file
+from skinflow_jax.checkpoints.hf_safetensors import (
+    all_finite,
+    blocks,
+    converted,
+    weights_dtype,
+    write_file,
+)
 from skinflow_jax.checkpoints.model_card import Card, model_card
 from skinflow_jax.checkpoints.names import Slot, hf_slots, nested_name
-from skinflow_jax.errors import ConfigError, InputError, RunError
+from skinflow_jax.data.chat import prompt_texts
+from skinflow_jax.errors import InputError, RunError
+from skinflow_jax.json_file import write_json
 from skinflow_jax.models.layers import layer
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.parallel import read_dtype
-from skinflow_jax.storage.whole_folder import whole_folder
-from skinflow_jax.tokenizers import Tokenizer
+from skinflow_jax.storage.whole_folder import check_vacant, whole_folder
+from skinflow_jax.tokenizers import Tokenizer, render_default_chat, verify_export
 
 EXPORT_DTYPES = ("float32", "bfloat16")
 MAX_SHARD_BYTES = 5 * 10**9
@@ -63,45 +70,59 @@ def save_pretrained(
         carried along.
 
     Raises:
-      InputError: `path` is taken, the tokenizer is not the model's, or a value is too large for
-        `dtype`.
+      ConfigError: `dtype` is neither.
+      InputError: `path` is taken, the tokenizer is not the model's or gives other ids when it is
+        read again, or a value is too large for `dtype`.
       RunError: a tensor is not finite.
     """
-    if dtype not in (None, *EXPORT_DTYPES):
-        raise ConfigError(f"dtype is {dtype!r}: choose one of {', '.join(EXPORT_DTYPES)}")
     folder = Path(path)
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
+    kept = None if dtype is None else weights_dtype(dtype, EXPORT_DTYPES)
+    check_vacant(folder)
     config = model.config
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
     with whole_folder(folder) as unfinished:
         before = source_objects(source or {})
-        dtype = dtype or _source_dtype(before.get("config.json", {}))
-        _write_weights(model, unfinished, jnp.dtype(dtype) if dtype else None, max_shard_bytes)
-        dtype = dtype or str(model.decoder.embedding.dtype)
+        kept = kept or _source_dtype(before.get("config.json", {}))
+        _write_weights(model, unfinished, kept, max_shard_bytes)
         write_files(source or {}, unfinished)
-        fields = config_to_hf(config, before.get("config.json")) | {"torch_dtype": dtype}
-        _write_json(unfinished / "config.json", fields)
-        generation = generation_to_hf(config, before.get("generation_config.json"))
-        _write_json(unfinished / "generation_config.json", generation)
-        pixels = PixelBudget(min_pixels, max_pixels)
-        for name, content in processor_files(pixels, config.vision, before).items():
-            _write_json(unfinished / name, content)
+        _write_objects(model, unfinished, kept, PixelBudget(min_pixels, max_pixels), before)
         if tokenizer is not None:
-            tokenizer.save_pretrained(unfinished)
+            write_tokenizer(tokenizer, unfinished)
         if config.vision.dve is not None:
             for file in TORCH_FILES:
-                shutil.copy(file, unfinished)
+                shutil.copyfile(file, unfinished / file.name)
         described = model_card(model, card or {})
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 
-def _source_dtype(config: Mapping) -> str | None:
+def _write_objects(
+    model: Vlm,
+    folder: Path,
+    dtype: np.dtype | None,
+    pixels: PixelBudget,
+    source: Mapping[str, dict],
+) -> None:
+    """The JSON files that say what the weights are and what they are asked by."""
+    config, written = model.config, dtype or model.decoder.embedding.dtype
+    fields = config_to_hf(config, source.get("config.json")) | {"torch_dtype": written.name}
+    generation = generation_to_hf(config, source.get("generation_config.json"))
+    objects = {"config.json": fields, "generation_config.json": generation}
+    for name, content in (objects | processor_files(pixels, config.vision, source)).items():
+        write_json(folder / name, content)
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a tokenizer's files. Raises InputError where they give the prompts other ids."""
+    tokenizer.save_pretrained(folder)
+    verify_export(tokenizer, folder, prompt_texts(render_default_chat))
+
+
+def _source_dtype(config: Mapping) -> np.dtype | None:
     """The type that a config.json states; what is wider or narrower than ours is not ours."""
     places = (config, config.get("text_config") or {})
     stated = (place.get(name) for place in places for name in ("dtype", "torch_dtype"))
-    return next((dtype for dtype in stated if dtype in EXPORT_DTYPES), None)
+    return next((np.dtype(jnp.dtype(name)) for name in stated if name in EXPORT_DTYPES), None)
 
 
 def _write_weights(model: Vlm, folder: Path, dtype: np.dtype | None, max_shard_bytes: int) -> None:
@@ -121,7 +142,7 @@ def _write_weights(model: Vlm, folder: Path, dtype: np.dtype | None, max_shard_b
         write_file(folder / file, {written(name): layout[name] for name in names}, parts)
         weight_map |= dict.fromkeys(map(written, names), file)
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-    _write_json(folder / "model.safetensors.index.json", index)
+    write_json(folder / "model.safetensors.index.json", index)
 
 
 def plan_shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
@@ -168,7 +189,3 @@ def _value(model: Vlm, slot: Slot):
         return (owner if slot.index is None else layer(owner, slot.index)).whole_kernel()
     value = getattr(owner, kind).get_value()
     return value if slot.index is None else value[slot.index]
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.storage.paths import files_in
+from skinflow_jax.storage.paths import is_file
 from skinflow_jax.tokenizers import Tokenizer, has_tokenizer, load_tokenizer
 
 SOURCE_FILES = (
@@ -27,6 +27,9 @@ SOURCE_FILES = (
     "video_preprocessor_config.json",
 )
 """What is carried along beside the tokenizer's files."""
+
+ADAPTER_CONFIG = "adapter_config.json"
+"""What makes a folder one of a PEFT adapter."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,6 @@ class HfFolder:
     generation: dict[str, Any]
     files: Mapping[str, bytes]
 
-    def save(self, folder: Path) -> None:
-        """Write all of it into `folder`, from which `read_folder` reads the same."""
-        write_files(self.files, folder)
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(folder)
-
 
 def read_folder(path: str | Path) -> HfFolder:
     """Everything that a Hugging Face folder states but its weights, checked whole.
@@ -65,6 +62,12 @@ def read_folder(path: str | Path) -> HfFolder:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give a Hugging Face model folder")
+    if (folder / ADAPTER_CONFIG).exists():
+        raise InputError(
+            f"{folder / ADAPTER_CONFIG} makes it the folder of a PEFT adapter, which transformers "
+            "would add to the model: import it with --base=FOLDER, or remove the file if a whole "
+            "model is here"
+        )
     stated, generation = read_config(folder), _generation(folder / "generation_config.json")
     eos, pad = ends_of(generation, stated, folder)
     tokenizer = None
@@ -76,8 +79,10 @@ def read_folder(path: str | Path) -> HfFolder:
     config = vlm_config(stated, folder.name, eos_ids=eos, pad_id=pad)
     if tokenizer is not None:
         check_tokenizer(tokenizer, config, folder)
-    pixels = read_pixel_budget(folder, config.vision)
-    return HfFolder(folder, config, tokenizer, pixels, generation, read_files(folder))
+    pixels, files = read_pixel_budget(folder, config.vision), read_files(folder)
+    for name in files:  # those that nothing here reads are JSON too, or no export could be made
+        read_json(folder / name)
+    return HfFolder(folder, config, tokenizer, pixels, generation, files)
 
 
 def _generation(path: Path) -> dict[str, Any]:
@@ -90,11 +95,7 @@ def _generation(path: Path) -> dict[str, Any]:
 
 def read_files(folder: Path) -> dict[str, bytes]:
     """Name to content of `SOURCE_FILES` in a folder; nothing where there is no folder."""
-    return {
-        path.name: path.read_bytes()
-        for path in files_in(folder)
-        if path.parent == folder and path.name in SOURCE_FILES
-    }
+    return {name: (folder / name).read_bytes() for name in SOURCE_FILES if is_file(folder / name)}
 
 
 def source_objects(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:

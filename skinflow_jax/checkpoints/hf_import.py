@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
@@ -21,6 +20,7 @@ from skinflow_jax.checkpoints.hf_safetensors import (
     all_finite,
     blocks,
     converted,
+    weights_dtype,
 )
 from skinflow_jax.checkpoints.hf_tensors import check_names, listed, stored_tensors
 from skinflow_jax.checkpoints.names import Slot, hf_slots
@@ -45,7 +45,8 @@ def load_pretrained(
 
     Args:
       path: the folder, or what `read_folder` read of it.
-      dtype: type of the parameters, but for those that are read in float32 whatever it is.
+      dtype: type of the parameters, "float32", "bfloat16" or "float16", but for those that are read
+        in float32 whatever it is.
       dve: make the vision tower dynamic (see `with_dve`); None keeps what the folder holds.
       mesh: place each parameter by the training rules on this mesh; None for one device. All
         processes of the mesh must call; where one fails, all do.
@@ -53,13 +54,15 @@ def load_pretrained(
     Raises:
       InputError: a tensor is missing, left over, of another shape or type, not finite or there
         twice, or a file is cut or no safetensors.
-      ConfigError: `dve` does not fit the tower, or the folder holds another one.
+      ConfigError: `dtype` is none of these, `dve` does not fit the tower, or the folder holds
+        another one.
     """
     folder = path.path if isinstance(path, HfFolder) else Path(path)
+    kept = weights_dtype(dtype)
 
     def load() -> Vlm:
         stated = path if isinstance(path, HfFolder) else read_folder(path)
-        return _load(stated, jnp.dtype(dtype), mesh)
+        return _load(stated, kept, mesh)
 
     model = together(load, folder)
     return model if dve is None else with_dve(model, dve, mesh=mesh)

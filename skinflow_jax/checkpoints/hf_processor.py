@@ -4,7 +4,6 @@ All but the pixel budget must be what `data.images` computes. A model must see i
 it was trained on, so the budget travels with it: into a run's workdir and into an export.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 
 from skinflow_jax.data.images import CLIP_MEAN, CLIP_STD, preprocessor_config
 from skinflow_jax.errors import InputError
-from skinflow_jax.json_file import FieldTable, read_json
+from skinflow_jax.json_file import FieldTable, read_json, write_json
 from skinflow_jax.models.config import VisionConfig
 from skinflow_jax.storage.paths import is_file
 from skinflow_jax.typed_fields import Whole
@@ -126,7 +125,7 @@ def write_pixel_budget(folder: Path, budget: PixelBudget, vision: VisionConfig) 
     """Write the file into a run's workdir, as an export has it."""
     folder.mkdir(parents=True, exist_ok=True)
     content = preprocessor_config(budget.min_pixels, budget.max_pixels, vision)
-    (folder / PREPROCESSOR).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / PREPROCESSOR, content)
 
 
 def processor_files(

@@ -12,18 +12,20 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from skinflow_jax.errors import InputError, printable, shortened
+from skinflow_jax.errors import ConfigError, InputError, printable, shortened
 from skinflow_jax.json_file import check_fetched
 
 BLOCK_BYTES = 2**20  # fits a cache: what is transposed or rounded is read again at once
 _MOST_HEADER = 100_000_000  # as in the library
+_MOST_AXES = 8
 
 # What can be imported: a type that is not here cannot be exported as it was.
 DTYPES = {
@@ -34,6 +36,16 @@ DTYPES = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 Region = tuple[slice, ...]
+
+
+def weights_dtype(dtype, names: Collection[str] = ("float32", "bfloat16", "float16")) -> np.dtype:
+    """`dtype`, a name or a type, if it is one of `names`; raises ConfigError for another."""
+    found = str(dtype)
+    with contextlib.suppress(TypeError):
+        found = jnp.dtype(dtype).name
+    if found not in names:
+        raise ConfigError(f"dtype is {found!r}: choose one of {', '.join(names)}")
+    return np.dtype(jnp.dtype(found))
 
 
 @dataclass(frozen=True)
@@ -115,25 +127,39 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
     Raises InputError, in one line, when the file is absent or none, a git LFS pointer, cut, or has
     bytes that no tensor owns; or a tensor is of a type that cannot be imported.
     """
+    entries, data, size = _header(file)
+    entries.pop("__metadata__", None)
+    ranges = sorted(_byte_range(file, name, entry) for name, entry in entries.items())
+    end = 0
+    for start, stop, name in ranges:
+        if start != end:
+            raise InputError(
+                f"{file}: the bytes of tensor {_shown(name)} are misplaced: fetch it again"
+            )
+        end = stop
+    if size != data + end:
+        raise InputError(
+            f"{file} has {size:,} bytes, its header asks for {data + end:,}: fetch it again"
+        )
+    return {name: _stored(file, name, entry, data) for name, entry in entries.items()}
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What the writer of a safetensors file noted in it. Raises InputError as `read_header`."""
+    stated = _header(file)[0].get("__metadata__")
+    stated = stated if isinstance(stated, dict) else {}
+    return {name: text for name, text in stated.items() if isinstance(text, str)}
+
+
+def _header(file: Path) -> tuple[dict[str, Any], int, int]:
+    """(the header, the place of the first byte after it, the file's size)."""
     with _readable(file) as (opened, size):
         check_fetched(file)
         head = opened.read(8)
         length = int.from_bytes(head, "little")
         if len(head) < 8 or not 2 <= length <= min(size - 8, _MOST_HEADER):
             raise InputError(f"{file} is no safetensors file, or is cut: fetch it again")
-        text = opened.read(length)
-    entries = _entries(file, text)
-    ranges = sorted(_byte_range(file, name, entry) for name, entry in entries.items())
-    end = 0
-    for start, stop, name in ranges:
-        if start != end:
-            raise InputError(f"{file}: the bytes of tensor {name} are misplaced: fetch it again")
-        end = stop
-    if size != 8 + length + end:
-        raise InputError(
-            f"{file} has {size:,} bytes, its header asks for {8 + length + end:,}: fetch it again"
-        )
-    return {name: _stored(file, name, entry, 8 + length) for name, entry in entries.items()}
+        return _parsed(file, opened.read(length)), 8 + length, size
 
 
 @contextlib.contextmanager
@@ -151,8 +177,7 @@ def _readable(file: Path):
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _entries(file: Path, text: bytes) -> dict[str, dict]:
-    """The header's tensors; `__metadata__` says nothing that is needed."""
+def _parsed(file: Path, text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text.decode(), object_pairs_hook=_once, parse_int=_whole)
     except (ValueError, RecursionError) as error:
@@ -160,7 +185,6 @@ def _entries(file: Path, text: bytes) -> dict[str, dict]:
         raise InputError(f"{file}: its header is no JSON ({told}): fetch it again") from error
     if not isinstance(found, dict):
         raise InputError(f"{file}: its header is no JSON object: fetch it again")
-    found.pop("__metadata__", None)
     return found
 
 
@@ -194,10 +218,15 @@ def _byte_range(file: Path, name: str, entry) -> tuple[int, int, str]:
             f"{file}: tensor {_shown(name)} has the type {_shown(dtype)}, only "
             f"{', '.join(DTYPES)} can be imported: {kind}"
         )
-    size = math.prod(shape) * DTYPES[dtype].itemsize
-    if len(shape) > 8 or place[1] - place[0] != size:
+    if len(shape) > _MOST_AXES:  # whose product may be a number that takes minutes
         raise InputError(
-            f"{file}: tensor {_shown(name)} of shape {tuple(shape[:8])} takes {size:,} bytes, the "
+            f"{file}: tensor {_shown(name)} has {len(shape):,} axes, no model has more than "
+            f"{_MOST_AXES}: fetch it again"
+        )
+    size = math.prod(shape) * DTYPES[dtype].itemsize
+    if place[1] - place[0] != size:
+        raise InputError(
+            f"{file}: tensor {_shown(name)} of shape {tuple(shape)} takes {size:,} bytes, the "
             f"header gives it {place[1] - place[0]:,}: fetch it again"
         )
     return place[0], place[1], name
@@ -220,14 +249,15 @@ def write_file(
     path: Path,
     layout: Mapping[str, tuple[np.dtype, tuple[int, ...]]],
     parts: Iterable[np.ndarray],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a safetensors file: type and shape by name, and in that order all tensors' bytes.
 
     `parts`: consecutive pieces of the tensors, of any size, C-contiguous; each is written before
-    the next is asked for.
+    the next is asked for. `metadata`: notes for `read_metadata`.
     """
     # transformers refuses a file that does not say what wrote its tensors.
-    header, end = {"__metadata__": {"format": "pt"}}, 0
+    header, end = {"__metadata__": {"format": "pt", **(metadata or {})}}, 0
     for name, (dtype, shape) in layout.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {

@@ -1,6 +1,6 @@
 """Which file of a Hugging Face folder holds which tensor: every one has one place, or an error."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _FOREIGN = {
     "adapter_model.safetensors": "a PEFT adapter, no whole model: import it with --base=FOLDER",
     "adapter_model.bin": "a pickled PEFT adapter: save it as safetensors",
-    "adapter_config.json": "of a PEFT adapter, no whole model: import it with --base=FOLDER",
     "pytorch_model.bin.index.json": "the index of pickled weights, which could run any code",
     ".bin": "a pickle, which could run any code",
     ".pt": "a pickle, which could run any code",
@@ -56,16 +55,24 @@ def stored_tensors(folder: Path, *, tied: bool) -> dict[str, StoredTensor]:
         named = _sharded(folder)
     else:
         raise InputError(_nothing_there(folder))
-    found: dict[str, StoredTensor] = {}
-    for name, tensor in named.items():
-        other = found.setdefault(canonical_name(name), tensor)
-        if other is not tensor:
-            raise InputError(
-                f"{tensor.file}: tensors {other.name} and {name} are for one parameter: "
-                "remove one of them"
-            )
+    found = renamed(named, canonical_name)
     if tied:
         _drop_tied_head(found)
+    return found
+
+
+def renamed(
+    named: Mapping[str, StoredTensor], rename: Callable[[str], str]
+) -> dict[str, StoredTensor]:
+    """The tensors under other names. Raises InputError where two would have the same."""
+    found: dict[str, StoredTensor] = {}
+    for name, tensor in named.items():
+        other = found.setdefault(rename(name), tensor)
+        if other is not tensor:
+            raise InputError(
+                f"{tensor.file}: tensors {listed([other.name])} and {listed([name])} are for one "
+                "parameter: remove one of them"
+            )
     return found
 
 
@@ -114,8 +121,8 @@ def _sharded(folder: Path) -> dict[str, StoredTensor]:
         for name, tensor in read_header(folder / file).items():
             if name in found:
                 raise InputError(
-                    f"{folder / file}: tensor {name} is in {found[name].file.name} too: fetch the "
-                    "folder again"
+                    f"{folder / file}: tensor {listed([name])} is in {found[name].file.name} too: "
+                    "fetch the folder again"
                 )
             if weight_map.get(name) != file:
                 told = f"in {weight_map[name]}" if name in weight_map else "nowhere"

@@ -38,8 +38,9 @@ _CARD = """---
 
 # {name}
 
-{kind}, trained with skinflow-jax. Shown a clinical photograph of skin it writes a structured
-description of what is visible, or a ranked list of six diagnoses.
+{kind}, exported by skinflow-jax, which trains such models to answer a clinical photograph of skin
+with a structured description of what is visible, or a ranked list of six diagnoses. What this one
+went through stands under Training.
 
 ## Not a medical device
 

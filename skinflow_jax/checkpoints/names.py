@@ -1,7 +1,8 @@
 """Which Hugging Face tensor is which parameter: one table, read in both directions.
 
 A Hugging Face linear weight is `[out, in]`, ours `[in, out]` with heads as axes of their own, and
-layers of a kind share one stacked array. A `Slot` says where a tensor lives and how it turns.
+layers of a kind share one stacked array. A `Slot` says where a tensor lives and how it is
+transposed.
 """
 
 import math

@@ -50,11 +50,17 @@ def load_reference(folder: Path, *, trust_remote_code: bool = False) -> Any:
             f"{folder} brings Python code that is not ours: read it, and add --trust-remote-code "
             "to run it"
         )
+    with transformers_may_not("load", folder), _no_progress_bar():
+        return load(folder, **options).eval()
+
+
+@contextlib.contextmanager
+def transformers_may_not(do: str, folder: Path) -> Iterator[None]:
+    """An error in the block, transformers', torch's or of the folder's own code, as InputError."""
     try:
-        with _no_progress_bar():
-            return load(folder, **options).eval()
-    except Exception as error:  # of any kind: transformers', torch's, or of the folder's own code
-        raise InputError(f"{folder}: transformers cannot load it ({one_line(error)})") from error
+        yield
+    except Exception as error:
+        raise InputError(f"{folder}: transformers cannot {do} it ({one_line(error)})") from error
 
 
 @contextlib.contextmanager

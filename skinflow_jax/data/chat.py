@@ -43,6 +43,11 @@ def messages(task: str, n_images: int = 1) -> Messages:
     return [{"role": "user", "content": [*images, {"type": "text", "text": PROMPTS[task]}]}]
 
 
+def prompt_texts(render: Callable[[Messages], str]) -> list[str]:
+    """The prompt of each task about one image; `render` makes text of messages."""
+    return [render(messages(task)) for task in TASKS]
+
+
 def target_text(task: str, case: Case, diagnoses: Sequence[str], seed: int) -> str:
     """The answer that supervised warm-up teaches for `case`.
 
@@ -121,7 +126,7 @@ def corpus(
       seed: as given to `target_text`.
       render: turns messages into the text with the generation prompt.
     """
-    yield from (render(messages(task)) for task in TASKS)
+    yield from prompt_texts(render)
     yield from (json.dumps({"diagnoses": [name]}, ensure_ascii=False) for name in diagnoses)
     for field in FIELDS.values():
         yield from (json.dumps({field.name: value}, ensure_ascii=False) for value in field.values)

@@ -80,7 +80,7 @@ def _stage(place: Path, facts: Mapping[str, Any], step: int | None) -> str:
         f"LoRA of rank {model['lora']['rank']}" if model.get("lora") else "",
         f"rewards {', '.join(config['rl']['rewards'])}" if config["algorithm"] == "grpo" else "",
         f"from {Path(began).name}" if began else f"from random weights of size {model['size']}",
-        f"program {facts['code']}",
+        f"program {facts['code']}" if "code" in facts else "",
     ]
     return f"{name}: {', '.join(filter(None, parts))}"
 
@@ -92,9 +92,9 @@ def _data(place: Path, facts: Mapping[str, Any]) -> str:
         f"split {data['split']}",
         f"{data['count']:,} cases at most" if data["count"] else "all its cases",
         f"tasks {' and '.join(data['tasks'])}",
-        f"digest `{facts['data']}`",
+        f"digest `{facts['data']}`" if "data" in facts else "",
     ]
-    return ", ".join(parts) + _note(place, facts)
+    return ", ".join(filter(None, parts)) + _note(place, facts)
 
 
 def _note(place: Path, facts: Mapping[str, Any]) -> str:
@@ -104,7 +104,7 @@ def _note(place: Path, facts: Mapping[str, Any]) -> str:
     records = place / RECORDS / "-".join([data["source"], data["split"], *count])
     manifest = records / "manifest.json"
     stated = read_json(manifest) if is_file(manifest) else {}
-    if stated.get("digest") != facts["data"]:
+    if not stated or stated.get("digest") != facts.get("data"):
         return ""
     note = f" {stated['note']}" if stated.get("note") else ""
     return f"; {stated['count']:,} cases used.{note}"

@@ -1,18 +1,27 @@
 """Policies: opened, started afresh or from another, imported and exported."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
 
+from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.hf_adapter import is_adapter, load_adapter, save_adapter, stated_base
 from skinflow_jax.checkpoints.hf_export import MAX_SHARD_BYTES, save_pretrained
-from skinflow_jax.checkpoints.hf_folder import read_files, read_folder, write_files
+from skinflow_jax.checkpoints.hf_folder import (
+    HfFolder,
+    check_tokenizer,
+    read_files,
+    read_folder,
+    source_objects,
+    write_files,
+)
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_processor import (
+    PREPROCESSOR,
     PixelBudget,
     read_pixel_budget,
     write_pixel_budget,
@@ -22,7 +31,7 @@ from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
-from skinflow_jax.data.chat import TASKS, corpus, messages
+from skinflow_jax.data.chat import corpus, prompt_texts
 from skinflow_jax.data.sources import Source
 from skinflow_jax.errors import InputError, printable
 from skinflow_jax.models.config import model_config
@@ -37,19 +46,19 @@ from skinflow_jax.runs.facts import check_inherited, inherited
 from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.workdir import CHECKPOINTS, SOURCE, TOKENIZER, Workdir
 from skinflow_jax.storage.paths import (
+    absolute,
     fetched,
     is_folder,
     local,
     reaching,
-    remove_tree,
     storage_path,
 )
 from skinflow_jax.tokenizers import (
     Tokenizer,
+    has_tokenizer,
     load_tokenizer,
     render_default_chat,
     train_sentencepiece,
-    verify_export,
 )
 from skinflow_jax.training.state import TrainState
 
@@ -84,9 +93,7 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
         if is_adapter(folder):
             return _adapted(folder, _base_folder(folder), mesh)
         if not is_run(folder):
-            stated = read_folder(folder)
-            if stated.tokenizer is None:
-                raise InputError(f"{folder} has no tokenizer.json: add the model's tokenizer files")
+            stated = together(partial(_read_with_tokenizer, folder), folder)
             model = load_pretrained(stated, mesh=mesh)
             return Policy(model, stated.tokenizer, stated.pixels, source=stated.files)
         step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
@@ -105,10 +112,36 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
         return Policy(model, tokenizer, pixels, step, read_files(folder / SOURCE))
 
 
+def _read_with_tokenizer(folder: Path) -> HfFolder:
+    """What a folder states, a tokenizer among it."""
+    stated = read_folder(folder)
+    if stated.tokenizer is None:
+        raise InputError(f"{folder} has no tokenizer.json: add the model's tokenizer files")
+    return stated
+
+
 def _adapted(folder: Path, base: Path, mesh=None) -> Policy:
-    """The adapter in `folder` upon the model in `base`."""
+    """The adapter in `folder` upon the model in `base`, with the tokenizer beside the adapter."""
     policy = open_checkpoint(base, mesh)
-    return dataclasses.replace(policy, model=load_adapter(policy.model, folder, mesh=mesh))
+    model = load_adapter(policy.model, folder, mesh=mesh)
+    tokenizer = together(partial(_adapter_tokenizer, folder, policy), folder)
+    return dataclasses.replace(policy, model=model, tokenizer=tokenizer, step=None)
+
+
+def _adapter_tokenizer(folder: Path, base: Policy) -> Tokenizer:
+    """The one in the adapter's folder, with its own chat template; without one the base's."""
+    if not has_tokenizer(folder):
+        return base.tokenizer
+    config = base.model.config
+    tokenizer = load_tokenizer(folder, eos_ids=config.eos_token_ids, pad_id=config.pad_token_id)
+    check_tokenizer(tokenizer, config, folder)
+    for text in prompt_texts(render_default_chat):
+        if tokenizer.encode(text) != base.tokenizer.encode(text):
+            raise InputError(
+                f"{folder}: its tokenizer gives other ids than that of its base, {config.name}: "
+                "the two must be of one model"
+            )
+    return tokenizer
 
 
 def _base_folder(adapter: Path) -> Path:
@@ -194,12 +227,7 @@ def tokenizer_corpus(source: Source, seed: int) -> list[str]:
     """Texts to train on. The prompts stand once per case, as often as training will see them."""
     cases = readable_cases(source)
     texts = list(corpus(cases, source.diagnoses, seed, render_default_chat))
-    return texts + prompt_texts() * len(cases)
-
-
-def prompt_texts() -> list[str]:
-    """The prompt of each task as a text with one image."""
-    return [render_default_chat(messages(task)) for task in TASKS]
+    return texts + prompt_texts(render_default_chat) * len(cases)
 
 
 def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
@@ -213,16 +241,15 @@ def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
             raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder) if base is None else _upon(folder, base)
     with workdir_lock(place.local), place.synced():
-        for left in (TOKENIZER, SOURCE):  # by an import that was killed
-            remove_tree(place.local / left, ignore_errors=True)
+        place.remove(TOKENIZER, SOURCE, PREPROCESSOR)  # left by an import that was killed
         policy.tokenizer.save_pretrained(place.local / TOKENIZER)
         write_files(policy.source, place.local / SOURCE)
         if policy.pixels is not None:
             write_pixel_budget(place.local, policy.pixels, policy.model.config.vision)
         place.send()
         state = TrainState(jnp.int32(0), policy.model, ())
-        source = base or (stated_base(folder) if is_adapter(folder) else folder)
-        facts = {"imported_from": str(source), **inherited(place.local)}
+        source = base or (_base_folder(folder) if is_adapter(folder) else folder)
+        facts = {"imported_from": str(absolute(source)), **inherited(place.local)}
         with RunCheckpoints(place.checkpoints, frugal=True) as checkpoints:
             checkpoints.save(0, state, facts=facts)
     count = parameter_count(policy.model)
@@ -249,7 +276,7 @@ def export_hf(
     adapter: bool = False,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write a checkpoint as a Hugging Face folder and check the tokenizer's ids there.
+    """Write a checkpoint as a Hugging Face folder.
 
     `dtype`, `max_shard_bytes`: see `save_pretrained`. `adapter`: write its LoRA adapters alone, for
     PEFT, not a whole model.
@@ -260,7 +287,7 @@ def export_hf(
         save_adapter(
             policy.model,
             out,
-            base=base and str(base),
+            base=base and str(absolute(base)),
             dtype=dtype,
             tokenizer=policy.tokenizer,
             card=_card(checkpoint, policy),
@@ -281,7 +308,6 @@ def export_hf(
         card=_card(checkpoint, policy),
         **budget,
     )
-    verify_export(policy.tokenizer, out, prompt_texts())
     print(printable(f"written: {out}, for transformers' Qwen2_5_VLForConditionalGeneration"))
 
 
@@ -312,5 +338,4 @@ def _card(checkpoint: Path, policy: Policy) -> Card:
     """What a run's card tells; of a Hugging Face folder nothing is known."""
     if not is_run(checkpoint):
         return Card()
-    stated = json.loads(policy.source.get("config.json", b"{}"))
-    return run_card(checkpoint, policy.step, stated)
+    return run_card(checkpoint, policy.step, source_objects(policy.source).get("config.json"))

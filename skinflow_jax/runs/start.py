@@ -1,12 +1,15 @@
 """How a run begins: from what its config names, or from its own checkpoint."""
 
 import functools
+import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
+from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.fingerprint import fingerprint
 from skinflow_jax.checkpoints.hf_folder import write_files
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, write_pixel_budget
@@ -26,7 +29,7 @@ from skinflow_jax.runs.facts import (
     made_by,
     read_run_facts,
 )
-from skinflow_jax.runs.policies import converted, fresh_tokenizer, starting_policy
+from skinflow_jax.runs.policies import Policy, converted, fresh_tokenizer, starting_policy
 from skinflow_jax.runs.resume_rules import is_allowed
 from skinflow_jax.runs.workdir import SOURCE, TOKENIZER, Workdir
 from skinflow_jax.tokenizers import Tokenizer, load_tokenizer
@@ -82,18 +85,26 @@ def check_stored(
 
 def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     """Start from what the config names; tokenizer and image size are written into the workdir."""
-    make_tokenizer = functools.partial(fresh_tokenizer, config, workdir.local / TOKENIZER)
-    policy = starting_policy(config, make_tokenizer, mesh)
+    workdir.remove(TOKENIZER, SOURCE)
+    with tempfile.TemporaryDirectory() as own:  # each process trains the same tokenizer
+        make_tokenizer = functools.partial(fresh_tokenizer, config, Path(own))
+        policy = starting_policy(config, make_tokenizer, mesh)
     origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
     policy = converted(policy, config, mesh)
-    policy.tokenizer.save_pretrained(workdir.local / TOKENIZER)
-    write_files(policy.source, workdir.local / SOURCE)
-    write_pixel_budget(workdir.local, pixel_budget(config), policy.model.config.vision)
+    together(functools.partial(_write, policy, config, workdir), workdir.address)
     facts = made_by(config, workdir.local, data, origin)
     reference = None
     if measures_kl(config):  # as its own arrays: the policy's will be moved
         reference = jax.tree.map(jnp.copy, trained_part(policy.model))
     return Start(policy.model, policy.tokenizer, facts, reference)
+
+
+def _write(policy: Policy, config: RunConfig, workdir: Workdir) -> None:
+    """What a run has of the model that it starts from. Each process reads it afterwards."""
+    if workdir.is_writer:
+        policy.tokenizer.save_pretrained(workdir.local / TOKENIZER)
+        write_files(policy.source, workdir.local / SOURCE)
+        write_pixel_budget(workdir.local, pixel_budget(config), policy.model.config.vision)
 
 
 def resumed_start(

@@ -12,10 +12,12 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import jax
 
+from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.errors import RunError
 from skinflow_jax.runs.lock import FILE as LOCK
 from skinflow_jax.storage.paths import (
@@ -66,6 +68,11 @@ class Workdir:
         """The folder of the run's checkpoints."""
         return self.address / CHECKPOINTS
 
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process writes in `local`: of those that share the folder one does."""
+        return jax.process_index() == 0 or self.local != self.address
+
     @contextlib.contextmanager
     def synced(self) -> Iterator[None]:
         """Fetch what the bucket holds; as the block ends, however it does, send what is new.
@@ -82,6 +89,25 @@ class Workdir:
                 print(f"skinflow: {failed}", file=sys.stderr)
             raise
         self.send()
+
+    def remove(self, *names: str) -> None:
+        """Remove files and folders that a run left which was killed before its first checkpoint.
+
+        All processes must ask; none writes before all have removed. Raises InputError where the
+        bucket cannot be reached.
+        """
+        together(partial(self._remove, names), self.address)
+
+    def _remove(self, names: tuple[str, ...]) -> None:
+        with reaching(self.address):
+            for name in names:
+                if self.is_writer:
+                    remove_tree(self.local / name, ignore_errors=True)
+                    (self.local / name).unlink(missing_ok=True)
+                if jax.process_index() == 0 and self.local != self.address:
+                    remove_tree(self.address / name)
+        for name in [name for name in self._sent if name.split("/")[0] in names]:
+            del self._sent[name]
 
     def send(self) -> None:
         """Copy what changed into the bucket, from the first process. Raises RunError."""

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from skinflow_jax.errors import printable
+from skinflow_jax.errors import InputError, printable
 
 # The second is of records built by earlier versions.
 _MARKS = ("unfinished", "building")
@@ -22,6 +22,12 @@ _MARKS = ("unfinished", "building")
 
 def _warn(text: str) -> None:
     print("skinflow:", printable(text), file=sys.stderr)
+
+
+def check_vacant(folder: Path) -> None:
+    """Raise InputError unless `folder` is absent or empty, so that `whole_folder` may make it."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
 
 
 @contextlib.contextmanager

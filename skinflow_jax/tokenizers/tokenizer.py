@@ -5,7 +5,6 @@ SentencePiece model; `train_sentencepiece` makes the latter from a corpus. Neith
 """
 
 import functools
-import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import sentencepiece
 import tokenizers
 
 from skinflow_jax.errors import InputError, one_line
-from skinflow_jax.json_file import check_fetched
+from skinflow_jax.json_file import check_fetched, write_json
 from skinflow_jax.tokenizers.chat_template import ChatTemplate, find_template
 from skinflow_jax.tokenizers.sentencepiece_bpe import (
     JSON_VALUE_START,
@@ -257,10 +256,12 @@ class HuggingFaceTokenizer(_ChatTokenizer):
     def __init__(self, folder: Path):
         self._folder = folder
         path = folder / "tokenizer.json"
+        for name in _TOKENIZER_FILES:  # a template could be any text, others are only copied
+            if (folder / name).is_file():
+                check_fetched(folder / name)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing more precise
-            check_fetched(path)
             raise InputError(f"{path}: not a readable tokenizer: {one_line(error)}") from error
         # Either could be saved in the file and would cut or lengthen texts without a word.
         self._tokenizer.no_truncation()
@@ -332,7 +333,7 @@ class SentencePieceTokenizer(_ChatTokenizer):
             "clean_up_tokenization_spaces": False,
             "model_input_names": ["input_ids", "attention_mask"],
         }
-        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+        write_json(folder / "tokenizer_config.json", config)
         (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
         (folder / SENTENCEPIECE_FILE).write_bytes(self._processor.serialized_model_proto())
 

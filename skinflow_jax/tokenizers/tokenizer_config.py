@@ -160,8 +160,9 @@ class _Added:
 
     def check_decoder(self, decoder: Mapping[str, Any], path: Path) -> None:
         """Raise InputError unless each token, by its id, is as tokenizer.json has it."""
+        by_id = {str(number): token for number, token in self._by_id.items()}
         for number, stated in decoder.items():
-            token = self._by_id.get(int(number)) if number.isdecimal() else None
+            token = by_id.get(number)
             if token is None or not isinstance(stated, dict) or not _alike(token, stated):
                 raise InputError(
                     f"{path}: added_tokens_decoder[{shown(number)}] is {shown(stated)}, and not so "

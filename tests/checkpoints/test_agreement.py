@@ -7,7 +7,7 @@ import pytest
 from skinflow_jax.checkpoints import agreement
 from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.checksums import Damaged
-from skinflow_jax.errors import InputError, Interrupted, RunError, StartAgain
+from skinflow_jax.errors import ConfigError, InputError, Interrupted, RunError, StartAgain
 
 ERRORS = [Damaged, InputError, RunError, StartAgain]
 
@@ -51,6 +51,20 @@ def test_of_two_errors_the_graver_counts_and_a_signal_is_the_gravest(other):
         together(lambda: "whole", "folder")
     other(KeyError("a defect"))
     with pytest.raises(RunError, match="another process"):
+        together(lambda: "whole", "folder")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConfigError("--dtype"), InputError),
+        (PermissionError(13, "refused"), InputError),
+        (OSError(28, "full"), RunError),
+    ],
+)
+def test_whose_fault_it_is_the_other_is_told_too(other, error, kind):
+    other(error)
+    with pytest.raises(kind, match="another process"):
         together(lambda: "whole", "folder")
 
 

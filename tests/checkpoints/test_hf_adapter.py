@@ -10,6 +10,7 @@ import pytest
 from random_model import SHALLOW, listening, spread_model
 from safetensors.numpy import load_file, save_file
 
+from skinflow_jax.checkpoints import hf_adapter
 from skinflow_jax.checkpoints.hf_adapter import (
     CONFIG,
     WEIGHTS,
@@ -204,8 +205,33 @@ def test_an_adapter_of_another_base_is_refused(changed):
     wider = dataclasses.replace(
         SHALLOW, text=dataclasses.replace(SHALLOW.text, intermediate_size=96)
     )
+    tensors(lambda found: None)(changed)  # as PEFT writes it, without a note of the base
     with pytest.raises(InputError, match=r"has shape \(3, 352\), .* asks for \(3, 96\)"):
         load_adapter(spread_model(wider), changed)
+
+
+def test_an_adapter_of_other_weights_of_the_same_shapes_is_refused(base, adapted, changed):
+    def scaled(path, x):
+        return x.at[0].multiply(1.1) if ".decoder.norm.scale" in jax.tree_util.keystr(path) else x
+
+    moved = jax.tree_util.tree_map_with_path(scaled, base)
+    refused = rf"{WEIGHTS} was trained upon other weights than those of .* says 'somewhere/model'"
+    with pytest.raises(InputError, match=refused):
+        load_adapter(moved, changed)
+    half = jax.tree.map(lambda x: x.astype("bfloat16").astype(x.dtype), base)
+    found = load_adapter(half, changed)  # as an export in bfloat16 has it
+    assert_same(found.decoder.layers.q.lora_a, adapted.decoder.layers.q.lora_a)
+    tensors(lambda found: None)(changed)
+    assert load_adapter(moved, changed).config.lora == LORA, "of PEFT's own nothing is known"
+
+
+def test_a_fingerprint_of_a_base_is_that_of_numpys_rounding():
+    """Also of values that a device may flush to 0."""
+    x = np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    x[:1000] *= np.float32(1e-40)
+    half = x.astype("bfloat16")
+    np.testing.assert_array_equal(hf_adapter._bfloat16_bits(x), half.view(np.uint16))
+    np.testing.assert_array_equal(hf_adapter._bfloat16_bits(half), half.view(np.uint16))
 
 
 def test_no_adapters_or_dynamic_maps_beside_them_are_refused(base, tmp_path):

@@ -14,10 +14,13 @@ from random_model import SHALLOW, spread_model
 from safetensors.numpy import load_file, save_file
 
 from skinflow_jax.checkpoints import hf_safetensors
+from skinflow_jax.checkpoints.hf_adapter import save_adapter
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_safetensors import blocks, read_header
 from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import LoraConfig
+from skinflow_jax.models.lora import with_lora
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 NORM, Q, HEAD = "model.norm.weight", "model.layers.0.self_attn.q_proj.weight", "lm_head.weight"
@@ -188,6 +191,14 @@ VARIANTS = {
     "negative": (lambda w: w.header(entry(data_offsets=[-512, 0])), rf"not say where {NORM} lies"),
     "size": (lambda w: w.header(entry(data_offsets=[0, 511])), r"takes 512 bytes.* gives it 511"),
     "shape lies": (lambda w: w.header(entry(shape=[2**40, 2**40])), rf"{NORM} of shape .*takes"),
+    "shape endless": (
+        lambda w: w.header(entry(shape=[10**18] * 300)),
+        rf"{NORM} has 300 axes, no model has more",
+    ),
+    "name endless": (
+        lambda w: w.header(lambda h: h.update({"x" * 5000: h[NORM] | {"data_offsets": [1, 513]}})),
+        r"bytes of tensor x+… are misplaced",
+    ),
     "shape text": (lambda w: w.header(entry(shape="128")), r"does not say where"),
     "shape true": (lambda w: w.header(entry(shape=[True])), r"does not say where"),
     "entry": (lambda w: w.header(lambda h: h.update({NORM: 3})), r"does not say where"),
@@ -239,8 +250,12 @@ VARIANTS = {
     "pt": (lambda w: w.bare("model.pt"), r"model.pt is a pickle"),
     "gguf": (lambda w: w.bare("model-Q4_K_M.gguf"), r"model-Q4_K_M.gguf is GGUF"),
     "adapter": (
-        lambda w: w.bare("adapter_config.json", "adapter_model.safetensors"),
+        lambda w: w.bare("adapter_model.safetensors"),
         r"adapter_model.safetensors is a PEFT adapter.*--base",
+    ),
+    "adapter beside the model": (
+        lambda w: (w.folder / "adapter_config.json").write_text("{}"),
+        r"adapter_config.json makes it the folder of a PEFT adapter.*--base=FOLDER, or remove",
     ),
     "no index": (
         lambda w: (w.folder / INDEX).unlink(),
@@ -262,7 +277,8 @@ def test_hostile_weights_are_refused_in_one_line_that_names_them(weights, varian
     change(weights)
     with pytest.raises(InputError, match=message) as error:
         load_pretrained(weights.folder)
-    assert "\n" not in str(error.value) and str(weights.folder) in str(error.value)
+    line = str(error.value)
+    assert "\n" not in line and str(weights.folder) in line and len(line) < 1500
 
 
 def assert_same(found, expected):
@@ -340,6 +356,19 @@ def test_half_precision_weights_come_as_they_are_or_widened(weights, dtype):
     assert_same(
         load_pretrained(weights.folder, dtype=dtype), jax.tree.map(lambda x: x.astype(dtype), wide)
     )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float64", "half an hour", None, 3])
+def test_a_type_that_no_weights_have_is_refused(weights, model, dtype, tmp_path):
+    out, adapted = tmp_path / "out", with_lora(model, LoraConfig())
+    for ask in (
+        lambda: load_pretrained(weights.folder, dtype=dtype),
+        lambda: save_pretrained(model, out, dtype=dtype or "float16"),
+        lambda: save_adapter(adapted, out, base=None, dtype=dtype or "float16"),
+    ):
+        with pytest.raises(InputError, match=r"^dtype is '.*': choose one of float32, bfloat16"):
+            ask()
+    assert not out.exists()
 
 
 def test_a_value_that_only_the_wider_type_holds_is_named(weights):

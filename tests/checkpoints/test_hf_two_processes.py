@@ -1,4 +1,4 @@
-"""Two processes read a folder onto one mesh: each its own bytes, and both stop where one must."""
+"""Two processes read folders onto one mesh: each its own bytes, and both stop where one must."""
 
 import os
 import shutil
@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from random_model import SHALLOW, spread_model
+from random_model import SHALLOW, listening, spread_model
 from safetensors.numpy import load_file, save_file
 from test_two_processes import free_port
 
+from skinflow_jax.checkpoints.hf_adapter import save_adapter
 from skinflow_jax.checkpoints.hf_export import save_pretrained
+from skinflow_jax.models.config import LoraConfig
+from skinflow_jax.models.lora import with_lora
 
 HERE = Path(__file__).parent
 EMBEDDING = "model.embed_tokens.weight"
@@ -19,8 +22,10 @@ EMBEDDING = "model.embed_tokens.weight"
 
 @pytest.mark.slow
 def test_two_processes_read_their_own_parts_and_agree_on_damage(tmp_path):
-    folder, broken, port = tmp_path / "model", tmp_path / "broken", free_port()
-    save_pretrained(spread_model(SHALLOW), folder)
+    folder, broken, adapter = (tmp_path / name for name in ("model", "broken", "adapter"))
+    port, model = free_port(), spread_model(SHALLOW)
+    save_pretrained(model, folder)
+    save_adapter(listening(with_lora(model, LoraConfig(rank=4))), adapter, base=None)
     shutil.copytree(folder, broken)
     (file,) = broken.glob("*.safetensors")
     tensors = load_file(file)
@@ -30,7 +35,7 @@ def test_two_processes_read_their_own_parts_and_agree_on_damage(tmp_path):
     program = [sys.executable, str(HERE / "hf_two_processes.py")]
     processes = [
         subprocess.Popen(
-            [*program, str(index), port, str(folder), str(broken)],
+            [*program, str(index), port, *map(str, (folder, broken, adapter))],
             env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": paths},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -62,10 +62,11 @@ def test_the_first_layers_that_differ_are_named(model, folder, fails, monkeypatc
     assert ": vision block 1: the largest difference to transformers is" in error
 
 
-def test_a_difference_counts_beside_the_size_of_what_differs_and_nan_always():
+def test_a_difference_counts_beside_the_size_of_what_differs_and_what_is_not_finite_always():
     assert Comparison("head", 0.9e-3, 1.0).equal
     assert not Comparison("head", 1.1e-3, 1.0).equal
-    assert not Comparison("head", np.nan, 1.0).equal and not Comparison("head", 0.1, np.nan).equal
+    for difference, scale in ((np.nan, 1.0), (0.1, np.nan), (np.inf, np.inf), (0.1, np.inf)):
+        assert not Comparison("head", difference, scale).equal
 
 
 def test_the_worst_layer_of_a_group_speaks_for_it():
@@ -98,6 +99,17 @@ def test_code_that_is_not_ours_runs_when_it_is_trusted(folder, tmp_path):
     environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules")}
     subprocess.run([sys.executable, "-m", "skinflow_jax", *options], check=True, env=environment)
     assert ran.exists()
+
+
+def test_a_reference_that_fails_is_told_in_a_line(folder, monkeypatch, fails):
+    """Code that was trusted may fail in any way."""
+
+    def failing(*_):
+        raise KeyError("of the folder")
+
+    monkeypatch.setattr(hf_verify, "reference_states", failing)
+    error = fails("verify", f"--model={folder}", code=2)
+    assert "transformers cannot compute it (KeyError: 'of the folder')" in error
 
 
 def test_without_torch_it_says_what_to_install(folder, fails, monkeypatch):

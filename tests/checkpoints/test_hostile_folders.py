@@ -6,7 +6,7 @@ import shutil
 import pytest
 from hf_files import GENERATION, flat, processor, small_config, write
 
-from skinflow_jax.checkpoints.hf_folder import read_folder
+from skinflow_jax.checkpoints.hf_folder import read_folder, write_files
 from skinflow_jax.errors import InputError
 from skinflow_jax.tokenizers import train_sentencepiece
 
@@ -139,8 +139,16 @@ TOKENIZERS = {
         {"added_tokens_decoder": {"7": {"content": "<|im_end|>"}}},
         r"added_tokens_decoder\['7'\]",
     ),
+    "id of many digits": (
+        {"added_tokens_decoder": {"9" * 5000: {"content": "<|im_end|>"}}},
+        r"added_tokens_decoder\['9+\.\.\.9+'\]",
+    ),
     "template of a number": ({"chat_template": 3}, "chat_template must be text"),
     "no default": ({"chat_template": [{"name": "x", "template": "y"}]}, 'name "default"'),
+}
+VIDEOS = {
+    "cut": (b"{", "video_preprocessor_config.json is not valid JSON"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
 }
 BACKENDS = {
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
@@ -153,6 +161,7 @@ FILES = {
     "generation_config.json": GENERATIONS,
     "preprocessor_config.json": PROCESSORS,
     "tokenizer_config.json": TOKENIZERS,
+    "video_preprocessor_config.json": VIDEOS,
 }
 
 
@@ -171,6 +180,14 @@ def test_a_hostile_file_is_refused_in_one_line(folder, tmp_path, name, content, 
         read_folder(copy)
     line = str(refused.value)
     assert str(copy) in line and len(line) < 600 and line.isprintable()
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "vocab.json", "merges.txt"])
+def test_a_pointer_in_the_place_of_any_file_of_a_tokenizer_is_told(folder, tmp_path, name):
+    """A template may be any text, and an export would carry the others along."""
+    copy = copied(folder, tmp_path, name, b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(InputError, match=f"{name} is a pointer of Git LFS"):
+        read_folder(copy)
 
 
 def test_the_folder_itself_is_read(folder):
@@ -203,7 +220,8 @@ def test_eos_and_pad_are_one_truth(folder, tmp_path, generation, config, pad_tok
 
 def test_what_is_saved_is_read_as_the_same(folder, tmp_path):
     found = read_folder(folder)
-    found.save(tmp_path / folder.name)
+    write_files(found.files, tmp_path / folder.name)
+    found.tokenizer.save_pretrained(tmp_path / folder.name)
     again = read_folder(tmp_path / folder.name)
     assert (again.config, again.pixels, again.files) == (found.config, found.pixels, found.files)
     assert again.tokenizer.encode("plaque") == found.tokenizer.encode("plaque")

@@ -9,17 +9,21 @@ import fake_gcs
 import jax
 import numpy as np
 import pytest
+from random_model import SHALLOW
 from stand_in import SMALL_RUN, stand_ins
 
 from skinflow_jax.checkpoints.checksums import check_files
+from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.run_state import read_facts
 from skinflow_jax.checkpoints.step_folders import COMMITTED
 from skinflow_jax.cli import main
 from skinflow_jax.errors import InputError, RunError
-from skinflow_jax.runs.policies import open_checkpoint
+from skinflow_jax.models.vlm import init_model
+from skinflow_jax.runs.policies import import_hf, open_checkpoint
 from skinflow_jax.runs.train import train
 from skinflow_jax.runs.workdir import FAILURE, LOCK, RECORDS, Workdir
 from skinflow_jax.storage.paths import storage_path
+from skinflow_jax.tokenizers import train_sentencepiece
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +147,26 @@ def test_a_hugging_face_folder_in_a_bucket_is_refused(run):
     fake_gcs.put("bucket/hf/config.json", b"{}")
     with pytest.raises(InputError, match="Hugging Face folder gs://bucket/hf must be on this"):
         open_checkpoint(storage_path("gs://bucket/hf"))
+
+
+@pytest.mark.parametrize("begin", ["import", "train"])
+def test_what_a_start_that_was_killed_left_in_the_bucket_is_no_part_of_the_run(
+    begin, run, tmp_path
+):
+    fake_gcs.clear()
+    stale = ("tokenizer/added_tokens.json", "source/generation_config.json")
+    for name in stale:
+        fake_gcs.put(f"{INSIDE}/{name}", b"{}")
+    if begin == "train":
+        train(SMALL_RUN, RUN)
+    else:
+        tokenizer = train_sentencepiece(["a plaque"] * 9, tmp_path / "t", vocab_size=300)
+        model = init_model(SHALLOW.with_tokenizer(tokenizer), 0)
+        save_pretrained(model, tmp_path / "hf", tokenizer=tokenizer)
+        (tmp_path / "hf" / "generation_config.json").unlink()
+        import_hf(tmp_path / "hf", storage_path(RUN))
+    assert not objects() & set(stale)
+    open_checkpoint(storage_path(RUN))
 
 
 def test_a_bucket_that_does_not_answer_ends_the_run_with_what_is_saved(run, monkeypatch):

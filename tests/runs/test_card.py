@@ -64,6 +64,15 @@ def test_it_is_named_after_the_run_and_tells_its_stages_in_their_order(runs):
     )
 
 
+def test_a_checkpoint_of_an_earlier_version_tells_what_it_knows(runs, monkeypatch):
+    old = {name: x for name, x in facts("sft").items() if name not in ("code", "data", "origin")}
+    monkeypatch.setattr(card, "read_facts", lambda folder, step: old)
+    sections = run_card(runs / "stage", 40).sections
+    told = "* stage: supervised learning, seed 3, step 40, from random weights of size tiny"
+    assert sections["Training"] == told
+    assert sections["Training data"].endswith("tasks caption and diagnosis")
+
+
 def test_data_are_those_of_the_records_only_if_they_are_the_ones(runs):
     records = runs / "warmup" / "records" / "procedural-warmup-300"
     records.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +14,17 @@ import pytest
 from random_model import SHALLOW, listening, spread_model
 from safetensors.numpy import load_file
 
+from skinflow_jax.checkpoints import hf_export
 from skinflow_jax.checkpoints.hf_adapter import CONFIG, save_adapter
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.cli import main
 from skinflow_jax.errors import InputError
-from skinflow_jax.models.config import LoraConfig
+from skinflow_jax.models.config import DveConfig, LoraConfig
+from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.runs.policies import adapter_base, export_hf, import_hf, open_checkpoint
-from skinflow_jax.tokenizers import train_sentencepiece
+from skinflow_jax.tokenizers import HuggingFaceTokenizer, load_tokenizer, train_sentencepiece
 
 INDEX = "model.safetensors.index.json"
 LORA = LoraConfig(rank=2)
@@ -108,16 +111,32 @@ def test_a_size_that_is_none_is_refused(size, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_files_have_the_mode_that_the_umask_leaves(model, umask, mode, tmp_path):
+def test_files_have_the_mode_that_the_umask_leaves(model, umask, mode, tmp_path, monkeypatch):
+    """Also the Python files of a dynamic model, whatever mode they are installed with."""
+    installed = [tmp_path / file.name for file in hf_export.TORCH_FILES]
+    for copy, file in zip(installed, hf_export.TORCH_FILES, strict=True):
+        copy.write_bytes(file.read_bytes())
+        copy.chmod(0o444)
+    monkeypatch.setattr(hf_export, "TORCH_FILES", installed)
     before = os.umask(umask)
     try:
-        save_pretrained(model, tmp_path / "out")
+        save_pretrained(with_dve(model, DveConfig(groups=4)), tmp_path / "out")
         save_adapter(with_lora(model, LORA), tmp_path / "adapter", base=None)
     finally:
         os.umask(before)
-    for file in (*(tmp_path / "out").iterdir(), *(tmp_path / "adapter").iterdir()):
-        if file.suffix != ".py":
-            assert file.stat().st_mode & 0o777 == mode, file
+    files = [*(tmp_path / "out").iterdir(), *(tmp_path / "adapter").iterdir()]
+    assert {"modeling_skinflow.py", "README.md", CONFIG} <= {file.name for file in files}
+    assert {file.stat().st_mode & 0o777 for file in files} == {mode}
+
+
+def test_a_tokenizer_that_reads_back_as_another_leaves_no_export(imported, tmp_path, monkeypatch):
+    other = train_sentencepiece(["a brown plaque"] * 9, tmp_path / "other", vocab_size=300)
+    monkeypatch.setattr(
+        HuggingFaceTokenizer, "save_pretrained", lambda self, folder: other.save_pretrained(folder)
+    )
+    with pytest.raises(InputError, match="vocab_size is 300, in training it was 320"):
+        export_hf(imported, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 def test_an_adapter_is_opened_upon_the_base_that_it_names(adapter, half):
@@ -150,6 +169,37 @@ def test_an_adapter_whose_base_is_elsewhere_is_imported_upon_one_given(
     merged = tmp_path / "merged"
     export_hf(tmp_path / "run", merged, dtype="float32")
     assert not any("lora" in name for name in weights(merged))
+
+
+def test_an_import_takes_no_image_size_from_one_that_was_killed(half, tmp_path):
+    folder, run = shutil.copytree(half, tmp_path / "model"), tmp_path / "run"
+    run.mkdir()
+    (folder / "preprocessor_config.json").rename(run / "preprocessor_config.json")
+    import_hf(folder, run)
+    assert open_checkpoint(run).pixels is None
+
+
+def test_a_base_is_named_whatever_folder_the_import_was_started_in(half, tmp_path, monkeypatch):
+    monkeypatch.chdir(half.parent)
+    import_hf(Path(half.name), tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert adapter_base(tmp_path / "run") == half
+
+
+def test_the_tokenizer_beside_an_adapter_is_the_one_it_speaks(adapter, half, tmp_path):
+    """With the chat template that it was trained with; one of another model is refused."""
+    copy = shutil.copytree(adapter, tmp_path / "adapter")
+    load_tokenizer(half).save_pretrained(copy)
+    template = "{% for message in messages %}{{ message.role }}!{% endfor %}"
+    (copy / "chat_template.jinja").write_text(template)
+    found = open_checkpoint(copy).tokenizer
+    asked = [{"role": "user", "content": "x"}]
+    assert found.render_chat(asked, add_generation_prompt=True) == "user!"
+    assert found.eos_ids == open_checkpoint(half).tokenizer.eos_ids
+    other = train_sentencepiece(["another corpus"] * 9, tmp_path / "other", vocab_size=320)
+    other.save_pretrained(copy)
+    with pytest.raises(InputError, match=rf"{copy}: its tokenizer gives other ids than that of"):
+        open_checkpoint(copy)
 
 
 def test_a_base_for_what_is_no_adapter_and_an_adapter_of_no_lora_are_refused(

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.data.sources import Case
 from skinflow_jax.errors import InputError
 from skinflow_jax.runs.cases import labels_of
-from skinflow_jax.runs.policies import prompt_texts, tokenizer_corpus
+from skinflow_jax.runs.policies import tokenizer_corpus
+from skinflow_jax.tokenizers import render_default_chat
 
 
 @dataclass
@@ -32,4 +34,4 @@ def test_a_bad_row_keeps_neither_the_tokenizer_nor_the_baseline_from_the_other_r
 def test_the_corpus_holds_each_prompt_as_often_as_there_are_cases():
     source = SourceWithABadRow()
     texts = tokenizer_corpus(source, seed=0)
-    assert all(texts.count(prompt) >= 2 for prompt in prompt_texts())
+    assert all(texts.count(prompt) >= 2 for prompt in prompt_texts(render_default_chat))

@@ -64,6 +64,15 @@ def test_a_resumed_kl_is_measured_to_the_step_the_run_started_from(resume):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_one_process_of_those_that_share_a_workdir_writes_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    (tmp_path / "source").mkdir()
+    place = Workdir.of(tmp_path)
+    place.remove("source")
+    start._write(None, None, place)  # would fail if it asked for what there is to write
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
 def test_a_model_that_changed_or_went_is_refused_by_name(resume):
     resume.models[3] = jax.tree.map(lambda x: x + jnp.ones((), x.dtype), resume.models[3])
     refused = "runs/before, step 3: not the model .*--allow-changed=model.init_from"
