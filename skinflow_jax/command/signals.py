@@ -81,11 +81,15 @@ def _error(number: int, goes_on: bool) -> BaseException:
 
 @contextlib.contextmanager
 def _unsaid() -> Iterator[None]:
-    """Within, neither the interpreter nor an extension prints the errors of signals it drops."""
+    """Within, neither the interpreter nor an extension prints the errors of signals it drops.
+
+    Nor what follows of them, or of a damaged checkpoint: reads that were given up still call back
+    into their event loop, which is closed.
+    """
     unraisable, uncaught = sys.unraisablehook, sys.excepthook
 
     def unraisable_hook(found) -> None:
-        if not isinstance(found.exc_value, STOPPED):
+        if not (isinstance(found.exc_value, STOPPED) or _of_a_closed_loop(found.exc_value)):
             unraisable(found)
 
     def uncaught_hook(kind, error, trace) -> None:
@@ -99,3 +103,7 @@ def _unsaid() -> Iterator[None]:
         sys.excepthook = uncaught
         if sys.unraisablehook is unraisable_hook:
             sys.unraisablehook = unraisable
+
+
+def _of_a_closed_loop(error: BaseException | None) -> bool:
+    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"

@@ -1,5 +1,6 @@
 """Signals and a standard output that fails, as they end a command."""
 
+import asyncio
 import contextlib
 import errno
 import io
@@ -13,6 +14,7 @@ import pytest
 
 from skinflow_jax import cli
 from skinflow_jax.command.standard_output import Console
+from skinflow_jax.errors import InputError
 
 
 class _Finalized:
@@ -75,6 +77,29 @@ def test_a_closed_standard_output_is_an_error_that_a_run_can_tell():
 
     with pytest.raises(BrokenPipeError):
         Console(file=Closed()).print("a table")
+
+
+def test_a_read_that_was_given_up_says_nothing_of_its_closed_loop(tmp_path, fails, monkeypatch):
+    class Late:
+        def __del__(self):
+            loop = asyncio.new_event_loop()
+            loop.close()
+            loop.call_soon_threadsafe(print)
+
+    class Broken:
+        def __del__(self):
+            raise RuntimeError("a defect")
+
+    def work(*_):
+        for kind in (Late, Broken):
+            kind()
+        raise InputError("a damaged checkpoint")
+
+    monkeypatch.setattr(cli, "_keep_programs", work)
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: heard.append(str(found.exc_value)))
+    fails("evaluate", f"--checkpoint={tmp_path}", code=2)
+    assert heard == ["a defect"]
 
 
 def test_ctrl_c_does_not_disturb_the_end_of_a_command_that_is_done():
