@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 from jaxtyping import install_import_hook
+from PIL import Image
 
 # Compiling takes most of the time: let LLVM try less hard, in the commands that tests run too. The
 # operations are the same.
@@ -92,4 +93,15 @@ def pad_copy(test_data, tmp_path):
     shutil.copyfile(original / "metadata.csv", root / "metadata.csv")
     for path in (original / "images").iterdir():
         (root / "images" / path.name).symlink_to(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A data root, with images of the names that tables in tests give, and one outside of it."""
+    root = tmp_path_factory.mktemp("outer") / "root"
+    (root / "images").mkdir(parents=True)
+    for number, name in enumerate(("i1.png", "i2.png", "x..png", "a b.jpg")):
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "images" / name)
+    Image.new("RGB", (9, 9), (99, 0, 0)).save(root.parent / "secret.png")
     return root

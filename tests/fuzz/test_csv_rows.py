@@ -3,27 +3,14 @@
 import csv
 import io
 
-import pytest
 from fuzz_cases import fuzz
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from skinflow_jax.data.sources.pad_ufes_20 import COLUMNS, FRACTIONS, PadUfes20Source
 from skinflow_jax.errors import InputError
 
 ROW = "PAT_1,i1.png,NEV,FACE,6.0,11.0,2.0,40,FEMALE"
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A data root, with images of the names that tables below may give, and one outside of it."""
-    root = tmp_path_factory.mktemp("outer") / "root"
-    (root / "images").mkdir(parents=True)
-    for number, name in enumerate(("i1.png", "i2.png", "x..png", "a b.jpg")):
-        Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "images" / name)
-    Image.new("RGB", (9, 9), (99, 0, 0)).save(root.parent / "secret.png")
-    return root
 
 
 CELLS = st.one_of(

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from PIL import Image
 
 from skinflow_jax.data.sources.csv_table import read_table
 from skinflow_jax.data.sources.pad_ufes_20 import COLUMNS, PadUfes20Source
@@ -76,17 +75,6 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     for path in (tmp_path / "folder", tmp_path / "none.csv"):
         with pytest.raises(InputError, match="cannot read this table"):
             read(path)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A data root, with images of the names that tables below may give, and one outside of it."""
-    root = tmp_path_factory.mktemp("outer") / "root"
-    (root / "images").mkdir(parents=True)
-    for number, name in enumerate(("i1.png", "i2.png", "x..png", "a b.jpg")):
-        Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "images" / name)
-    Image.new("RGB", (9, 9), (99, 0, 0)).save(root.parent / "secret.png")
-    return root
 
 
 @pytest.mark.parametrize(
