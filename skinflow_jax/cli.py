@@ -4,10 +4,13 @@ A failed command leaves one line on stderr and the exit code that `errors` gives
 rooms wait until a command runs, so that `--help` answers at once.
 """
 
+import contextlib
+import functools
 import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from skinflow_jax.command.line import parse
@@ -42,21 +45,61 @@ def main(argv: list[str] | None = None) -> int:
         arguments = parse(argv)
         with ended_by_signals(goes_on=arguments.command in _GO_ON):
             _quiet_libraries()
-            _keep_programs(arguments)
-            _COMMANDS[arguments.name](arguments)
-            print(end="", flush=True)
-    except BaseException as raised:
-        error = _cause(raised, arguments) if isinstance(raised, OSError) else raised
-        if isinstance(raised, BrokenPipeError):  # `skinflow generate … | head`
-            return FAILED_RUN
-        code = exit_code(error)
-        if code is not None:
-            return _fail(_said(error), code)
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            with _processes(arguments):
+                _keep_programs(arguments)
+                _COMMANDS[arguments.name](arguments)
+                print(end="", flush=True)
+    except BrokenPipeError:  # `skinflow generate … | head`
+        return FAILED_RUN
+    except BaseException as error:
+        outcome = _outcome(error, arguments)
+        if outcome is None:
             raise
-        advice = "lower batch_size, raise micro_batches or use remat=full"
-        return _fail(f"out of memory: {advice}", FAILED_RUN)
+        return _fail(*outcome)
     return SUCCESS
+
+
+def _outcome(error: BaseException, arguments) -> tuple[int, str] | None:
+    """Exit code and line of an error that a command ends with; None for a defect of ours."""
+    if isinstance(error, OSError):
+        error = _cause(error, arguments)
+    code = exit_code(error)
+    if code is not None:
+        return code, _said(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        advice = "lower batch_size, raise micro_batches or use remat=full"
+        return FAILED_RUN, f"out of memory: {advice}"
+    return None
+
+
+@contextlib.contextmanager
+def _processes(arguments) -> Iterator[None]:
+    """The command among others like it on other machines, where it has been started so."""
+    if "cluster" not in arguments:
+        yield
+        return
+    from skinflow_jax.parallel.processes import find_cluster
+
+    cluster = find_cluster(
+        arguments.cluster, arguments.coordinator, arguments.processes, arguments.process
+    )
+    if cluster is None:
+        yield
+        return
+    from skinflow_jax.parallel.peers import among_peers
+    from skinflow_jax.parallel.processes import first_process, start_processes
+
+    if arguments.name in ("import-hf", "export-hf"):
+        _stay_off_accelerators()
+    found = start_processes(cluster)
+    with (
+        among_peers(functools.partial(_outcome, arguments=arguments)),
+        contextlib.ExitStack() as out,
+    ):
+        if not first_process():  # people look at one
+            out.enter_context(contextlib.redirect_stdout(out.enter_context(open(os.devnull, "w"))))
+        print(printable(found))
+        yield
 
 
 def _cause(error: OSError, arguments) -> Exception:
@@ -76,7 +119,7 @@ def _said(error: BaseException) -> str:
     return str(error) or "interrupted"
 
 
-def _fail(problem: str, code: int) -> int:
+def _fail(code: int, problem: str) -> int:
     print("skinflow:", printable(" ".join(problem.splitlines())), file=sys.stderr)
     return code
 

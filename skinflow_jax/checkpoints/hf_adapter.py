@@ -106,7 +106,7 @@ def load_adapter(base: Vlm, folder: str | Path, *, mesh=None) -> Vlm:
         stored = renamed(read_header(weights), _canonical)
         return fields, stored, read_metadata(weights).get(_UPON)
 
-    fields, stored, upon = together(read, folder)
+    fields, stored, upon = together(read)
     # A sum over processes: none may leave it to the others because of what its file says.
     found = base_fingerprint(base) if upon or jax.process_count() > 1 else None
 
@@ -130,7 +130,7 @@ def load_adapter(base: Vlm, folder: str | Path, *, mesh=None) -> Vlm:
         fill(model, slots, stored, dtype=np.dtype(np.float32), mesh=mesh, where=folder)
         return model
 
-    return together(load, folder)
+    return together(load)
 
 
 def base_fingerprint(base: Vlm) -> str:

@@ -57,14 +57,13 @@ def load_pretrained(
       ConfigError: `dtype` is none of these, `dve` does not fit the tower, or the folder holds
         another one.
     """
-    folder = path.path if isinstance(path, HfFolder) else Path(path)
     kept = weights_dtype(dtype)
 
     def load() -> Vlm:
         stated = path if isinstance(path, HfFolder) else read_folder(path)
         return _load(stated, kept, mesh)
 
-    model = together(load, folder)
+    model = together(load)
     return model if dve is None else with_dve(model, dve, mesh=mesh)
 
 

@@ -62,7 +62,7 @@ def whole_checkpoint(
     """
 
     def load(where: Path) -> dict[str, Any]:
-        return together(functools.partial(_check, where), where)[0]
+        return together(functools.partial(_check, where))[0]
 
     facts, found = load_step(folder, step, load, say)
     return found, facts
@@ -122,7 +122,7 @@ def read_arrays(
       Damaged: the folder is not what was saved.
       InputError: it holds other tensors than are wanted, by name.
     """
-    facts, seal, stored = together(functools.partial(_described, where, part), where)
+    facts, seal, stored = together(functools.partial(_described, where, part))
     expected = named_leaves(layout(facts))
     check_tensors(stored, expected, where)
     targets = {name: _target(leaf) for name, leaf in expected.items()}

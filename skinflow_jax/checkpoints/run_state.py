@@ -97,7 +97,7 @@ class RunCheckpoints:
         self._pending: Future | None = None
         self._restored: int | None = None
         self._written: set[int] = set()
-        self._found = first_of(together(self._prepare, self._folder))
+        self._found = first_of(together(self._prepare))
         self._silent = SilentThreads().__enter__()
 
     def _prepare(self) -> int | None:
@@ -154,7 +154,7 @@ class RunCheckpoints:
         arrays = fingerprint(state)
         if arrays.not_finite:
             raise RunError(_not_finite(self._folder, step, arrays.not_finite))
-        old = together(lambda: self._make_room(step), self._folder)
+        old = together(lambda: self._make_room(step))
         if first_of(None if old is None else 0) is None:
             return
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}

@@ -131,6 +131,9 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     )
     for name in ("demo", "train", "evaluate", "generate", "ablation"):
         _add_compilation_cache(commands.choices[name])
+        _add_processes(commands.choices[name])
+    for parser_of_one in (build, imported, exported):
+        _add_processes(parser_of_one)
     return parser, commands.choices
 
 
@@ -239,6 +242,19 @@ def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_processes(parser: argparse.ArgumentParser) -> None:
+    several = parser.add_argument_group("on several processes, each started with the same command")
+    several.add_argument(
+        "--cluster",
+        choices=("auto", "none", "gke-tpu", "cloud-tpu", "slurm", "openmpi"),
+        default="auto",
+        help="what started them; default: what the environment says",
+    )
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    several.add_argument("--processes", type=_positive, metavar="N", help="how many")
+    several.add_argument("--process", type=_count, metavar="I", help="which this is, from 0")
+
+
 def _here(text: str) -> Path:
     _check_given(text)
     fault = address_fault(text, bucket=False)
@@ -270,6 +286,12 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
 
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}

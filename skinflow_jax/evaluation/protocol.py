@@ -18,6 +18,8 @@ from skinflow_jax.clinical import (
 from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch
+from skinflow_jax.parallel.agreement import gather
+from skinflow_jax.parallel.peers import moved
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
 from skinflow_jax.storage.paths import make_folder
@@ -52,7 +54,10 @@ def predict(
     compute: ComputeConfig,
     mesh=None,
 ) -> list[Prediction]:
-    """The greedy answer to every case of `batches` (see `evaluation_batches`), evaluated."""
+    """The greedy answer to every case of `batches` (see `evaluation_batches`), evaluated.
+
+    Of several processes each evaluates its own rows of a batch; all get the predictions of all.
+    """
     predictions = []
     for batch in batches:
         rollout = sample(
@@ -66,9 +71,11 @@ def predict(
             compute=compute,
         )
         tokens, mask = local_rows(rollout.tokens)[:, 0], local_rows(rollout.mask)[:, 0]
-        for row in range(batch.valid):
-            text = tokenizer.decode(tokens[row][mask[row]].tolist())
-            predictions.append(evaluate_answer(text, batch.examples[row]))
+        texts = [tokenizer.decode(t[m].tolist()) for t, m in zip(tokens, mask, strict=True)]
+        answered = zip(texts[: batch.valid], batch.examples, strict=False)
+        own = [asdict(evaluate_answer(text, example)) for text, example in answered]
+        predictions += [Prediction(**fields) for part in gather(own) for fields in part]
+        moved()
     return predictions
 
 

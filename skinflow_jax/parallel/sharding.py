@@ -13,16 +13,16 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.parallel.mesh import AXES, BATCH_AXES, process_part
 from skinflow_jax.parallel.precision import as_read
 
 # Parameters are sharded over `fsdp` along their embedding axis and over `tensor` along heads,
 # hidden units and vocabulary. Axes whose names are absent are not sharded.
 TRAIN_RULES: Mapping[str, tuple[str, ...]] = {
-    "batch": ("data", "fsdp"),
+    "batch": BATCH_AXES,
     "embed": ("fsdp",),
     "heads": ("tensor",),
     "mlp": ("tensor",),
@@ -55,6 +55,54 @@ def logical_spec(axes, shape, mesh, rules=TRAIN_RULES) -> PartitionSpec:
         used |= set(names)
         entries.append(tuple(names) if len(names) > 1 else (names[0] if names else None))
     return PartitionSpec(*entries)
+
+
+# Of the weights' bytes, what an axis may leave whole on every device: norms and small heads.
+MOST_UNDIVIDED = 0.01
+
+
+def undivided(
+    module, axis: str, width: int, rules=TRAIN_RULES
+) -> tuple[float, dict[str, set[int]]]:
+    """What `width` devices along mesh `axis` cannot split of a module that `rules` would split.
+
+    Returns the share of the module's bytes that each of them holds whole, and the sizes that do
+    not divide, by logical axis.
+    """
+    whole, sizes, total = 0, {}, 0
+    for leaf in jax.tree.leaves(module, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)):
+        if not isinstance(leaf, nnx.Variable) or not jax.tree.leaves(leaf):
+            continue
+        size = math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
+        total += size
+        shape = leaf.shape[len(leaf.shape) - len(leaf.axes) :]
+        mapped = [(n, d) for n, d in zip(leaf.axes, shape, strict=True) if axis in rules.get(n, ())]
+        broken = [(name, dim) for name, dim in mapped if dim % width]
+        for name, dim in broken:
+            sizes.setdefault(name, set()).add(dim)
+        whole += size if broken else 0
+    return whole / max(total, 1), sizes
+
+
+def check_divides(module, mesh: Mesh | None) -> list[str]:
+    """Lines that say what the mesh leaves whole on every device, for the start of a run.
+
+    Raises ConfigError, with the sizes that work, where an axis leaves so more than a hundredth of
+    the weights: it would hold more and compute no faster.
+    """
+    told = []
+    for axis in AXES:
+        width = 1 if mesh is None else mesh.shape.get(axis, 1)
+        share, sizes = undivided(module, axis, width)
+        if not sizes:
+            continue
+        named = ", ".join(f"{name} {sorted(dims)}" for name, dims in sorted(sizes.items()))
+        line = f"mesh.{axis}={width} does not divide {named}: {share:.2%} of the weights"
+        if share > MOST_UNDIVIDED:
+            works = [n for n in range(1, width) if undivided(module, axis, n)[0] <= MOST_UNDIVIDED]
+            raise ConfigError(f"{line} would be whole on every device; what works: {works}")
+        told.append(f"{line} are whole on every device")
+    return told
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
@@ -94,33 +142,41 @@ def module_shardings(module, mesh, rules=TRAIN_RULES):
     return jax.tree.map(sharding, module, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
 
 
+def mesh_batch_shards(mesh: Mesh) -> int:
+    """Into how many parts `mesh` splits a batch."""
+    return math.prod(mesh.shape.get(axis, 1) for axis in TRAIN_RULES["batch"])
+
+
+def batch_axes(mesh: Mesh) -> str:
+    """The axes of `mesh` that split a batch, for messages: "data=2 x fsdp=4"."""
+    return " x ".join(
+        f"{axis}={mesh.shape[axis]}"
+        for axis in TRAIN_RULES["batch"]
+        if axis != "slice" or mesh.shape.get(axis, 1) > 1
+    )
+
+
 def place_batch(batch, mesh: Mesh | None):
     """Put arrays whose leading axis is the batch on the mesh, split over its `batch` axes.
 
-    With several processes each brings its own rows. Raises ConfigError if they do not divide, or
-    if processes would have to share a row.
+    With several processes each brings its own rows, those of `process_part`. Raises ConfigError if
+    they do not divide.
     """
     if mesh is None:
         # By name: to a program, an array that might go elsewhere is another argument than one of
         # an earlier program, and it would be compiled for either.
         return jax.device_put(batch, jax.devices()[0])
-    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    parts, (_, bringing) = mesh_batch_shards(mesh), process_part(mesh)
 
     def place(x):
-        rows = x.shape[0] * jax.process_count()
+        rows = x.shape[0] * bringing
         if rows % parts:
             raise ConfigError(
-                f"a batch of {rows} does not divide over mesh data={mesh.shape['data']} x "
-                f"fsdp={mesh.shape['fsdp']}: make batch_size a multiple of {parts}"
+                f"a batch of {rows} does not divide over mesh {batch_axes(mesh)}: make batch_size "
+                f"a multiple of {parts}"
             )
         sharding = NamedSharding(mesh, PartitionSpec(TRAIN_RULES["batch"]))
-        placed = jax.make_array_from_process_local_data(sharding, np.asarray(x))
-        if placed.shape[0] != rows:
-            raise ConfigError(
-                f"mesh.tensor={mesh.shape['tensor']} reaches over several hosts, which each read "
-                "their own prompts: choose one that divides the devices of a host"
-            )
-        return placed
+        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
 
     return jax.tree.map(place, batch)
 
@@ -133,16 +189,22 @@ def local_rows(x: jax.Array) -> np.ndarray:
     return np.concatenate([np.asarray(rows[start]) for start in sorted(rows)])
 
 
-def anywhere(flag: bool) -> bool:
-    """Whether `flag` is true in any process; all of them must ask."""
-    if jax.process_count() == 1:
-        return bool(flag)
-    return bool(multihost_utils.process_allgather(np.array([flag])).any())
-
-
 def place_module(module, mesh: Mesh | None, rules=TRAIN_RULES):
-    """`module` with its parameters sharded by `rules` on `mesh`; as it is where that is None."""
-    return module if mesh is None else jax.device_put(module, module_shardings(module, mesh, rules))
+    """`module` with its parameters sharded by `rules` on `mesh`; as it is where that is None.
+
+    Every process that has a module of its own has the same.
+    """
+    if mesh is None:
+        return module
+    return jax.tree.map(_placed, module, module_shardings(module, mesh, rules))
+
+
+def _placed(x, sharding):
+    if isinstance(x, jax.Array) and not (x.is_fully_addressable and jax.process_count() > 1):
+        return jax.device_put(x, sharding)
+    # device_put would gather the array from every process, to compare.
+    own = np.asarray(x)
+    return jax.make_array_from_callback(own.shape, sharding, lambda index: own[index])
 
 
 def constrain_module(module, rules=TRAIN_RULES):

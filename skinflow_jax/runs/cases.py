@@ -1,6 +1,7 @@
 """From a data config to sources and records."""
 
 import contextlib
+import functools
 from pathlib import Path
 
 from skinflow_jax.config import DataConfig, RunConfig
@@ -8,6 +9,7 @@ from skinflow_jax.data.pipeline import Buckets
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, Source, make_source
 from skinflow_jax.errors import InputError
+from skinflow_jax.parallel.agreement import first_then_all
 from skinflow_jax.training.progress import track_counts
 
 
@@ -40,8 +42,13 @@ def labels_of(source: Source) -> list[str]:
 def prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
     """Records of a split under `folder`, built if they are not there; says what was skipped.
 
-    The count is part of their name: another one is no reason to throw records away.
+    The count is part of their name: another one is no reason to throw records away. Of several
+    processes the first builds them, for those that share its folder.
     """
+    return first_then_all(functools.partial(_prepare_records, data, split, count, folder))
+
+
+def _prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
     source = open_source(data, split, count)
     if count is not None and len(source) < count:
         print(f"{data.source} {split}: {len(source):,} cases, fewer than the {count:,} asked for")

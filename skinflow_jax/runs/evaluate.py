@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from skinflow_jax.command.standard_output import Console
-from skinflow_jax.config import RunConfig
+from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
@@ -16,7 +16,8 @@ from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.parallel import batch_shards, make_mesh, use_mesh
+from skinflow_jax.parallel import batch_shards, make_mesh, process_part, use_mesh
+from skinflow_jax.parallel.agreement import check_same
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.policies import Policy, check_checkpoint, is_run, open_checkpoint
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
@@ -37,6 +38,7 @@ def evaluate_policy(
     rounded up to what divides over the devices.
     """
     mesh, predictions = evaluation_mesh(config), []
+    process, processes = process_part(mesh)
     with use_mesh(mesh):
         shards = batch_shards()
         for task in config.evaluation.tasks:
@@ -47,6 +49,8 @@ def evaluate_policy(
                 task=task,
                 batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
                 buckets=buckets(config.data),
+                process_index=process,
+                process_count=processes,
             )
             predictions += predict(
                 policy.model,
@@ -57,9 +61,11 @@ def evaluate_policy(
                 mesh=mesh,
             )
     summary = summarise(predictions, training_labels)
-    with reaching(out, RunError):
-        write_predictions(predictions, out / "predictions.jsonl")
-        (out / "metrics.json").write_text(json.dumps(summary.to_dict(), indent=1), encoding="utf-8")
+    if jax.process_index() == 0:
+        with reaching(out, RunError):
+            write_predictions(predictions, out / "predictions.jsonl")
+            told = json.dumps(summary.to_dict(), indent=1)
+            (out / "metrics.json").write_text(told, encoding="utf-8")
     return summary
 
 
@@ -94,6 +100,7 @@ def evaluate(
     Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
     """
+    check_same("config", to_dict(config))
     check_checkpoint(checkpoint)
     run = is_run(checkpoint)
     if out is None and not run:

@@ -93,7 +93,7 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
         if is_adapter(folder):
             return _adapted(folder, _base_folder(folder), mesh)
         if not is_run(folder):
-            stated = together(partial(_read_with_tokenizer, folder), folder)
+            stated = together(partial(_read_with_tokenizer, folder))
             model = load_pretrained(stated, mesh=mesh)
             return Policy(model, stated.tokenizer, stated.pixels, source=stated.files)
         step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
@@ -124,7 +124,7 @@ def _adapted(folder: Path, base: Path, mesh=None) -> Policy:
     """The adapter in `folder` upon the model in `base`, with the tokenizer beside the adapter."""
     policy = open_checkpoint(base, mesh)
     model = load_adapter(policy.model, folder, mesh=mesh)
-    tokenizer = together(partial(_adapter_tokenizer, folder, policy), folder)
+    tokenizer = together(partial(_adapter_tokenizer, folder, policy))
     return dataclasses.replace(policy, model=model, tokenizer=tokenizer, step=None)
 
 

@@ -98,6 +98,7 @@ RULES: Mapping[str, str] = {
     "evaluation.count": FREE,
     "evaluation.batch_size": FREE,
     "evaluation.tasks": FREE,
+    "mesh.slice": FREE,
     "mesh.data": FREE,
     "mesh.fsdp": FREE,
     "mesh.tensor": FREE,

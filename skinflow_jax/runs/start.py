@@ -91,7 +91,7 @@ def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
         policy = starting_policy(config, make_tokenizer, mesh)
     origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
     policy = converted(policy, config, mesh)
-    together(functools.partial(_write, policy, config, workdir), workdir.address)
+    together(functools.partial(_write, policy, config, workdir))
     facts = made_by(config, workdir.local, data, origin)
     reference = None
     if measures_kl(config):  # as its own arrays: the policy's will be moved

@@ -23,11 +23,21 @@ from skinflow_jax.errors import ConfigError, InputError, RunError, printable
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.dve_conversion import describe_dve
 from skinflow_jax.models.vlm import Vlm
-from skinflow_jax.parallel import MeshConfig, anywhere, make_mesh, use_mesh
+from skinflow_jax.parallel import (
+    MeshConfig,
+    anywhere,
+    batch_axes,
+    check_divides,
+    make_mesh,
+    mesh_batch_shards,
+    process_part,
+    use_mesh,
+)
+from skinflow_jax.parallel.agreement import check_same
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.runs.cases import buckets, prepare_records
 from skinflow_jax.runs.evaluate import heldout_evaluation
-from skinflow_jax.runs.facts import RunFacts
+from skinflow_jax.runs.facts import RunFacts, code_version
 from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.policies import Policy
 from skinflow_jax.runs.start import (
@@ -98,6 +108,8 @@ def train(
       RunError: a loss is not finite, a reward failed, the disk is full.
       StartAgain, Interrupted: after SIGTERM or Ctrl-C.
     """
+    asked = {"resume": resume, "step": step, "allow_changed": sorted(allow_changed)}
+    check_same("command", {"version": code_version(), **asked, "config": to_dict(config)})
     mesh = training_mesh(config)
     first = jax.process_index() == 0
     place = Workdir.of(workdir)
@@ -112,6 +124,7 @@ def train(
             records = prepare_records(
                 config.data, config.data.split, config.data.count, records_folder
             )
+            check_same("data", records.manifest.digest)
             begin = functools.partial(fresh_start, config, place, records.manifest.digest, mesh)
             if stored is not None:
                 begin = functools.partial(
@@ -190,9 +203,10 @@ class _Run:
         """From its start to the policy; leaves by `stop.error()` where it was asked to stop."""
         config, start = self.config, begin()
         stop.check()
+        undivided = check_divides(start.model, self.mesh)
         optimizer = make_optimizer(config.optimizer, config.loop.steps * config.updates)
         layout = abstract_state(start.model, optimizer, self.mesh)
-        self._print_start(start.model, layout)
+        self._print_start(start.model, layout, undivided)
         evaluate = self._evaluation(start)
         with (
             contextlib.closing(self._batches(start)) as batches,
@@ -238,17 +252,18 @@ class _Run:
         source = read_files(self.workdir.local / SOURCE)
         return Policy(state.model, tokenizer, pixel_budget(config), source=source)
 
-    def _print_start(self, model: Vlm, layout: TrainState) -> None:
+    def _print_start(self, model: Vlm, layout: TrainState, undivided: list[str]) -> None:
         if not self.first:
             return
         if model.config.vision.dve is not None:
             print(describe_dve(model))
         memory = memory_rows(layout, rollout_shapes(self.config), self.mesh)
         Console().print(start_table(parameter_rows(model), memory))
+        print("".join(f"{line}\n" for line in undivided), end="")
 
     def _batches(self, start: Start) -> Batches:
         """Batches from where the run is in its data; what is left out of it is printed."""
-        config, data = self.config, self.config.data
+        config, data, part = self.config, self.config.data, process_part(self.mesh)
         batches = make_pipeline(
             self.records,
             start.tokenizer,
@@ -260,8 +275,8 @@ class _Run:
             targets=config.algorithm == "sft",
             cases_of_task=data.cases_of_task,
             start=start.facts.examples,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            process_index=part[0],
+            process_count=part[1],
         )
         if self.first:
             report_dropped(batches.usable, self.workdir.local / DROPPED)
@@ -352,12 +367,11 @@ def check_mesh(config: RunConfig, mesh) -> None:
     if mesh is None:
         return
     parts = config.micro_batches * (config.rl.mini_batches if config.algorithm == "grpo" else 1)
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    shards = mesh_batch_shards(mesh)
     if config.batch_size % (parts * shards):
         raise ConfigError(
             f"batch_size={config.batch_size} in {parts} micro-batches does not divide over mesh "
-            f"data={mesh.shape['data']} x fsdp={mesh.shape['fsdp']}: make it a multiple of "
-            f"{parts * shards}"
+            f"{batch_axes(mesh)}: make it a multiple of {parts * shards}"
         )
 
 

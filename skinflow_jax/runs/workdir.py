@@ -96,7 +96,7 @@ class Workdir:
         All processes must ask; none writes before all have removed. Raises InputError where the
         bucket cannot be reached.
         """
-        together(partial(self._remove, names), self.address)
+        together(partial(self._remove, names))
 
     def _remove(self, names: tuple[str, ...]) -> None:
         with reaching(self.address):

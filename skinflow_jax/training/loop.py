@@ -1,5 +1,6 @@
 """The loop that `sft` and `grpo` share: batches in, steps, what is written and saved, resume."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 
 from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.models.inputs import ModelInputs
+from skinflow_jax.parallel.agreement import gather
 from skinflow_jax.training.progress import Progress
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import TrainState
@@ -175,9 +177,11 @@ class _Hooks:
             added |= self.probe(result.state, result.inputs)
         if evaluated or probed or self._due(done, config.log_every):
             self.writer.scalars(done, metrics | added)
-        if result.rollouts and (every_group or config.rollout_groups):
-            most = None if every_group else config.rollout_groups
-            self.writer.rollouts(done, result.rollouts, most_groups=most)
+        if result.rollouts and every_group:
+            rows = itertools.chain.from_iterable(gather(result.rollouts))
+            self.writer.rollouts(done, list(rows))
+        elif result.rollouts and config.rollout_groups:
+            self.writer.rollouts(done, result.rollouts, most_groups=config.rollout_groups)
         if result.images is not None and every_group:
             self.writer.images(done, "prompts", result.images)
         return added

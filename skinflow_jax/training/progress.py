@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-import jax
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
 from skinflow_jax.command.standard_output import Console
+from skinflow_jax.parallel.peers import moved
+from skinflow_jax.parallel.processes import first_process
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class Progress:
         self._began = clock()
         self._marks: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW)
         self._display = None
-        if _first_process() if enabled is None else enabled:
+        if first_process() if enabled is None else enabled:
             console = console or Console()
             self._display = _Bar(console) if _is_terminal(console) else _Lines(console, seconds)
 
@@ -83,6 +84,7 @@ class Progress:
         self, done: int, total: int | None = None, metrics: Mapping[str, float] | None = None
     ) -> None:
         """`done` steps in all (of `total`, if that is only known now)."""
+        moved()
         self.done, self.total = done, self.total if total is None else total
         self._shown |= {name: metrics[name] for name in self._figures if name in (metrics or {})}
         self._marks.append((self._clock(), done))
@@ -217,8 +219,3 @@ def _duration(seconds: float) -> str:
 def _is_terminal(console: Console) -> bool:
     # FORCE_COLOR makes rich call a CI log a terminal; a bar there is a thousand lines.
     return console.is_interactive and console.file.isatty()
-
-
-def _first_process() -> bool:
-    # Asking jax for the process index takes hold of the accelerator; data work must not.
-    return not jax.distributed.is_initialized() or jax.process_index() == 0

@@ -1,0 +1,108 @@
+"""What one process finds, all of them act upon: none goes on alone, none waits for the others."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from skinflow_jax.errors import (
+    BAD_INPUT,
+    STOPPED,
+    ConfigError,
+    InputError,
+    RunError,
+    StartAgain,
+    exit_code,
+    one_line,
+)
+
+T = TypeVar("T")
+
+
+def gather(value: Any) -> list[Any]:
+    """`value`, which JSON can hold, of every process, in the order of the processes."""
+    if jax.process_count() == 1:
+        return [value]
+    data = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.int32(data.size)).reshape(-1)
+    padded = np.zeros(int(sizes.max()), np.uint8)
+    padded[: data.size] = data
+    rows = np.asarray(multihost_utils.process_allgather(padded))
+    return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether `flag` is true in any process; all of them must ask."""
+    if jax.process_count() == 1:
+        return bool(flag)
+    return bool(multihost_utils.process_allgather(np.array([flag])).any())
+
+
+def together(action: Callable[[], T], kinds: Sequence[type[BaseException]] = ()) -> T:
+    """`action()` in every process; where it fails in one, it fails in all.
+
+    All raise the gravest kind of error that was met, those that did not meet it with the message of
+    the first that did. `kinds`: of errors with a kind of their own, from harmless to grave; graver
+    are InputError, RunError and StartAgain.
+    """
+    if jax.process_count() == 1:
+        return action()
+    kinds = (*kinds, InputError, RunError, StartAgain)
+    result, error, told = None, None, None
+    try:
+        result = action()
+    except BaseException as found:  # a signal's too: the others wait
+        error, told = found, [_gravity(found, kinds), _said(found)]
+    failed = {i: found for i, found in enumerate(gather(told)) if found}
+    if not failed:
+        return result
+    process, (gravest, message) = max(failed.items(), key=lambda item: (item[1][0], -item[0]))
+    if error is not None and told[0] == gravest:
+        raise error
+    raise kinds[gravest](f"{message} (process {process})") from error
+
+
+def first_then_all(action: Callable[[], T]) -> T:
+    """`action()` in the first process, then in the others: they find what it has made."""
+    if not jax.distributed.is_initialized():
+        return action()
+    first = jax.process_index() == 0
+    result = together(lambda: action() if first else None)
+    return result if first else action()
+
+
+def check_same(what: str, value: Any) -> None:
+    """Raise ConfigError, in all processes, where `value` is not the same in all of them.
+
+    `value` is what JSON can hold; of objects the fields that differ are named.
+    """
+    values = gather(value)
+    for process, other in enumerate(values):
+        if other != values[0]:
+            raise ConfigError(
+                f"process {process} has another {what} than process 0: "
+                f"{_difference(values[0], other)}; start all of them with the same"
+            )
+
+
+def _gravity(error: BaseException, kinds: Sequence[type[BaseException]]) -> int:
+    if type(error) in kinds:
+        return kinds.index(type(error))
+    if isinstance(error, STOPPED):
+        return kinds.index(StartAgain)
+    return kinds.index(InputError if exit_code(error) == BAD_INPUT else RunError)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if exit_code(error) is not None else one_line(error)
+
+
+def _difference(ours: Any, theirs: Any, name: str = "") -> str:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        keys = [k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k)]
+        parts = (ours.get(keys[0]), theirs.get(keys[0]), f"{name}.{keys[0]}".lstrip("."))
+        return _difference(*parts)
+    return f"{name + ' ' if name else ''}{theirs!r}, not {ours!r}"

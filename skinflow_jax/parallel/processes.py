@@ -1,0 +1,209 @@
+"""Start-up of a command on several processes: how this one finds the others, and proof that it has.
+
+JAX would detect a cluster by itself, but takes the first whose variables are set: left over from
+Slurm or Open MPI they win against a TPU pod's. Here the method is named, and what was found is
+printed after a first all-gather: `jax.device_count()` looks right even where nothing was started.
+"""
+
+import glob
+import importlib.util
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from skinflow_jax.errors import ConfigError, StartAgain, one_line
+
+# Names on the command line, and those of jax.distributed.
+CLUSTERS = {"gke-tpu": "gketpu", "cloud-tpu": "gcetpu", "slurm": "slurm", "openmpi": "ompi"}
+HEARTBEAT = 60
+"""Seconds after which JAX takes a silent process for dead."""
+TPU_PORT = 8476
+"""Of the coordinator on TPUs. JAX's own, 8482, is shut by the firewall rule that Google makes."""
+START_UP = 300
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How the processes find each other: by a name of CLUSTERS, or by addresses given."""
+
+    method: str | None = None
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+
+    def __str__(self) -> str:
+        return self.method or f"--coordinator={self.coordinator}"
+
+
+def find_cluster(
+    method: str = "auto",
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Cluster | None:
+    """What a command's arguments and its environment say; None for one process alone.
+
+    Addresses that are given come first, then a TPU's own variables and devices, then Slurm's and
+    Open MPI's. Raises ConfigError where arguments are missing, contradict each other or the
+    environment.
+    """
+    given = {"--coordinator": coordinator, "--processes": processes, "--process": process}
+    if any(value is not None for value in given.values()):
+        if method not in ("auto", "none"):
+            raise ConfigError(f"--cluster={method} finds the addresses itself: leave them out")
+        return _by_address(given, coordinator, processes, process)
+    present = {
+        "gke-tpu": _has_tpu(environ)
+        and any(name in environ for name in ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES")),
+        "cloud-tpu": _has_tpu(environ) and "TPU_SKIP_MDS_QUERY" not in environ,
+        # Of srun's own step: a batch script has the others too, but is one process.
+        "slurm": _number(environ, "SLURM_STEP_NUM_TASKS") > 1 and "SLURM_PROCID" in environ,
+        "openmpi": _number(environ, "OMPI_COMM_WORLD_SIZE") > 1,
+    }
+    if method == "none":
+        return None
+    if method == "auto":
+        found = next((name for name, there in present.items() if there), None)
+        return None if found is None else Cluster(found)
+    if not present[method]:
+        raise ConfigError(
+            f"--cluster={method}: this process has not been started by it; take --cluster=auto, or "
+            "give --coordinator, --processes and --process"
+        )
+    return Cluster(method)
+
+
+def start_processes(cluster: Cluster, *, timeout: int = START_UP) -> str:
+    """Connect this process with the others; a line that says what was found.
+
+    Called before anything else touches JAX's devices. Raises ConfigError where the port is in use
+    or JAX does not understand the environment, StartAgain where the others do not answer.
+    """
+    # JAX would take SIGTERM for itself.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if cluster.method in ("gke-tpu", "cloud-tpu"):
+        os.environ.setdefault("JAX_COORDINATOR_PORT", str(TPU_PORT))
+    if cluster.coordinator and cluster.process == 0:
+        _check_port(cluster.coordinator)
+    try:
+        jax.distributed.initialize(
+            coordinator_address=cluster.coordinator,
+            num_processes=cluster.processes,
+            process_id=cluster.process,
+            local_device_ids=_local_devices(os.environ) if cluster.method == "slurm" else None,
+            cluster_detection_method=CLUSTERS.get(cluster.method, "deactivate"),
+            initialization_timeout=timeout,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=HEARTBEAT,
+        )
+    except Exception as error:  # jax's own kinds differ between versions
+        raise _start_error(cluster, error, timeout) from error
+    counts = _first_all_gather(cluster, timeout)
+    devices = jax.local_devices()
+    per = "+".join(map(str, sorted(set(counts.tolist()))))
+    return (
+        f"{len(counts)} processes x {per} devices ({devices[0].device_kind}), found by {cluster}; "
+        f"this is process {jax.process_index()} on {socket.gethostname()}"
+    )
+
+
+def first_process() -> bool:
+    """Whether this process is the one that people look at.
+
+    Where nothing was started it takes no hold of the devices, as jax.process_index() would.
+    """
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def _by_address(given: Mapping, coordinator, processes, process) -> Cluster:
+    missing = [name for name, value in given.items() if value is None]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)} must be given too: the three belong together")
+    host, colon, port = coordinator.rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise ConfigError(f"--coordinator={coordinator} is no HOST:PORT such as 10.0.0.2:8476")
+    if processes < 1 or not 0 <= process < processes:
+        raise ConfigError(
+            f"--process={process} of --processes={processes}: must be from 0 to {processes - 1}"
+        )
+    return Cluster(None, coordinator, processes, process)
+
+
+def _has_tpu(environ: Mapping[str, str]) -> bool:
+    if environ.get("JAX_PLATFORMS", "tpu").split(",")[0] != "tpu":
+        return False
+    devices = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
+    return bool(devices) and importlib.util.find_spec("libtpu") is not None
+
+
+def _number(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _local_devices(environ: Mapping[str, str]) -> list[int] | None:
+    """JAX gives each of Slurm's tasks one GPU; a task that is alone on its node has all of them."""
+    visible = environ.get("CUDA_VISIBLE_DEVICES", "")
+    count = len(visible.split(",")) if visible else _number(environ, "SLURM_GPUS_ON_NODE")
+    tasks = environ.get("SLURM_STEP_TASKS_PER_NODE", environ.get("SLURM_TASKS_PER_NODE", ""))
+    alone = tasks.split("(")[0].split(",")[0] == "1"
+    return list(range(count)) if count and (alone or count == 1) else None
+
+
+def _check_port(address: str) -> None:
+    port = int(address.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise ConfigError(
+                f"--coordinator={address}: port {port} of this machine is in use "
+                f"({error.strerror}); end the process that has it or take another port"
+            ) from error
+
+
+def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseException:
+    told = one_line(error)
+    if any(word in told for word in ("DEADLINE_EXCEEDED", "UNAVAILABLE", "timed out", "Timed out")):
+        return StartAgain(f"{_not_answered(cluster, timeout)} ({told})")
+    return ConfigError(f"processes cannot be connected by {cluster}: {told}")
+
+
+def _first_all_gather(cluster: Cluster, timeout: int) -> np.ndarray:
+    """How many devices each process has. Raises StartAgain where it does not end in time."""
+    found: list = []
+
+    def gather() -> None:
+        try:
+            count = np.int32(jax.local_device_count())
+            found.append(multihost_utils.process_allgather(count).reshape(-1))
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=gather, name="first all-gather", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not found:
+        raise StartAgain(_not_answered(cluster, timeout))
+    if isinstance(found[0], Exception):
+        raise _start_error(cluster, found[0], timeout) from found[0]
+    return found[0]
+
+
+def _not_answered(cluster: Cluster, timeout: int) -> str:
+    told = f"not all processes answered within {timeout} s, found by {cluster}"
+    port = os.environ.get("JAX_COORDINATOR_PORT")
+    told += f", JAX_COORDINATOR_PORT={port}" if port and not cluster.coordinator else ""
+    stale = sorted(name for name in os.environ if name.startswith("MEGASCALE_"))
+    if stale:
+        told += f"; unset {', '.join(stale)} unless this job has several slices"
+    return f"{told}; see that each machine runs the command and that the port is open between them"
