@@ -140,7 +140,8 @@ class Peers:
             return
         try:
             if "got on" in line:
-                faulthandler.dump_traceback()
+                with contextlib.suppress(Exception):
+                    faulthandler.dump_traceback()
             print("skinflow:", printable(line), file=sys.stderr, flush=True)
             if self._process == 0:  # the store is here: the others read in it why
                 time.sleep(2 * BEAT)

@@ -20,7 +20,13 @@ from skinflow_jax.models.flops import peak_flops, step_flops
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.trainable import joined
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
-from skinflow_jax.parallel import anywhere, local_rows, place_batch, place_module
+from skinflow_jax.parallel import (
+    anywhere,
+    local_rows,
+    place_batch,
+    place_module,
+    process_part,
+)
 from skinflow_jax.parallel.programs import Compiler
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learning_signal import LearningSignal
@@ -182,7 +188,8 @@ class GrpoLearner:
         config, prompts = self._config, len(batch.examples)
         inputs = place_batch(batch.inputs, self._mesh)
         # Every prompt of the step has a number of its own, over all processes and refills.
-        first = (refill * jax.process_count() + jax.process_index()) * prompts
+        part, parts = process_part(self._mesh)
+        first = (refill * parts + part) * prompts
         rows = place_batch(np.arange(first, first + prompts), self._mesh)
         with clock("vision_prefill"):
             prefix = jax.block_until_ready(prefill_prompts(weights, inputs, self._compute))

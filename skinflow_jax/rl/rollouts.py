@@ -8,7 +8,8 @@ import numpy as np
 
 from skinflow_jax.data.pipeline import Example
 from skinflow_jax.models.inputs import ModelInputs
-from skinflow_jax.parallel import anywhere, local_rows, place_batch
+from skinflow_jax.parallel import local_rows, place_batch, process_part
+from skinflow_jax.parallel.agreement import all_rows, gather
 from skinflow_jax.rl.sampler import Rollout
 from skinflow_jax.rl.update import GroupScores
 
@@ -50,12 +51,13 @@ def with_refills(
     share of `informative` groups and the mean `reward` (the update sees others).
     """
     rounds, scores = [first], [group_scores(first)]
-    masks, wanted = [local_rows(scores[0].informative)], len(first.examples)
-    # Collective: all processes draw, or none.
-    while len(rounds) <= most and anywhere(sum(map(np.sum, masks)) < wanted):
+    masks = [all_rows(scores[0].informative)]
+    wanted = len(masks[0])
+    # Collective: the masks are those of all processes, which all draw, or none does.
+    while len(rounds) <= most and sum(map(np.sum, masks)) < wanted:
         rounds.append(draw(len(rounds)))
         scores.append(group_scores(rounds[-1]))
-        masks.append(local_rows(scores[-1].informative))
+        masks.append(all_rows(scores[-1].informative))
 
     def mean(name):
         return float(np.mean([float(s.metrics[name]) for s in scores]))
@@ -72,11 +74,39 @@ def with_refills(
     return _gathered(rounds, picks[:wanted], collate, mesh), metrics
 
 
+@dataclass(frozen=True)
+class _Group:
+    """A prompt's part of a scored rollout, on the host."""
+
+    example: Example
+    rollout: Rollout
+    texts: list[str]
+    rewards: np.ndarray
+
+
 def _gathered(rounds: list[ScoredRollout], picks, collate, mesh) -> ScoredRollout:
-    examples = [rounds[r].examples[p] for r, p in picks]
+    """The groups that `picks` names by round and row, which may be another process's."""
+    part, parts = process_part(mesh)
+    count = len(rounds[0].examples)
     rows = [jax.tree.map(local_rows, r.rollout) for r in rounds]
-    picked = [jax.tree.map(lambda x, p=p: x[p], rows[r]) for r, p in picks]
-    rollout = jax.tree.map(lambda *xs: np.stack(xs), *picked)
+
+    def group(r: int, p: int) -> _Group:
+        rollout = jax.tree.map(lambda x: x[p], rows[r])
+        own = rounds[r]
+        return _Group(own.examples[p], rollout, own.texts[p], own.rewards[p])
+
+    here = {
+        place: group(r, p - part * count)
+        for place, (r, p) in enumerate(picks)
+        if p // count == part
+    }
+    wanted = range(part * count, (part + 1) * count)
+    if parts > 1:
+        for sent in gather({place: g for place, g in here.items() if place not in wanted}):
+            here |= sent
+    groups = [here[place] for place in wanted]
+    rollout = jax.tree.map(lambda *xs: np.stack(xs), *(g.rollout for g in groups))
+    examples = [g.example for g in groups]
 
     # Sharded as the sampler's outputs are, so that the update is the same program.
     def placed(like, x):
@@ -86,6 +116,6 @@ def _gathered(rounds: list[ScoredRollout], picks, collate, mesh) -> ScoredRollou
         examples=examples,
         inputs=place_batch(collate(examples), mesh),
         rollout=jax.tree.map(placed, rounds[0].rollout, rollout),
-        texts=[rounds[r].texts[p] for r, p in picks],
-        rewards=np.stack([rounds[r].rewards[p] for r, p in picks]),
+        texts=[g.texts for g in groups],
+        rewards=np.stack([g.rewards for g in groups]),
     )

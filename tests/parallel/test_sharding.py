@@ -5,10 +5,11 @@ import types
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from jax.sharding import PartitionSpec
 
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.parallel import MeshConfig, make_mesh, place_batch
+from skinflow_jax.parallel import MeshConfig, check_divides, place_batch
 from skinflow_jax.parallel.sharding import ROLLOUT_RULES, logical_spec
 
 
@@ -62,47 +63,35 @@ def test_a_batch_that_does_not_divide_is_refused_with_its_numbers():
         place_batch({"ids": np.zeros((6, 3))}, MESH)
 
 
-def test_processes_that_would_have_to_share_a_row_are_refused(monkeypatch):
-    """Two hosts bring 4 prompts each; the mesh, of one host's devices, has room for 4."""
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ConfigError, match=r"mesh\.tensor=1 reaches over several hosts"):
-        place_batch(np.zeros((4, 3)), make_mesh(MeshConfig(), jax.devices()[:1]))
+def weights(**shapes):
+    """A tree of parameters by their logical axes: embed_mlp=(64, 32)."""
+    return {
+        name: nnx.Param(jax.ShapeDtypeStruct(shape, np.float32), axes=tuple(name.split("_")))
+        for name, shape in shapes.items()
+    }
 
 
-@pytest.mark.parametrize(
-    ("config", "devices", "shape"),
-    [
-        (MeshConfig(), 8, (8, 1, 1)),
-        (MeshConfig(fsdp=2, tensor=2), 8, (2, 2, 2)),
-        (MeshConfig(data=1, fsdp=3), 3, (1, 3, 1)),
-    ],
-)
-def test_data_takes_the_devices_that_the_other_axes_leave(config, devices, shape):
-    mesh = make_mesh(config, fake_devices(devices))
-    assert mesh.axis_names == ("data", "fsdp", "tensor")
-    assert mesh.devices.shape == shape
+def test_what_an_axis_leaves_whole_is_refused_with_the_sizes_that_work():
+    """Vision blocks of 3,420 hidden units on eight devices: each would hold all of them."""
+    model = weights(embed_mlp=(1280, 3420), vocab_embed=(4096, 1280))
+    with pytest.raises(ConfigError) as error:
+        check_divides(model, mesh_of(1, 4, 8))
+    assert "mesh.tensor=8 does not divide mlp [3420]: 45" in str(error.value)
+    assert str(error.value).endswith("what works: [1, 2, 4]")
+    assert check_divides(model, mesh_of(1, 4, 4)) == check_divides(model, None) == []
 
 
-@pytest.mark.parametrize(
-    ("config", "devices", "message"),
-    [
-        (MeshConfig(data=3), 8, "data=3 fsdp=1 tensor=1 does not cover 8 devices"),
-        (MeshConfig(fsdp=3), 8, "data=-1 fsdp=3 tensor=1 does not cover 8 devices"),
-        (MeshConfig(tensor=16), 8, "tensor=16 does not cover 8 devices"),
-    ],
-)
-def test_a_mesh_that_does_not_cover_the_devices_is_refused(config, devices, message):
-    with pytest.raises(ConfigError, match=message):
-        make_mesh(config, fake_devices(devices))
+def test_a_small_remainder_is_told():
+    model = weights(embed=(66,), embed_mlp=(1024, 1024))
+    (line,) = check_divides(model, mesh_of(1, 4, 1))
+    assert (
+        line
+        == "mesh.fsdp=4 does not divide embed [66]: 0.01% of the weights are whole on every device"
+    )
 
 
-@pytest.mark.parametrize("axis", ["data", "fsdp", "tensor"])
+@pytest.mark.parametrize("axis", ["slice", "data", "fsdp", "tensor"])
 @pytest.mark.parametrize("devices", [0, -2, 10**12, 1.0])
 def test_an_axis_of_no_devices_is_named(axis, devices):
     with pytest.raises(ConfigError, match=rf"mesh\.{axis}={devices} must be a whole number from 1"):
         MeshConfig(**{axis: devices})
-
-
-def fake_devices(count):
-    """Stand-ins: a mesh only arranges them."""
-    return [object() for _ in range(count)]
