@@ -44,7 +44,7 @@ from skinflow_jax.rl.update import (
     score_rollout,
 )
 from skinflow_jax.training.compilations import compilations
-from skinflow_jax.training.loop import StepResult
+from skinflow_jax.training.loop import StepResult, Stopped
 from skinflow_jax.training.state import TrainState
 
 
@@ -62,6 +62,10 @@ class GrpoLearner:
       micro_batches: parts of an optimizer step's prompts, taken one after another.
       mesh: devices.
       collate: examples to inputs, needed by dynamic sampling.
+
+    Attributes:
+      stop: asked between the phases of a step until its update begins, by all processes; when true
+        the step raises `Stopped`: begun again, it draws the same.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class GrpoLearner:
             raise ConfigError("rl.loss.kl_coef > 0 or rl.log_kl, and a reference go together")
         if config.max_refills and collate is None:
             raise ConfigError(f"rl.max_refills={config.max_refills} needs a way to make batches")
+        self.stop: Callable[[], bool] = lambda: False
         self._tokenizer, self._config, self._mesh = tokenizer, config, mesh
         self._key, self._collate = jax.random.key(seed), collate
         self._compute, self._reference = compute, place_module(reference, mesh)
@@ -160,6 +165,7 @@ class GrpoLearner:
             )
             fixed = self._fixed(state, scored.inputs, scored.rollout, self._log_probs)
         del weights
+        self._check_stop()
         self._signal.check(scored.rewards, step + 1)
         with clock("update"):
             scores = self._group_scores(scored)
@@ -193,10 +199,16 @@ class GrpoLearner:
         rows = place_batch(np.arange(first, first + prompts), self._mesh)
         with clock("vision_prefill"):
             prefix = jax.block_until_ready(prefill_prompts(weights, inputs, self._compute))
+        self._check_stop()
         with clock("decode"):
             rollout = self._decode(weights, prefix, key, rows, config.sampling)
             jax.block_until_ready(rollout)
+        self._check_stop()
         return inputs, rollout, batch.examples
+
+    def _check_stop(self) -> None:
+        if self.stop():
+            raise Stopped
 
     def _scored(self, inputs, rollout: Rollout, examples, clock) -> ScoredRollout:
         config = self._config

@@ -229,6 +229,7 @@ class _Run:
                 writer.config(to_dict(config))
                 self.workdir.send()
                 stop.safe_points = True
+                learner.stop = asked = lambda: anywhere(stop.requested)
                 state = run_loop(
                     learner,
                     state,
@@ -237,11 +238,11 @@ class _Run:
                     writer=writer,
                     schedule=self._schedule(),
                     title=title,
-                    save=functools.partial(self._save, writer, checkpoints, batches, facts),
+                    save=functools.partial(self._save, writer, checkpoints, facts),
                     evaluate=evaluate,
                     probe=self._probe(sizes),
                     keep_failure=self._keep_failure,
-                    stop=lambda: anywhere(stop.requested),
+                    stop=asked,
                 )
             checkpoints.wait()
             # Asked in its last step too: a demo or an ablation would go on with the next stage.
@@ -326,11 +327,13 @@ class _Run:
         return lambda state, inputs: gate_figures(state.model, inputs, self.config.model.compute)
 
     def _save(
-        self, writer, checkpoints, batches, facts: RunFacts, step: int, state, metrics
+        self, writer, checkpoints, facts: RunFacts, step: int, state, metrics, examples: int
     ) -> None:
+        if step == checkpoints.latest_step:
+            return  # the step after it was stopped before it had changed anything
         writer.flush()
         self.workdir.send()
-        facts = replace(facts, examples=batches.examples_taken)
+        facts = replace(facts, examples=examples)
         checkpoints.save(step, state, facts=facts.to_dict(), metrics=metrics)
 
     def _keep_failure(self, step: int, result: StepResult) -> Path:

@@ -38,7 +38,13 @@ class StepResult:
 
 
 class Learner(Protocol):
-    """An algorithm: turns batches into the next state."""
+    """An algorithm: turns batches into the next state.
+
+    `stop` is set by the run: a step of several phases asks it between them, in all processes, and
+    raises `Stopped` where it says so.
+    """
+
+    stop: Callable[[], bool]
 
     def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> dict[str, int]:
         """Compile for prompts of these shapes; temporary bytes on a device by program."""
@@ -51,6 +57,10 @@ class Learner(Protocol):
         but for its number; `optimizer_steps` says how many of a step's updates were taken.
         """
         ...
+
+
+class Stopped(Exception):
+    """A step left before its update: nothing has changed but the place in the data."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def run_loop(
     writer: RunWriter,
     schedule: Callable[[TrainState], float],
     title: str,
-    save: Callable[[int, TrainState, dict[str, float]], None] | None = None,
+    save: Callable[[int, TrainState, dict[str, float], int], None] | None = None,
     evaluate: Callable[[int, TrainState], dict[str, float]] | None = None,
     probe: Callable[[TrainState, ModelInputs], dict[str, float]] | None = None,
     keep_failure: Callable[[int, StepResult], Path] | None = None,
@@ -110,11 +120,12 @@ def run_loop(
       writer: of metrics, rollouts and images.
       schedule: the learning rate that the next update of a state takes.
       title: what the progress bar says.
-      save: given (steps done, state, metrics) when a checkpoint is due.
+      save: given (steps done, state, metrics, examples taken) when a checkpoint is due.
       evaluate: gives figures that join the step's metrics as `eval/…`.
       probe: looks at the new state on the step's prompts, as often as rollouts are written.
       keep_failure: puts what it takes to see a broken step again into the folder it returns.
-      stop: asked after each step; when true the state is saved and returned.
+      stop: asked after each step; when true the state is saved and returned. A learner may ask too,
+        within a step, and raise `Stopped`: then the state before the step is.
 
     Raises:
       RunError: a loss or gradient is not finite; names the step and the folder of `keep_failure`.
@@ -124,6 +135,8 @@ def run_loop(
         for step in range(int(state.step), config.steps):
             # Nothing of a step but the state outlives it: its batch would stay on the devices.
             state, metrics, stopped = hooks.step(state, batches, step)
+            if stopped and not metrics:
+                break  # within the step
             progress.advance(metrics)
             if stopped:
                 break
@@ -139,7 +152,7 @@ class _Hooks:
     config: LoopConfig
     writer: RunWriter
     schedule: Callable[[TrainState], float]
-    save: Callable[[int, TrainState, dict[str, float]], None] | None
+    save: Callable[[int, TrainState, dict[str, float], int], None] | None
     evaluate: Callable[[int, TrainState], dict[str, float]] | None
     probe: Callable[[TrainState, ModelInputs], dict[str, float]] | None
     keep_failure: Callable[[int, StepResult], Path] | None
@@ -150,7 +163,13 @@ class _Hooks:
     ) -> tuple[TrainState, dict[str, float], bool]:
         """One step, written and, where it is due, saved; the last is whether to stop."""
         began, rate = time.perf_counter(), float(self.schedule(state))
-        result, done = self.learner.step(state, batches, step), step + 1
+        before, done = _taken(batches), step + 1
+        try:
+            result = self.learner.step(state, batches, step)
+        except Stopped:
+            if self.save is not None:
+                self.save(step, state, {}, before)
+            return state, {}, True
         metrics = {name: float(value) for name, value in result.metrics.items()}
         _check_finite(metrics, step, result, self.keep_failure)
         metrics |= {"learning_rate": rate, "step_time": time.perf_counter() - began}
@@ -158,7 +177,7 @@ class _Hooks:
         stopped = self.stop is not None and self.stop()
         due = stopped or done == self.config.steps or self._due(done, self.config.checkpoint_every)
         if self.save is not None and due:
-            self.save(done, result.state, metrics)
+            self.save(done, result.state, metrics, _taken(batches))
         return result.state, metrics, stopped
 
     def _write(self, done: int, result: StepResult, metrics: dict[str, float]) -> dict[str, float]:
@@ -189,6 +208,11 @@ class _Hooks:
     def _due(self, step: int, every: int) -> bool:
         """What is due now and then is also due after the last step."""
         return every > 0 and (step == self.config.steps or step % every == 0)
+
+
+def _taken(batches: Iterator[Any]) -> int:
+    """How far the data has been used, where the batches know it."""
+    return getattr(batches, "examples_taken", 0)
 
 
 def _check_finite(metrics: dict[str, float], step: int, result: StepResult, keep) -> None:
