@@ -57,7 +57,7 @@ def logical_spec(axes, shape, mesh, rules=TRAIN_RULES) -> PartitionSpec:
     return PartitionSpec(*entries)
 
 
-# Of the weights' bytes, what an axis may leave whole on every device: norms and small heads.
+# Of the weights' bytes, what an axis may leave replicated: norms and small heads.
 MOST_UNDIVIDED = 0.01
 
 
@@ -85,7 +85,7 @@ def undivided(
 
 
 def check_divides(module, mesh: Mesh | None) -> list[str]:
-    """Lines that say what the mesh leaves whole on every device, for the start of a run.
+    """Lines that say what the mesh leaves replicated, for the start of a run.
 
     Raises ConfigError, with the sizes that work, where an axis leaves so more than a hundredth of
     the weights: it would hold more and compute no faster.
@@ -100,8 +100,8 @@ def check_divides(module, mesh: Mesh | None) -> list[str]:
         line = f"mesh.{axis}={width} does not divide {named}: {share:.2%} of the weights"
         if share > MOST_UNDIVIDED:
             works = [n for n in range(1, width) if undivided(module, axis, n)[0] <= MOST_UNDIVIDED]
-            raise ConfigError(f"{line} would be whole on every device; what works: {works}")
-        told.append(f"{line} are whole on every device")
+            raise ConfigError(f"{line} would be replicated; what works: {works}")
+        told.append(f"{line} are replicated")
     return told
 
 

@@ -86,7 +86,7 @@ def test_a_small_remainder_is_told():
     (line,) = check_divides(model, mesh_of(1, 4, 1))
     assert (
         line
-        == "mesh.fsdp=4 does not divide embed [66]: 0.01% of the weights are whole on every device"
+        == "mesh.fsdp=4 does not divide embed [66]: 0.01% of the weights are replicated"
     )
 
 
