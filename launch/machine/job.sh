@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# What systemd runs: the job's command, as start.sh wrote it down. Notes the exit code of a job that
+# has ended for good: not one that asks to be started again, or that a stop or a shutdown ended.
+set -euo pipefail
+home="$1"
+# shellcheck source=/dev/null
+. "$home/code/launch/lib/signals.sh"
+# shellcheck source=/dev/null
+. "$home/command"
+code=0
+# shellcheck disable=SC2154 # from the file
+pass_signals "${command[@]}" || code=$?
+# shellcheck disable=SC2154 # set by pass_signals
+if [ "$signalled" = no ] && [ "$code" != 42 ]; then
+  echo "$code" > "$home/ended"
+fi
+exit "$code"
