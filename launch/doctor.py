@@ -5,6 +5,7 @@ lines `same<TAB>what<TAB>value`, which `tpu_pod.sh doctor` compares, and `proble
 """
 
 import argparse
+import contextlib
 import email.utils
 import hashlib
 import os
@@ -52,12 +53,16 @@ def holders(devices):
     """`pid command` of each process that has one of the devices open."""
     names = {str(device) for device in devices}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {os.readlink(link) for link in (process / "fd").iterdir()}
-        except OSError:
-            continue
-        if links & names:
+        if names & set(open_files(process)):
             yield f"{process.name} {command(process)}"
+
+
+def open_files(process):
+    """What the process of a /proc folder has open, as far as it can be read and is still there."""
+    with contextlib.suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield os.readlink(link)
 
 
 def command(process):

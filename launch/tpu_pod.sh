@@ -13,6 +13,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 . "$here/lib/pod.sh"
 . "$here/lib/pod_job.sh"
 . "$here/lib/pod_doctor.sh"
+. "$here/lib/pod_resume.sh"
 
 usage="usage: launch/tpu_pod.sh COMMAND --name=NAME --zone=ZONE --project=PROJECT --type=TYPE [flags] [-- ...]
 
@@ -123,44 +124,6 @@ follow_logs() {
   each_of "${worker:-0}" "$command"
 }
 
-resume() {
-  local goal=""
-  while :; do
-    create_pod
-    [ "$dry_run" = yes ] || show_status
-    case "$job" in
-      running) note "the job runs" ;;
-      *)
-        # What still runs while others do not waits for them in vain.
-        replace=yes
-        need_pod
-        make_setup
-        start_job
-        ;;
-    esac
-    [ "$watch" = yes ] && [ "$dry_run" = no ] || return 0
-    watch_job
-    [ "$job" = lost ] || break
-  done
-  goal="$job"
-  [ "$goal" = finished ] || die "the job has failed: launch/${0##*/} logs" 1
-}
-
-# watch_job: sets `job` to finished, failed, or lost: seen twice, for a restart takes a moment.
-watch_job() {
-  local before=""
-  while :; do
-    sleep "$poll"
-    show_status > "$scratch/status"
-    case "$job" in
-      finished | failed) return ;;
-      lost) [ "$before" = lost ] || [ "$state" != ready ] && return ;;
-    esac
-    before="$job"
-  done
-}
-
-job=""
 case "$what" in
   run | resume) job_words "$@" ;;
   *) [ $# -eq 0 ] || die "$what takes nothing after --" ;;
@@ -169,7 +132,7 @@ case "$what" in
   create) create_pod ;;
   setup) need_pod && make_setup && note "$machines worker(s) are set up" ;;
   doctor) doctor ;;
-  run) start_job ;;
+  run) need_pod && start_job ;;
   logs) follow_logs ;;
   status)
     show_status

@@ -1,14 +1,15 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
 # Sourced: a slice from being asked for to its workers, with either back end.
 
-note() { printf '%s: %s\n' "${0##*/}" "$1" >&2; }
+# note MESSAGE: on stderr, of what has been done.
+note() { [ "$dry_run" = yes ] || printf '%s: %s\n' "${0##*/}" "$1" >&2; }
 
 # create_pod: makes the slice, or waits for one that was asked for. One that was taken away, or whose
 # request failed, cannot come back: it is deleted and asked for anew.
 create_pod() {
   pod_state
   case "$state" in
-    ready) note "$name is there ($said)" ;;
+    ready) note "$name is there ($said)" && return ;;
     waiting) note "$name has been asked for ($said)" ;;
     absent) pod_ask ;;
     lost | failed)

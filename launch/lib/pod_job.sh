@@ -29,7 +29,6 @@ job_command() {
 
 start_job() {
   local i
-  need_pod
   [ "$root" = "${root#gs://}" ] && [ -n "$root" ] && [ "$machines" -gt 1 ] &&
     note "--root=$root must be a file system that all workers share; else give gs://BUCKET/PATH"
   if [ -n "$worker" ]; then
@@ -51,7 +50,7 @@ start_job() {
   fi
   on_workers "$machines" "$(job_command)"
   all_workers "$machines" "starting the job"
-  [ "$dry_run" = yes ] || note "started on $machines worker(s); it needs no connection: status, logs"
+  note "started on $machines worker(s); it needs no connection: status, logs"
 }
 
 # each_of I COMMAND: on one worker, its words as they come.

@@ -44,7 +44,7 @@ class Pod:
 
     def __init__(self, place, machines=0):
         self.place = place
-        python = f'#!/bin/sh\nexec {sys.executable} "{HERE}/%s" "$@"\n'
+        python = f'#!/bin/sh\nexec {sys.executable} -S -E "{HERE}/%s" "$@"\n'
         script(place / "bin/gcloud", python % "gcloud_stand_in.py")
         script(place / "machine_bin/systemctl", python % "systemctl_stand_in.py")
         script(place / "machine_bin/sudo", '#!/bin/sh\nexec "$@"\n')

@@ -66,7 +66,7 @@ def state():
 def start():
     (PLACE / "stopping").unlink(missing_ok=True)
     say("activating")
-    subprocess.Popen([sys.executable, __file__, "supervise"], start_new_session=True)
+    subprocess.Popen([sys.executable, "-S", "-E", __file__, "supervise"], start_new_session=True)
 
 
 def stop():

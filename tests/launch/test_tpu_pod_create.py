@@ -77,7 +77,9 @@ def test_a_request_that_waits_is_not_made_twice(pod):
     ],
 )
 def test_a_slice_that_was_taken_away_is_deleted_and_made_anew(pod, request_state, node):
-    pod.answers({QUEUED: [request_state, ACTIVE], NODE: [node, READY] if node != READY else [READY]})
+    pod.answers(
+        {QUEUED: [request_state, ACTIVE], NODE: [node, READY] if node != READY else [READY]}
+    )
     pod.run("create")
     pod.succeeds()
     made = [call[3] for call in pod.calls("queued-resources") if call[3] != "describe"]
@@ -123,7 +125,11 @@ def test_no_login(pod):
 @pytest.mark.parametrize(
     ("error", "code", "pieces"),
     [
-        ("ERROR: (gcloud.x) There was a problem: Reauthentication failed.", 2, ["gcloud auth login"]),
+        (
+            "ERROR: (gcloud.x) There was a problem: Reauthentication failed.",
+            2,
+            ["gcloud auth login"],
+        ),
         ("ERROR: (gcloud.x) You do not currently have an active account", 2, ["gcloud auth login"]),
         ("ERROR: (gcloud.x) PERMISSION_DENIED: tpu.nodes.get", 2, ["roles/tpu.admin"]),
         ("ERROR: (gcloud.x) unrecognized arguments: --y", 2, ["gcloud components update"]),
@@ -150,7 +156,14 @@ def test_delete_takes_the_node_along_and_is_content_with_nothing(pod):
     for _ in range(2):
         pod.run("delete")
         pod.succeeds()
-    assert pod.calls()[0][3:] == ["delete", "derm", "--zone=us-east5-b", "--project=p", "--force", "--quiet"]
+    assert pod.calls()[0][3:] == [
+        "delete",
+        "derm",
+        "--zone=us-east5-b",
+        "--project=p",
+        "--force",
+        "--quiet",
+    ]
 
 
 @pytest.mark.parametrize(

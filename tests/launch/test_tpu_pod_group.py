@@ -5,7 +5,9 @@ from pod_stand_in import NOT_FOUND, Pod
 
 GROUP = "managed describe"
 MACHINES = "managed list-instances"
-POLICY = "https://www.googleapis.com/compute/v1/projects/p/regions/us-east5/resourcePolicies/derm-policy"
+POLICY = (
+    "https://www.googleapis.com/compute/v1/projects/p/regions/us-east5/resourcePolicies/derm-policy"
+)
 
 
 def machines(*states):
@@ -40,7 +42,9 @@ def test_a_group_is_made_of_policy_template_group_and_one_resize(pod):
     policy, template, group, resize = made
     assert policy[:4] == ["compute", "resource-policies", "create", "workload-policy"]
     assert policy[4] == "derm-policy"
-    assert {"--type=HIGH_THROUGHPUT", "--accelerator-topology=2x2x4", "--region=us-east5"} <= set(policy)
+    assert {"--type=HIGH_THROUGHPUT", "--accelerator-topology=2x2x4", "--region=us-east5"} <= set(
+        policy
+    )
     assert template[:4] == ["compute", "instance-templates", "create", "derm-template"]
     assert {
         "--machine-type=tpu7x-standard-4t",
@@ -157,8 +161,15 @@ def test_workers_are_numbered_as_the_slice_numbers_them(tmp_path):
         metadata.mkdir()
         (metadata / "worker-id").write_text(str(number))
         (metadata / "ip").write_text(f"10.0.0.{number}")
-    pod.answers({GROUP: [{"out": "2\tTrue\n"}], f"{MACHINES} derm --zone=us-east5-b --project=p "
-                 "--format=value(name) ": [{"out": "derm-0\nderm-1\n"}], MACHINES: [up(2)]})
+    pod.answers(
+        {
+            GROUP: [{"out": "2\tTrue\n"}],
+            f"{MACHINES} derm --zone=us-east5-b --project=p --format=value(name) ": [
+                {"out": "derm-0\nderm-1\n"}
+            ],
+            MACHINES: [up(2)],
+        }
+    )
     pod.run("run", "--exec", "--", "true", type="tpu7x-16")
     pod.succeeds()
     for name, number in ((0, 1), (1, 0)):
