@@ -23,6 +23,9 @@ METADATA = "http://metadata.google.internal"
 PACKAGES = ("jax", "jaxlib", "libtpu", "flax", "orbax_checkpoint", "grain", "transformers")
 # Any of these, left by another job or an image, makes JAX look for a cluster that is not there.
 STALE = re.compile(r"(MEGASCALE|SLURM|OMPI|TPU|LIBTPU|JAX|XLA|CLOUD_TPU)_\w+")
+LEFT = re.compile(
+    r"(\S*python\S* (-m )?)?\S*skinflow(_jax)? (train|evaluate|generate|import|export)"
+)
 FREE_GB = 20
 CLOCK_SECONDS = 5
 
@@ -85,9 +88,8 @@ def left_over():
     """Processes of skinflow outside the unit: they hold the TPU, the port or the workdir."""
     for process in Path("/proc").glob("[0-9]*"):
         words = command(process)
-        if re.match(r"\S*(python\S* )?\S*(skinflow|skinflow_jax) (train|evaluate|generate)", words):
-            if not in_job(process):
-                yield f"{process.name} {words}"
+        if LEFT.match(words) and not in_job(process):
+            yield f"{process.name} {words}"
 
 
 def running():
@@ -150,7 +152,9 @@ def problems(arguments, home):
     """Sentences, each with its remedy."""
     devices = chips()
     if len(devices) != arguments.chips:
-        yield f"{len(devices)} chips in /dev, {arguments.chips} expected: reboot it, or delete and create"
+        yield (
+            f"{len(devices)} chips in /dev, {arguments.chips} expected: reboot it, or delete and create"
+        )
     if not running():
         for holder in holders(devices):
             yield f"the TPU is held by process {holder}: kill -TERM it, and wait"

@@ -27,7 +27,7 @@ usage="usage: launch/tpu_pod.sh COMMAND --name=NAME --zone=ZONE --project=PROJEC
   delete    give the slice up
 
   launch/tpu_pod.sh resume --name=derm --zone=us-east5-b --project=my-project --type=v6e-16 --spot \\
-    --root=gs://my-bucket/derm --watch
+    --root=gs://my-bucket/runs --data=gs://my-bucket/records --watch
 
 The first four flags may also be the variables POD_NAME, POD_ZONE, POD_PROJECT and POD_TYPE.
   --type=TYPE           as in launch/tpu_sizes.tsv: v4-, v5litepod-, v5p-, v6e- or tpu7x- and a size
@@ -44,7 +44,9 @@ create, resume:
 run, resume:
   --root=DIR            where the runs are kept: gs://BUCKET/PATH, or a folder that all workers share
   --stages=, --records=, --init-from=   as launch/stages.sh has them
-  --exec -- COMMAND...  run this instead, on all workers, with the flags by which they find each other
+  --data=gs://...       records to bring to each machine's disk; with a root in a bucket they are needed
+  --exec -- COMMAND...  run this skinflow command instead, on all workers, with the flags by which they
+                        find each other added; --data is then found in ../records
   --worker=I            with --exec: on this worker alone (then also --worker=I for logs)
   --replace             stop a job that runs (SIGTERM: it saves) before starting or setting up
   --watch               resume: stay, and resume again until the job has finished or failed
@@ -53,7 +55,8 @@ logs: --worker=I (default 0), --lines=N (default 100), --follow
 all that connect: --ssh=FLAG, again for each, for gcloud's ssh and scp: --ssh=--tunnel-through-iap
   --port=PORT           where process 0 listens; default 8476
 
-Exit codes: 0 done, 2 what you wrote or your login, 1 all else. No worker is ever sent SIGKILL."
+Exit codes: 0 done, 2 what you wrote or your login, 1 all else. A job that is stopped gets SIGTERM
+and longer than its --grace: a process that is killed while it holds the TPU may leave it held."
 
 dry_run=no
 [ $# -gt 0 ] || die "no command; see launch/tpu_pod.sh --help"
@@ -66,12 +69,12 @@ esac
 
 name="${POD_NAME:-}" zone="${POD_ZONE:-}" project="${POD_PROJECT:-}" type="${POD_TYPE:-}" backend=""
 spot=no reserved=no reservation="" valid_until="" stay=yes patience=86400 network="" subnetwork="" disk=200GB
-root="" stages="" records="" init_from="" other=no worker="" replace=no watch=no lines=100 follow=no port=8476
+root="" stages="" records="" data="" init_from="" other=no worker="" replace=no watch=no lines=100 follow=no port=8476
 runtime_version="" ssh_flags=(--quiet) copy_flags=(--quiet) poll="${POD_POLL_SECONDS:-30}"
 while [ $# -gt 0 ]; do
   case "$1" in
     --name=* | --zone=* | --project=* | --type=* | --backend=* | --reservation=* | --valid-until=* | --patience=* | \
-      --network=* | --subnetwork=* | --disk=* | --runtime-version=* | --root=* | --stages=* | --records=* | \
+      --network=* | --subnetwork=* | --disk=* | --runtime-version=* | --root=* | --stages=* | --records=* | --data=* | \
       --init-from=* | --worker=* | --lines=* | --port=*)
       variable="${1%%=*}" variable="${variable#--}"
       printf -v "${variable//-/_}" '%s' "${1#*=}"

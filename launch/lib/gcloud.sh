@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: gcloud, with one line for what it says. Needs say.sh and `scratch`, a folder.
 
 # What `cloud` returns where the thing that is asked for does not exist.

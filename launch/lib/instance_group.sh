@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: a slice as a managed instance group (v5p, v6e, tpu7x), whose machines come all at once, in
 # one topology. Needs gcloud.sh, workers.sh and the script's flags. The functions of queued_resource.sh.
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: a slice from being asked for to its workers, with either back end.
 
 # note MESSAGE: on stderr, of what has been done.
@@ -63,7 +63,7 @@ make_setup() {
   local archive="$scratch/code.tar.gz"
   # A command that is shown to be pasted cannot use a folder that is removed.
   [ "$dry_run" = no ] || archive=/tmp/code.tar.gz
-  run bash "$here/lib/pack.sh" "$archive"
+  run bash "$here/machine/pack.sh" "$archive"
   on_workers "$machines" "mkdir -p skinflow"
   all_workers "$machines" "reaching them"
   copy_to_workers "$machines" "$archive" skinflow/code.tar.gz

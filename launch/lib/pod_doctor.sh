@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: doctor.py on all workers, and what differs between them.
 
 # The script goes with the command: it works before setup, and is the one that lies here.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: the job of a slice: started on all workers, and looked at.
 
 # job_words: sets `words`, the command that all workers run, from what stands after the subcommand.
@@ -9,9 +9,13 @@ job_words() {
     return
   fi
   [ -n "$root" ] || die "give --root=gs://BUCKET/PATH, where the runs are kept"
+  [ "$root" = "${root#gs://}" ] || [ -n "$data$records" ] ||
+    die "records cannot be read from a bucket: give --data=gs://... to bring them to each machine's disk"
   [ -z "$worker" ] || die "--worker is for --exec: a run needs all workers"
   words=(bash launch/stages.sh "--root=$root")
   [ -z "$stages" ] || words+=("--stages=$stages")
+  # As seen from the project's folder on the machine, where --data brings them.
+  [ -z "$data" ] || records="${records:-../records}"
   [ -z "$records" ] || words+=("--records=$records")
   [ -z "$init_from" ] || words+=("--init-from=$init_from")
   words+=(-- "$@")
@@ -22,8 +26,8 @@ job_words() {
 job_command() {
   local line
   line="$(printf '%q ' bash skinflow/code/launch/machine/start.sh "--workers=$machines" \
-    "--coordinator=${addresses[0]:-ADDRESS_OF_WORKER_0}:$port" "--cluster=$cluster" "--replace=$replace" \
-    -- "${words[@]}")"
+    "--coordinator=${addresses[0]:-ADDRESS_OF_WORKER_0}:$port" "--cluster=$cluster" "--data=$data" \
+    "--replace=$replace" -- "${words[@]}")"
   printf '%s\n' "${line% }"
 }
 

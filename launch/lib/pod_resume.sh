@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: a job brought back, whatever became of its slice.
 
 # A job that failed is started again because a person asks, not because someone watches.

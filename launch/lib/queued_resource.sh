@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: a slice as a queued resource with one TPU VM node of the same name (v4, v5e, v5p, v6e).
 # Needs gcloud.sh and the script's flags. instance_group.sh has the same functions.
 

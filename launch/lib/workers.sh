@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # names are shared with the script that sources this
+# shellcheck shell=bash
 # Sourced: a command on the workers of a slice, side by side. Needs a back end and `scratch`.
 
 # As many connections at a time as a laptop bears.

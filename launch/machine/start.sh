@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Runs on each machine of a slice: makes the given command its job, and starts that by systemd.
-# usage: start.sh --workers=N --coordinator=ADDRESS:PORT --cluster=NAME --replace=yes|no -- COMMAND...
+# usage: start.sh --workers=N --coordinator=ADDRESS:PORT --cluster=NAME [--data=gs://...]
+#                 --replace=yes|no -- COMMAND...
 set -euo pipefail
-home="$HOME/skinflow" replace=no
+home="$HOME/skinflow" replace=no data=""
 while [ "$1" != -- ]; do
   case "$1" in
     --workers=*) workers="${1#*=}" ;;
     --coordinator=*) coordinator="${1#*=}" ;;
     --cluster=*) cluster="${1#*=}" ;;
+    --data=*) data="${1#*=}" ;;
     --replace=*) replace="${1#*=}" ;;
   esac
   shift
@@ -32,7 +34,8 @@ for word in "${command[@]}"; do
 done
 
 rm -f "$home/ended"
-declare -p command > "$home/command"
+port="${coordinator##*:}"
+declare -p command data port > "$home/command"
 [ ! -e "$home/job.log" ] || mv "$home/job.log" "$home/job.log.before"
 sed -e "s|@HOME@|$home|g" -e "s|@USER@|$(id -un)|g" -e "s|@STOP@|$stop|g" \
   "$home/code/launch/machine/skinflow.service" > "$home/skinflow.service"

@@ -114,6 +114,19 @@ class Pod:
             assert time.monotonic() < deadline, "it did not come"
             time.sleep(0.05)
 
+    def group(self, count):
+        """Answers of a managed instance group of machines derm-0 ..., in the slice's order."""
+        names = [f"derm-{worker}" for worker in range(count)]
+        for worker in range(count):
+            script(self.machine(worker) / "metadata/worker-id", str(worker))
+            script(self.machine(worker) / "metadata/ip", "127.0.0.1")
+        rows = "".join(f"{name}\tRUNNING\tNONE\n" for name in names)
+        return {
+            "managed describe": [{"out": f"{count}\tTrue\n"}],
+            "format=value(name) ": [{"out": "\n".join(names) + "\n"}],
+            "managed list-instances": [{"out": rows}],
+        }
+
     def stop(self):
         """End what the machines still run."""
         for main in self.place.glob("machines/*/systemd/main"):

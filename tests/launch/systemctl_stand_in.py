@@ -39,16 +39,17 @@ def supervise():
     # A service has none of the shell's variables.
     environment |= {"HOME": str(HOME), "PATH": f"{environment['PATH']}:{os.environ['PATH']}"}
     again = {int(code) for code in settings["RestartForceExitStatus"][0].split()}
-    log = Path(settings["StandardOutput"][0].removeprefix("append:")).open("a")
+    log = Path(settings["StandardOutput"][0].removeprefix("append:"))
     while True:
-        process = subprocess.Popen(
-            shlex.split(settings["ExecStart"][0]),
-            cwd=settings["WorkingDirectory"][0],
-            env=environment,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-        )
+        with log.open("a") as output:
+            process = subprocess.Popen(
+                shlex.split(settings["ExecStart"][0]),
+                cwd=settings["WorkingDirectory"][0],
+                env=environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+            )
         (PLACE / "main").write_text(str(process.pid))
         say("active")
         code = process.wait()

@@ -1,4 +1,4 @@
-"""tpu_pod.sh create and delete with queued resources, and what stands between a person and a slice."""
+"""tpu_pod.sh create and delete with queued resources, and all that may stand in between."""
 
 import os
 
@@ -183,7 +183,8 @@ def test_delete_takes_the_node_along_and_is_content_with_nothing(pod):
         (["destroy"], "v6e-16", ["destroy", "create"]),
         (["run"], "v6e-16", ["--root"]),
         (["run", "--exec"], "v6e-16", ["--exec"]),
-        (["run", "--root=gs://b", "--worker=1"], "v6e-16", ["--exec"]),
+        (["run", "--root=/r", "--worker=1"], "v6e-16", ["--exec"]),
+        (["run", "--root=gs://b"], "v6e-16", ["--data=gs://"]),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_asked(pod, words, type, pieces):

@@ -10,10 +10,10 @@ COMMANDS = {
     "create": [],
     "setup": [],
     "doctor": ["--root=gs://b/r"],
-    "run": ["--root=gs://b/r"],
+    "run": ["--root=gs://b/r", "--data=gs://b/d"],
     "logs": ["--follow"],
     "status": [],
-    "resume": ["--root=gs://b/r", "--watch"],
+    "resume": ["--root=gs://b/r", "--data=gs://b/d", "--watch"],
     "delete": [],
 }
 

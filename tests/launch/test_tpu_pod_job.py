@@ -106,12 +106,15 @@ def test_a_job_that_runs_is_replaced_only_when_asked_and_by_sigterm(pod):
 
 
 def test_the_runs_of_the_method_go_through_stages(pod):
-    pod.run("run", "--root=gs://b/r", "--stages=one two", "--", "--grace=100", type="v5p-16")
+    flags = ["--root=gs://b/r", "--data=gs://b/d", "--stages=one two"]
+    pod.run("run", *flags, "--", "--grace=100", type="v5p-16")
     pod.succeeds()
     home = pod.machine(0) / "skinflow"
-    words = ["bash", "launch/stages.sh", "--root=gs://b/r", "--stages=one two", "--", "--grace=100"]
+    words = ["bash", "launch/stages.sh", "--root=gs://b/r", "--stages=one two"]
+    words += ["--records=../records", "--", "--grace=100", "--cluster=cloud-tpu"]
     written = (home / "command").read_text()
-    assert [f'"{word}"' in written for word in [*words, "--cluster=cloud-tpu"]] == [True] * 7
+    assert [f'"{word}"' in written for word in words] == [True] * 8
+    assert 'data="gs://b/d"' in written
     # Longer than the grace: a run that saves is not killed while it holds the TPU.
     assert "TimeoutStopSec=195\n" in (home / "skinflow.service").read_text()
 
@@ -134,7 +137,7 @@ def test_a_folder_for_the_runs_must_be_shared(pod):
 
 @pytest.mark.parametrize("command", ["setup", "doctor", "logs", "run"])
 def test_no_slice_no_work(pod, command):
-    words = ["--root=gs://b"] if command == "run" else []
+    words = ["--root=gs://b", "--records=/r"] if command == "run" else []
     pod.answers({"queued-resources describe": [NOT_FOUND]})
     pod.run(command, *words, type="v5p-16")
     pod.fails(1, "there is no derm in us-east5-b", "create")

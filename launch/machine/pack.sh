@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# usage: pack.sh ARCHIVE: the project as it stands here, changes included, as a .tar.gz: what git
-# tracks or does not ignore.
+# usage: pack.sh ARCHIVE: makes what setup.sh finds unpacked: the project as it stands here, changes
+# included, that is what git tracks or does not ignore.
 set -euo pipefail
 archive="$(realpath "$1")"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
