@@ -22,7 +22,10 @@ from pathlib import Path
 METADATA = "http://metadata.google.internal"
 PACKAGES = ("jax", "jaxlib", "libtpu", "flax", "orbax_checkpoint", "grain", "transformers")
 # Any of these, left by another job or an image, makes JAX look for a cluster that is not there.
-STALE = re.compile(r"(MEGASCALE|SLURM|OMPI|TPU|LIBTPU|JAX|XLA|CLOUD_TPU)_\w+")
+STALE = re.compile(
+    r"(MEGASCALE|SLURM|OMPI|JAX|XLA|LIBTPU|CLOUD_TPU)_\w+"
+    r"|TPU_(WORKER|PROCESS|SKIP|CHIPS|HOST|VISIBLE|ACCELERATOR|TOPOLOGY)\w*"
+)
 LEFT = re.compile(
     r"(\S*python\S* (-m )?)?\S*skinflow(_jax)? (train|evaluate|generate|import|export)"
 )
@@ -152,9 +155,7 @@ def problems(arguments, home):
     """Sentences, each with its remedy."""
     devices = chips()
     if len(devices) != arguments.chips:
-        yield (
-            f"{len(devices)} chips in /dev, {arguments.chips} expected: reboot it, or delete and create"
-        )
+        yield f"{len(devices)} chips in /dev, {arguments.chips} expected: reboot, or make it anew"
     if not running():
         for holder in holders(devices):
             yield f"the TPU is held by process {holder}: kill -TERM it, and wait"

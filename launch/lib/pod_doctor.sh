@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # Sourced: doctor.py on all workers, and what differs between them.
 
-# The script goes with the command: it works before setup, and is the one that lies here.
+# The script goes with the command: it works before setup, and is the one that lies here. -E: else sudo
+# hides the variables that a command over ssh would get.
 doctor_command() {
-  printf 'echo %s | base64 -d | sudo python3 - %s' \
+  printf 'echo %s | base64 -d | sudo -E python3 - %s' \
     "$(base64 < "$here/doctor.py" | tr -d '\n')" "$(show "--port=$port" "--root=$root" "--chips=$((chips / machines))")"
 }
 

@@ -13,6 +13,10 @@ copy_to_workers() { each_worker "$1" pod_copy "$2" "$3"; }
 
 ssh_worker() { pod_ssh "$1" "export WORKER=$1; $2"; }
 
+# The first contact is worker 0's alone: gcloud may have to make a key and bring it to the slice, which
+# several at once would do against each other.
+greeted=no
+
 each_worker() {
   local i
   for ((i = 0; i < $1; i++)); do
@@ -22,6 +26,7 @@ each_worker() {
     fi
     while [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; do wait -n || true; done
     one_worker "$i" "${@:2}" &
+    [ "$greeted" = yes ] || { wait && greeted=yes; }
   done
   wait
 }
@@ -44,11 +49,13 @@ all_workers() {
   [ "$failed" = 0 ] || die "$2 failed on $failed of $1 workers" 1
 }
 
-# complaint I: in one line, why worker I failed; ssh itself ends with 255.
+# complaint I: in one line, why worker I failed; ssh itself ends with 255. What gcloud adds to it says
+# nothing more.
 complaint() {
   local line code
   code="$(cat "$scratch/code.$1")"
-  line="$(cat "$scratch/out.$1" "$scratch/err.$1" | grep -v '^ *$' | tail -n 1 || true)"
+  line="$(cat "$scratch/out.$1" "$scratch/err.$1" |
+    grep -v -e '^ *$' -e 'exited with ' -e 'with exit status' -e '^Retrying' | tail -n 1 || true)"
   case "$code" in
     255) printf 'does not answer: %s\n' "${line:-ssh failed}" ;;
     *) printf 'says: %s\n' "${line:-exit code $code}" ;;

@@ -47,7 +47,7 @@ class Pod:
         python = f'#!/bin/sh\nexec {sys.executable} -S -E "{HERE}/%s" "$@"\n'
         script(place / "bin/gcloud", python % "gcloud_stand_in.py")
         script(place / "machine_bin/systemctl", python % "systemctl_stand_in.py")
-        script(place / "machine_bin/sudo", '#!/bin/sh\nexec "$@"\n')
+        script(place / "machine_bin/sudo", '#!/bin/sh\n[ "$1" != -E ] || shift\nexec "$@"\n')
         script(place / "machine_bin/curl", CURL)
         for worker in range(machines):
             self.machine(worker).mkdir(parents=True)

@@ -48,7 +48,11 @@ def test_what_differs_is_said_with_the_workers_that_have_it(pod):
 
 
 def test_every_worker_says_its_own_and_one_may_not_answer(pod):
-    silent = {"err": "ssh: connect to host 10.0.0.2 port 22: timed out\n", "code": 255}
+    silent = {
+        "err": "ssh: connect to host 10.0.0.2 port 22: timed out\n"
+        "ERROR: (gcloud.compute.tpus.tpu-vm.ssh) [/usr/bin/ssh] exited with return code [255].\n",
+        "code": 255,
+    }
     of(pod, report(*ALIKE, problems=["the TPU is held by process 7 x"]), silent)
     pod.run("doctor", type="v5p-16")
     pod.fails(1, "2 problem(s)")
@@ -123,5 +127,6 @@ def test_variables_of_a_tpu_machine_that_belong_there_are_no_problem(monkeypatch
     for name in list(os.environ):
         if doctor.STALE.fullmatch(name):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("MY_TPU_NAME", "x")
+    monkeypatch.setenv("TPU_NAME", "derm")
+    monkeypatch.setenv("MY_JAX", "x")
     assert list(doctor.stale_variables()) == []

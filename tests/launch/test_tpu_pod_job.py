@@ -74,7 +74,7 @@ def test_the_job_runs_on_all_workers_with_its_words_and_the_cluster(pod):
     assert pod.out == "start 0\n"
 
 
-@pytest.mark.parametrize("code", ["1", "2", "3", "134"])
+@pytest.mark.parametrize("code", ["1", "134"])
 def test_42_starts_it_again_and_no_other_code_does(pod, code):
     codes(pod, f"42 42 {code}")
     start(pod)
