@@ -29,6 +29,7 @@ esac
 """
 CURL = """#!/bin/bash
 url="${!#}"
+echo "$url" >> "$HOME/urls"
 cat "$HOME/metadata/${url##*/}" 2> /dev/null || exit 22
 """
 
@@ -126,6 +127,11 @@ class Pod:
             "format=value(name) ": [{"out": "\n".join(names) + "\n"}],
             "managed list-instances": [{"out": rows}],
         }
+
+    def systemctl(self, worker, *words):
+        """As the machine itself does at a shutdown or a boot."""
+        command = [self.place / "machine_bin/systemctl", *words]
+        subprocess.run(command, env={**os.environ, "HOME": str(self.machine(worker))}, check=True)
 
     def stop(self):
         """End what the machines still run."""

@@ -12,7 +12,9 @@ WORKER = f"""#!{sys.executable} -S
 import pathlib, signal, sys, time
 home = pathlib.Path.home()
 def asked(*_):
-    (home / "asked").write_text("SIGTERM")
+    with (home / "asked").open("a") as lines:
+        print("SIGTERM", file=lines)
+    time.sleep(0.5)
     sys.exit(42)
 signal.signal(signal.SIGTERM, asked)
 starts = home / "starts"
@@ -101,8 +103,22 @@ def test_a_job_that_runs_is_replaced_only_when_asked_and_by_sigterm(pod):
     pod.succeeds()
     pod.until(lambda: len(starts(pod, 0)) == len(starts(pod, 1)) == 2)
     for worker in range(2):
-        assert (pod.machine(worker) / "asked").read_text() == "SIGTERM"
+        # Once, and with the time to save.
+        assert (pod.machine(worker) / "asked").read_text() == "SIGTERM\n"
         assert ended(pod, worker) is None
+
+
+def test_a_reboot_goes_on_with_a_job_unless_it_has_ended(pod):
+    codes(pod, "", "1")
+    start(pod)
+    pod.until(lambda: len(starts(pod, 0)) == 1 and ended(pod, 1) == "1")
+    pod.systemctl(0, "stop", "skinflow")
+    pod.run("status", type="v5p-16")
+    assert "worker 0 (127.0.0.1): stopped" in pod.out
+    for worker in range(2):
+        pod.systemctl(worker, "start", "skinflow")
+    pod.until(lambda: len(starts(pod, 0)) == 2)
+    assert len(starts(pod, 1)) == 1
 
 
 def test_the_runs_of_the_method_go_through_stages(pod):
@@ -190,6 +206,20 @@ def test_setup_brings_the_code_as_it_stands_and_a_python(tmp_path):
         assert "uv venv --quiet --allow-existing --python 3.12" in calls
         assert f"--editable {code}[tpu]\n" in calls
     assert not stale.exists()
+
+
+def test_a_machine_without_uv_is_given_the_pinned_one(tmp_path):
+    pod = Pod(tmp_path, machines=1)
+    pod.answers(pod.there(1))
+    home = pod.machine(0)
+    uv = home / "skinflow/bin/uv"
+    uv.rename(home / "uv")
+    installer = f'mkdir -p "$UV_UNMANAGED_INSTALL" && cp {home / "uv"} "$UV_UNMANAGED_INSTALL/uv"\n'
+    script(home / "metadata/install.sh", installer)
+    pod.run("setup", type="v5p-8")
+    pod.succeeds()
+    assert uv.exists()
+    assert "https://astral.sh/uv/0.13.9/install.sh" in (home / "urls").read_text()
 
 
 def test_resume_makes_the_slice_sets_it_up_and_runs_and_then_leaves_it_alone(tmp_path):
