@@ -155,7 +155,7 @@ def problems(arguments, home):
     """Sentences, each with its remedy."""
     devices = chips()
     if len(devices) != arguments.chips:
-        yield f"{len(devices)} chips in /dev, {arguments.chips} expected: reboot, or make it anew"
+        yield f"{len(devices)} chips in /dev, {arguments.chips} expected: reboot it, or resume"
     if not running():
         for holder in holders(devices):
             yield f"the TPU is held by process {holder}: kill -TERM it, and wait"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A slice of Cloud TPU from a laptop: made, set up, looked at, run on, and made anew when it is lost.
+# A slice of Cloud TPU from a laptop: made, set up, looked at, run on, and created again when it is lost.
 set -euo pipefail
 if ((BASH_VERSINFO[0] < 5)); then
   echo "tpu_pod.sh: bash 5 or newer is needed (on a Mac: brew install bash)" >&2
@@ -17,7 +17,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
 usage="usage: launch/tpu_pod.sh COMMAND --name=NAME --zone=ZONE --project=PROJECT --type=TYPE [flags] [-- ...]
 
-  create    ask for the slice and wait until it is there; one that was preempted is made anew
+  create    ask for the slice and wait until it is there; one that was preempted is created again
   setup     copy the project as it stands here, with a Python for it, to all workers
   doctor    look at all workers: versions, port, disk, TPU free, left processes, bucket, clocks, variables
   run       start the three runs of the method on all workers; they go on without this machine

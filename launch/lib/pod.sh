@@ -5,7 +5,7 @@
 note() { [ "$dry_run" = yes ] || printf '%s: %s\n' "${0##*/}" "$1" >&2; }
 
 # create_pod: makes the slice, or waits for one that was asked for. One that was taken away, or whose
-# request failed, cannot come back: it is deleted and asked for anew.
+# request failed, cannot come back: it is deleted and asked for again.
 create_pod() {
   pod_state
   case "$state" in
@@ -13,7 +13,7 @@ create_pod() {
     waiting) note "$name has been asked for ($said)" ;;
     absent) pod_ask ;;
     lost | failed)
-      note "$name is $said: it is deleted and made anew"
+      note "$name is $said: it is deleted and created again"
       pod_remove
       pod_ask
       ;;
@@ -51,7 +51,7 @@ need_pod() {
     ready) ;;
     absent) die "there is no $name in $zone: launch/${0##*/} create" 1 ;;
     waiting) die "$name is not ready ($said): launch/${0##*/} create waits for it" 1 ;;
-    *) die "$name is lost ($said): launch/${0##*/} resume makes it anew" 1 ;;
+    *) die "$name is lost ($said): launch/${0##*/} resume creates it again" 1 ;;
   esac
   pod_hosts
   [ "${#addresses[@]}" = "$machines" ] ||

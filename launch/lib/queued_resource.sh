@@ -13,7 +13,7 @@ pod_state() {
   case "$said" in
     '') state=absent said=NOT_FOUND ;;
     ACTIVE) node_state ;;
-    # What is being taken away cannot come back: it has to be asked for anew.
+    # What is being taken away cannot come back: it has to be asked for again.
     SUSPENDING | SUSPENDED | DELETING) state=lost ;;
     FAILED) state=failed said="FAILED${reason:+: $reason}" ;;
     *) state=waiting ;;

@@ -20,6 +20,8 @@ def test_it_asks_first_restarts_on_42_alone_and_outlives_a_reboot():
     # Only the job's shell is asked, and hands it on once; the rest is killed after the time-out.
     assert unit["KillMode"] == "mixed" and unit["TimeoutStopSec"] == "@STOP@"
     assert (unit["Restart"], unit["RestartForceExitStatus"]) == ("no", "42")
+    # More starts than preemptions make on one machine; a peer that is gone for good ends them.
+    assert int(unit["StartLimitBurst"]) == 10 and unit["StartLimitIntervalSec"] == "21600"
     assert unit["WantedBy"] == "multi-user.target"
     assert unit["ConditionPathExists"] == "!@HOME@/ended"
     assert "/sys/kernel/mm/transparent_hugepage/enabled" in unit["ExecStartPre"]

@@ -76,7 +76,7 @@ def test_a_request_that_waits_is_not_made_twice(pod):
         (ACTIVE, NOT_FOUND),
     ],
 )
-def test_a_slice_that_was_taken_away_is_deleted_and_made_anew(pod, request_state, node):
+def test_a_slice_that_was_taken_away_is_deleted_and_created_again(pod, request_state, node):
     pod.answers(
         {QUEUED: [request_state, ACTIVE], NODE: [node, READY] if node != READY else [READY]}
     )

@@ -135,7 +135,7 @@ def test_capacity_is_waited_for_and_a_refusal_is_not(pod):
         ("0\tTrue\n", {"out": ""}),
     ],
 )
-def test_half_a_slice_is_made_anew_whole(pod, group, listed):
+def test_half_a_slice_is_created_again_whole(pod, group, listed):
     pod.answers({GROUP: [{"out": group}, {"out": "4\tTrue\n"}], MACHINES: [listed, up(4)]})
     pod.run("create", type="tpu7x-32")
     pod.succeeds()
