@@ -31,6 +31,7 @@ LEFT = re.compile(
 )
 FREE_GB = 20
 CLOCK_SECONDS = 5
+WAIT = float(os.environ.get("DOCTOR_WAIT", 60))
 
 
 def packages(home):
@@ -112,6 +113,27 @@ def port_in_use(port):
     return False
 
 
+def listen(port, peers):
+    """Take the connections of so many peers, for a minute at most."""
+    with contextlib.suppress(OSError), socket.create_server(("", port)) as listener:
+        listener.settimeout(WAIT)
+        for _ in range(peers):
+            listener.accept()[0].close()
+
+
+def reach(address, port):
+    """Why worker 0 cannot be reached on the port, or None. It may be slower to listen than this."""
+    deadline = time.monotonic() + WAIT / 2
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=5).close()
+            return None
+        except OSError as error:
+            if time.monotonic() > deadline:
+                return str(error)
+        time.sleep(0.5)
+
+
 def stale_variables():
     """Variables that would reach a command that is started over ssh, by where they come from."""
     for name in sorted(os.environ):
@@ -177,12 +199,23 @@ def problems(arguments, home):
 
 
 def main():
-    """Print all lines."""
+    """Print all lines, or try the port between workers."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--chips", type=int, required=True)
+    parser.add_argument("--chips", type=int, default=4)
     parser.add_argument("--root", default="")
+    parser.add_argument("--listen", type=int, metavar="PEERS", help="as worker 0: take connections")
+    parser.add_argument("--reach", metavar="ADDRESS", help="as another: connect to worker 0")
     arguments = parser.parse_args()
+    if arguments.listen is not None:
+        return listen(arguments.port, arguments.listen)
+    if arguments.reach:
+        reason = reach(arguments.reach, arguments.port)
+        if reason:
+            print(
+                f"problem\tworker 0 is not reached on port {arguments.port}: {reason}; a firewall?"
+            )
+        return
     home = Path(os.path.expanduser(f"~{os.environ.get('SUDO_USER', '')}")) / "skinflow"
     same = [
         *packages(home),

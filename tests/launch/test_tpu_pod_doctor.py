@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pod_stand_in import ROOT, Pod
@@ -19,7 +20,8 @@ def report(*same, problems=()):
 
 def of(pod, *reports):
     """Let worker i answer with report i."""
-    each = {f"--worker={worker} ": [said] for worker, said in enumerate(reports)}
+    nothing = {"out": ""}
+    each = {f"--worker={worker} ": [said, nothing] for worker, said in enumerate(reports)}
     pod.answers({**pod.there(len(reports)), **each})
 
 
@@ -70,6 +72,7 @@ def test_the_script_itself_runs_on_a_machine(tmp_path):
         port = listener.getsockname()[1]
         stale = {"MEGASCALE_COORDINATOR_ADDRESS": "10.9.9.9", "SLURM_JOB_ID": "7"}
         pod.run("doctor", f"--port={port}", f"--root={root}", type="v5p-16", **stale)
+    assert "is not reached" not in pod.out
     pod.fails(1, "problem(s) on derm")
     for worker in range(2):
         assert f"worker {worker}: port {port} is in use" in pod.out
@@ -77,6 +80,48 @@ def test_the_script_itself_runs_on_a_machine(tmp_path):
         assert f"worker {worker}: SLURM_JOB_ID is set" in pod.out
         assert f"worker {worker}: 0 chips in /dev, 4 expected" in pod.out
         assert f"worker {worker}: {root} cannot be written to: " in pod.out
+
+
+def test_a_port_that_a_firewall_shuts_is_seen_from_the_others(pod):
+    shut = report(problems=["worker 0 is not reached on port 8476: timed out"])
+    of(pod, report(*ALIKE), report(*ALIKE))
+    table = pod.there(2) | {
+        "--worker=0 ": [report(*ALIKE), {"out": ""}],
+        "--worker=1 ": [report(*ALIKE), shut],
+    }
+    pod.answers(table)
+    pod.run("doctor", type="v5p-16")
+    pod.fails(1, "1 problem(s)")
+    assert pod.out == "worker 1: worker 0 is not reached on port 8476: timed out\n"
+
+
+def test_the_others_reach_worker_0_when_it_listens():
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    with ThreadPoolExecutor() as pool:
+        peers = [pool.submit(doctor.reach, "127.0.0.1", port) for _ in range(2)]
+        pool.submit(doctor.listen, port, 2).result(timeout=60)
+        assert [peer.result() for peer in peers] == [None, None]
+
+
+def test_each_worker_takes_its_part_in_trying_the_port(tmp_path):
+    pod = Pod(tmp_path, machines=2)
+    pod.answers(pod.there(2))
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    pod.run("doctor", f"--port={port}", type="v5p-16", DOCTOR_WAIT="20")
+    # No chips here, and nothing is said of the port.
+    assert f"port {port}" not in pod.out
+    assert len(pod.calls("how=--reach=127.0.0.1; [ $WORKER != 0 ] || how=--listen=1;")) == 2
+
+
+def test_a_worker_0_that_cannot_be_reached_is_given_up(monkeypatch):
+    monkeypatch.setattr(doctor, "WAIT", 0.1)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        assert "refused" in doctor.reach("127.0.0.1", bound.getsockname()[1])
 
 
 def test_a_root_that_can_be_written_is_left_as_it_was(tmp_path, monkeypatch):
