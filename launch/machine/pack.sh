@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# usage: pack.sh ARCHIVE: makes what setup.sh finds unpacked: the project as it stands here, changes
+# included, that is what git tracks or does not ignore.
+set -euo pipefail
+archive="$(realpath "$1")"
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+files="$(mktemp)"
+trap 'rm -f "$files"' EXIT
+git ls-files -z --cached --others --exclude-standard 2> /dev/null |
+  # What is deleted but not committed is still listed.
+  while IFS= read -r -d '' file; do if [ -e "$file" ]; then printf '%s\0' "$file"; fi; done > "$files" || true
+# No git, as in a release: all but what a run or an environment leaves.
+[ -s "$files" ] ||
+  find . \( -name '.venv*' -o -name __pycache__ -o -path ./runs \) -prune -o \( -type f -o -type l \) -print0 > "$files"
+tar --null -T "$files" -czf "$archive"

@@ -1,0 +1,275 @@
+"""tpu_pod.sh setup, run, logs, status and resume: the job lives on the machines."""
+
+import shutil
+import sys
+
+import pytest
+from pod_stand_in import ACTIVE, NOT_FOUND, ROOT, Pod, script
+
+# Notes its arguments and each start; ends with the codes of `codes`, one a start, then waits for a
+# signal if there are no more.
+WORKER = f"""#!{sys.executable} -S
+import pathlib, signal, sys, time
+home = pathlib.Path.home()
+def asked(*_):
+    with (home / "asked").open("a") as lines:
+        print("SIGTERM", file=lines)
+    time.sleep(0.5)
+    sys.exit(42)
+signal.signal(signal.SIGTERM, asked)
+starts = home / "starts"
+count = len(starts.read_text().splitlines()) if starts.exists() else 0
+with starts.open("a") as lines:
+    print(*sys.argv[1:], file=lines)
+print("start", count, flush=True)
+codes = (home / "codes").read_text().split()
+if count < len(codes):
+    sys.exit(int(codes[count]))
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def pod(tmp_path):
+    made = Pod(tmp_path, machines=2)
+    made.copy_code()
+    for worker in range(2):
+        script(made.machine(worker) / "skinflow/venv/bin/work", WORKER)
+    made.answers(made.there(2))
+    codes(made, "")
+    yield made
+    made.stop()
+
+
+def codes(pod, *each):
+    """The exit codes of each worker's starts; those of the last are all others'."""
+    for worker in range(2):
+        (pod.machine(worker) / "codes").write_text(each[min(worker, len(each) - 1)])
+
+
+def starts(pod, worker):
+    path = pod.machine(worker) / "starts"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def ended(pod, worker):
+    path = pod.machine(worker) / "skinflow/ended"
+    return path.read_text().strip() if path.exists() else None
+
+
+def start(pod, *words):
+    pod.run("run", "--exec", *words, "--", "work", "a b", "--x='y'", type="v5p-16")
+
+
+def test_the_job_runs_on_all_workers_with_its_words_and_the_cluster(pod):
+    codes(pod, "0")
+    start(pod)
+    pod.succeeds()
+    pod.until(lambda: ended(pod, 0) == ended(pod, 1) == "0")
+    for worker in range(2):
+        assert starts(pod, worker) == ["a b --x='y' --cluster=cloud-tpu"]
+    pod.run("status", type="v5p-16")
+    pod.succeeds()
+    assert "worker 0 (127.0.0.1): finished · start 0\n" in pod.out
+    assert "worker 1 (127.0.0.1): finished · start 0\n" in pod.out
+    pod.run("logs", "--worker=1", "--lines=5", type="v5p-16")
+    assert pod.out == "start 0\n"
+
+
+@pytest.mark.parametrize("code", ["1", "134"])
+def test_42_starts_it_again_and_no_other_code_does(pod, code):
+    codes(pod, f"42 42 {code}")
+    start(pod)
+    pod.until(lambda: ended(pod, 0) == ended(pod, 1) == code)
+    assert len(starts(pod, 0)) == len(starts(pod, 1)) == 3
+    pod.run("status", type="v5p-16")
+    assert pod.code == 1
+    assert f"failed {code}" in pod.out
+
+
+def test_a_job_that_runs_is_replaced_only_when_asked_and_by_sigterm(pod):
+    start(pod)
+    pod.until(lambda: len(starts(pod, 0)) == len(starts(pod, 1)) == 1)
+    pod.run("status", type="v5p-16")
+    pod.succeeds()
+    assert pod.out.count(": running · start 0") == 2
+    start(pod)
+    pod.fails(2, "a job runs on worker 0", "--replace")
+    pod.run("setup", type="v5p-16")
+    pod.fails(1, "setting up")
+    assert "--replace stops it first" in pod.err
+    assert len(starts(pod, 0)) == 1
+    start(pod, "--replace")
+    pod.succeeds()
+    pod.until(lambda: len(starts(pod, 0)) == len(starts(pod, 1)) == 2)
+    for worker in range(2):
+        # Once, and with the time to save.
+        assert (pod.machine(worker) / "asked").read_text() == "SIGTERM\n"
+        assert ended(pod, worker) is None
+
+
+def test_a_reboot_goes_on_with_a_job_unless_it_has_ended(pod):
+    codes(pod, "", "1")
+    start(pod)
+    pod.until(lambda: len(starts(pod, 0)) == 1 and ended(pod, 1) == "1")
+    pod.systemctl(0, "stop", "skinflow")
+    pod.run("status", type="v5p-16")
+    assert "worker 0 (127.0.0.1): stopped" in pod.out
+    for worker in range(2):
+        pod.systemctl(worker, "start", "skinflow")
+    pod.until(lambda: len(starts(pod, 0)) == 2)
+    assert len(starts(pod, 1)) == 1
+
+
+def test_the_runs_of_the_method_go_through_stages(pod):
+    flags = ["--root=gs://b/r", "--data=gs://b/d", "--stages=one two"]
+    pod.run("run", *flags, "--", "--grace=100", type="v5p-16")
+    pod.succeeds()
+    home = pod.machine(0) / "skinflow"
+    words = ["bash", "launch/stages.sh", "--root=gs://b/r", "--stages=one two"]
+    words += ["--records=../records", "--", "--grace=100", "--cluster=cloud-tpu"]
+    written = (home / "command").read_text()
+    assert [f'"{word}"' in written for word in words] == [True] * 8
+    assert 'data="gs://b/d"' in written
+    # Longer than the grace: a run that saves is not killed while it holds the TPU.
+    assert "TimeoutStopSec=195\n" in (home / "skinflow.service").read_text()
+
+
+def test_one_worker_alone_needs_no_cluster(pod):
+    codes(pod, "0")
+    start(pod, "--worker=1")
+    pod.succeeds()
+    pod.until(lambda: ended(pod, 1) == "0")
+    assert starts(pod, 1) == ["a b --x='y' --cluster=none"]
+    assert starts(pod, 0) == []
+    start(pod, "--worker=2")
+    pod.fails(2, "--worker=2", "0 to 1")
+
+
+def test_a_folder_for_the_runs_must_be_shared(pod):
+    pod.run("run", "--root=/mnt/runs", type="v5p-16")
+    assert "--root=/mnt/runs must be a file system that all workers share" in pod.err
+
+
+@pytest.mark.parametrize("command", ["setup", "doctor", "logs", "run"])
+def test_no_slice_no_work(pod, command):
+    words = ["--root=gs://b", "--records=/r"] if command == "run" else []
+    pod.answers({"queued-resources describe": [NOT_FOUND]})
+    pod.run(command, *words, type="v5p-16")
+    pod.fails(1, "there is no derm in us-east5-b", "create")
+    pod.answers({"queued-resources describe": [{"out": "SUSPENDED\t\n"}]})
+    pod.run(command, *words, type="v5p-16")
+    pod.fails(1, "lost (SUSPENDED)", "resume")
+    pod.answers({"queued-resources describe": [{"out": "PROVISIONING\t\n"}]})
+    pod.run(command, *words, type="v5p-16")
+    pod.fails(1, "not ready (PROVISIONING)", "create")
+    pod.answers(pod.there(1))
+    pod.run(command, *words, type="v5p-16")
+    pod.fails(1, "1 of 2 workers")
+    assert not pod.calls("ssh")
+
+
+def test_a_worker_that_does_not_answer_is_named_and_nothing_starts(pod):
+    shutil.rmtree(pod.machine(1))
+    start(pod)
+    pod.fails(1, "failed on 1 of 2 workers")
+    assert "worker 1 does not answer: ssh: connect to host" in pod.err
+    assert starts(pod, 0) == []
+    pod.run("status", type="v5p-16")
+    assert pod.code == 1
+    assert "worker 1 (127.0.0.1): does not answer: ssh" in pod.out
+
+
+def test_status_of_nothing(pod):
+    pod.answers({"queued-resources describe": [NOT_FOUND]})
+    pod.run("status", type="v5p-16")
+    assert (pod.code, pod.out) == (1, "derm: v5p-16 in us-east5-b: NOT_FOUND\n")
+
+
+def test_setup_brings_the_code_as_it_stands_and_a_python(tmp_path):
+    pod = Pod(tmp_path, machines=2)
+    pod.answers(pod.there(2))
+    pod.run("status", type="v5p-16")
+    assert pod.out.count(": not set up\n") == 2
+    stale = pod.machine(0) / "skinflow/code/skinflow_jax/deleted.py"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    pod.run("setup", type="v5p-16")
+    pod.succeeds()
+    for worker in range(2):
+        code = pod.machine(worker) / "skinflow/code"
+        assert (code / "skinflow_jax/cli.py").read_bytes() == (
+            ROOT / "skinflow_jax/cli.py"
+        ).read_bytes()
+        assert (code / "launch/tpu_pod.sh").exists() and not (code / ".git").exists()
+        calls = (pod.machine(worker) / "uv_calls").read_text()
+        assert "uv venv --quiet --allow-existing --python 3.12" in calls
+        assert f"--editable {code}[tpu]\n" in calls
+    assert not stale.exists()
+
+
+def test_a_machine_without_uv_is_given_the_pinned_one(tmp_path):
+    pod = Pod(tmp_path, machines=1)
+    pod.answers(pod.there(1))
+    home = pod.machine(0)
+    uv = home / "skinflow/bin/uv"
+    uv.rename(home / "uv")
+    installer = f'mkdir -p "$UV_UNMANAGED_INSTALL" && cp {home / "uv"} "$UV_UNMANAGED_INSTALL/uv"\n'
+    script(home / "metadata/install.sh", installer)
+    pod.run("setup", type="v5p-8")
+    pod.succeeds()
+    assert uv.exists()
+    assert "https://astral.sh/uv/0.13.9/install.sh" in (home / "urls").read_text()
+
+
+def test_resume_makes_the_slice_sets_it_up_and_runs_and_then_leaves_it_alone(tmp_path):
+    pod = Pod(tmp_path, machines=2)
+    for worker in range(2):
+        script(pod.machine(worker) / "skinflow/venv/bin/work", WORKER)
+    codes(pod, "42 0")
+    pod.answers({**pod.there(2), "queued-resources describe": [{"out": "SUSPENDED\t\n"}, ACTIVE]})
+    words = ["resume", "--exec", "--spot", "--watch", "--", "work"]
+    pod.run(*words, type="v5p-16")
+    pod.succeeds()
+    assert pod.calls("queued-resources delete") and pod.calls("queued-resources create", "--spot")
+    assert len(starts(pod, 0)) == len(starts(pod, 1)) == 2
+    pod.run(*words, type="v5p-16")
+    pod.succeeds()
+    assert "the job: finished" in pod.err
+    assert len(starts(pod, 0)) == 2
+
+
+def test_watch_starts_a_failed_job_once_because_a_person_asks(pod):
+    codes(pod, "1 1 0")
+    start(pod)
+    pod.until(lambda: ended(pod, 0) == ended(pod, 1) == "1")
+    pod.run("resume", "--exec", "--watch", "--", "work", type="v5p-16")
+    pod.fails(1, "the job has failed")
+    assert len(starts(pod, 0)) == 2
+
+
+def test_watch_goes_on_after_a_preemption(tmp_path):
+    pod = Pod(tmp_path, machines=2)
+    for worker in range(2):
+        script(pod.machine(worker) / "skinflow/venv/bin/work", WORKER)
+    codes(pod, "42 0")
+    gone = {"out": "SUSPENDED\t\n"}
+    states = [ACTIVE, ACTIVE, ACTIVE, gone, gone, ACTIVE]
+    pod.answers({**pod.there(2), "queued-resources describe": states})
+    pod.run("resume", "--exec", "--watch", "--", "work", type="v5p-16")
+    pod.succeeds()
+    assert len(pod.calls("queued-resources create")) == 1
+    assert len(pod.calls("queued-resources delete")) == 1
+
+
+def test_watch_tries_again_after_an_error_on_the_way(tmp_path):
+    pod = Pod(tmp_path, machines=2)
+    for worker in range(2):
+        script(pod.machine(worker) / "skinflow/venv/bin/work", WORKER)
+    codes(pod, "0")
+    broken = {"err": "ERROR: (gcloud.x) Connection reset\n"}
+    states = [broken, ACTIVE, ACTIVE, ACTIVE, broken, ACTIVE]
+    pod.answers({**pod.there(2), "queued-resources describe": states})
+    pod.run("resume", "--exec", "--watch", "--", "work", type="v5p-16")
+    pod.succeeds()
+    assert len(starts(pod, 0)) == 1
