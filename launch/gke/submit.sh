@@ -13,7 +13,7 @@ cluster of kubectl's current context:
   launch/gke/submit.sh --type=v6e-16 --image=IMAGE -- \\
     skinflow train --config=skinflow_7b_stage1 --workdir=gs://BUCKET/stage1 --resume
 
-Submitted again, one that runs is left alone, and one that has ended is made anew: \`--resume\` goes on.
+Submitted again, one that runs is left alone, and one that has ended is replaced: \`--resume\` goes on.
 
   --status   what has become of it, and its pods
   --logs     follow the output of its first pod
@@ -77,7 +77,7 @@ submit() {
     none) ;;
     "") die "$name runs already: see --status or --logs, or --delete it first" ;;
     *)
-      printf '%s: %s had ended as %s and is made anew\n' "${0##*/}" "$name" "$found"
+      printf '%s: %s had ended as %s and is replaced\n' "${0##*/}" "$name" "$found"
       "${kubectl[@]}" delete jobset "$name" --cascade=foreground --wait
       ;;
   esac

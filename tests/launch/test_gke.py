@@ -218,7 +218,7 @@ def test_submit_leaves_a_run_alone_that_runs(tmp_path):
 
 
 @pytest.mark.parametrize("state", ["Failed", "Completed"])
-def test_submit_makes_an_ended_run_anew(tmp_path, state):
+def test_submit_replaces_an_ended_run(tmp_path, state):
     cluster = kubectl(tmp_path, ["get jobset run", [{"out": state}]])
     assert cluster.run("gke/submit.sh", *SUBMIT).returncode == 0
     assert [call[1] for call in cluster.calls()[-2:]] == ["delete", "create"]
