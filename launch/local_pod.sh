@@ -122,22 +122,24 @@ start() {
   pids+=($!)
 }
 
+codes=() deadline="" stage=TERM asked=""
+to_all() {
+  local each
+  for each in "${!pids[@]}"; do
+    [ -n "${codes[each]:-}" ] || kill "-$1" "${pids[each]}" 2> /dev/null || true
+  done
+}
+limit() { [ -n "$deadline" ] || deadline=$((SECONDS + patience)); }
+trap 'asked=TERM; limit; to_all TERM' TERM
+trap 'asked=INT; limit; to_all INT' INT
+
 for ((i = 0; i < processes; i++)); do
   start "$i" "$@"
 done
 set +m
+# Those that were started after a signal came have not had it.
+[ -z "$asked" ] || to_all "$asked"
 
-deadline="" stage=TERM
-to_all() {
-  for i in "${!pids[@]}"; do
-    [ -n "${codes[i]:-}" ] || kill "-$1" "${pids[i]}" 2> /dev/null || true
-  done
-}
-limit() { [ -n "$deadline" ] || deadline=$((SECONDS + patience)); }
-trap 'limit; to_all TERM' TERM
-trap 'limit; to_all INT' INT
-
-codes=()
 while [ "${#codes[@]}" -lt "$processes" ]; do
   for i in "${!pids[@]}"; do
     if [ -z "${codes[i]:-}" ] && ! kill -0 "${pids[i]}" 2> /dev/null; then

@@ -21,6 +21,8 @@ of the first stage that does not end with 0 (42: start it again). On several hos
   --dry-run        print the commands, do nothing"
 
 root="" records="" before="" dry_run=no
+# How the processes find one another: what starts them puts it at the end of any command.
+meeting=()
 stages="skinflow_7b_warmup skinflow_7b_stage1 skinflow_7b_stage2"
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -29,6 +31,7 @@ while [ $# -gt 0 ]; do
     --init-from=*) before="${1#*=}" ;;
     --records=*) records="${1#*=}" ;;
     --dry-run) dry_run=yes ;;
+    --coordinator=* | --processes=* | --process=* | --cluster=*) meeting+=("$1") ;;
     --help | -h) help ;;
     --)
       shift
@@ -58,7 +61,7 @@ for stage in $stages; do
   command=(skinflow train "--config=$stage" "--workdir=$workdir" --resume)
   [ -z "$before" ] || command+=("--config.model.init_from=$before")
   [ -z "$records" ] || command+=("--records=$records")
-  command+=("$@")
+  command+=("$@" ${meeting[@]+"${meeting[@]}"})
   before="$workdir"
   if [ "$dry_run" = yes ]; then
     show "${command[@]}"

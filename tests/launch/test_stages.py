@@ -62,6 +62,15 @@ def test_it_ends_with_the_code_of_the_first_stage_that_fails(tmp_path, code):
     assert len(commands.calls()) == 5
 
 
+def test_how_processes_meet_goes_to_each_stage_with_or_without_flags_of_ones_own(tmp_path):
+    meeting = ["--coordinator=a:1", "--processes=2", "--process=1"]
+    commands = skinflow(tmp_path)
+    commands.run("stages.sh", "--root=r", *meeting)
+    assert commands.calls() == [*expected("r", *meeting)]
+    commands.run("stages.sh", "--root=r", "--", "--grace=60", *meeting)
+    assert commands.calls()[3:] == [*expected("r", "--grace=60", *meeting)]
+
+
 SLOW = """#!{python}
 import signal, sys, time
 def leave(number, _):
