@@ -265,36 +265,36 @@ def grpo_step(args, folder: Path) -> dict:
 
 
 def runs(args, folder: Path) -> dict:
-    """The debug configs, each by the real command; what the time does not allow is said."""
-    found, ok = {}, True
+    """The debug configs, each by the real command; one that the time does not allow is not ok."""
     start = f"--config.model.init_from={folder / 'debug_sft'}"
-    for name, flags in (("debug_sft", []), ("debug_stage1", [start]), ("debug_lora", [start])):
+    found, ok = {}, True
+    for name in ("debug_sft", "debug_stage1", "debug_lora"):
+        flags = [] if name == "debug_sft" else [start]
         # The process around this one is ended at the same time.
-        left = args.deadline - time.monotonic() - 10
-        if left < 20:
-            found[name] = "no time left"
-            continue
-        command = [sys.executable, "-m", "skinflow_jax", "train", f"--config={name}"]
-        command += [f"--workdir={folder / name}", "--resume", *flags]
-        began = time.monotonic()
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        with (folder / f"{name}.log").open("w+") as log:
-            try:
-                done = subprocess.run(
-                    command, env=environment, stdout=log, stderr=log, timeout=left, cwd=ROOT
-                )
-            except subprocess.TimeoutExpired:
-                found[name] = f"not done after {left:.0f} s"
-                continue
-            if done.returncode:
-                log.seek(0)
-                last = (log.read().strip().splitlines() or [""])[-1]
-                found[name], ok = f"exit code {done.returncode}: {last}", False
-                continue
-        metrics = (folder / name / "metrics.jsonl").read_text().splitlines()
-        loss = next(r["loss"] for r in map(json.loads, reversed(metrics)) if "loss" in r)
-        found[name] = f"done in {time.monotonic() - began:.0f} s, last loss {loss:.4f}"
+        found[name], done = debug_run(name, flags, folder, args.deadline - time.monotonic() - 10)
+        ok &= done
     return found | {"ok": ok}
+
+
+def debug_run(name: str, flags: list[str], folder: Path, seconds: float) -> tuple[str, bool]:
+    """(what became of the run, whether it was done)."""
+    if seconds < 20:
+        return "no time left", False
+    command = [sys.executable, "-m", "skinflow_jax", "train", f"--config={name}"]
+    command += [f"--workdir={folder / name}", "--resume", *flags]
+    environment, began = os.environ | {"PYTHONPATH": str(ROOT)}, time.monotonic()
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=seconds, cwd=ROOT
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done after {seconds:.0f} s", False
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [""])[-1]
+        return f"exit code {done.returncode}: {last}", False
+    metrics = (folder / name / "metrics.jsonl").read_text().splitlines()
+    loss = next(row["loss"] for row in map(json.loads, reversed(metrics)) if "loss" in row)
+    return f"done in {time.monotonic() - began:.0f} s, last loss {loss:.4f}", True
 
 
 PARTS = {"parity": parity, "speed": speed, "runs": runs}

@@ -84,14 +84,14 @@ def copier(args) -> dict:
 
 def container(size: dict[str, str], args, mounts: list[dict]) -> dict:
     """The run. `command` is run as it is, without a shell: process 1, which SIGTERM reaches."""
-    ports = [8471] + ([8080] if args.slices > 1 else [])
+    ports = [8471, 8476] + ([8080] if args.slices > 1 else [])
     environment = {"PYTHONUNBUFFERED": "1"} | dict(args.env)
     return {
         "name": CONTAINER,
         "image": args.image,
         "command": args.command,
         "env": [{"name": key, "value": value} for key, value in environment.items()],
-        # Between the machines of a slice, and between slices.
+        # Between the chips of a slice, of our coordinator, and between slices.
         "ports": [{"containerPort": port} for port in ports],
         # The devices of the chips, and memory that is locked for transfers to them.
         "securityContext": {"privileged": not args.unprivileged},

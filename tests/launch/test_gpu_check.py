@@ -1,7 +1,9 @@
 """benchmarks/gpu_check.py, without a GPU: what it says where it cannot go on."""
 
+import argparse
 import importlib.util
 import json
+import time
 
 import pytest
 from stand_ins import ROOT
@@ -42,6 +44,20 @@ def test_a_part_that_fails_fails_the_check_and_the_others_stand(gpu_check, monke
     found = json.loads(file.read_text())
     assert found["machine"] == {"device": "x"}
     assert found["parity"] == {"ok": True}
+
+
+def test_runs_that_had_no_time_or_failed_are_not_ok(gpu_check, monkeypatch, tmp_path):
+    late = argparse.Namespace(deadline=time.monotonic())
+    assert gpu_check.runs(late, tmp_path) == {
+        "debug_sft": "no time left",
+        "debug_stage1": "no time left",
+        "debug_lora": "no time left",
+        "ok": False,
+    }
+    said, done = gpu_check.debug_run("no_such_config", [], tmp_path, 60)
+    assert said.startswith("exit code 2: ")
+    assert "no_such_config" in said
+    assert not done
 
 
 def test_a_part_that_dies_or_hangs_is_said(gpu_check):
