@@ -43,7 +43,7 @@ def pod_of(jobset):
 
 OPTIONS = {
     "plain": [],
-    "spot": ["--spot", "--data=gs://b/records"],
+    "spot": ["--spot", "--spot-grace=60", "--data=gs://b/records"],
     "reserved": ["--reservation=r", "--queue=q", "--namespace=n", "--service-account=s"],
     "folder": ["--volume=claim:/mnt/runs", "--unprivileged", "--env=JAX_LOG_COMPILES=1"],
 }
@@ -112,6 +112,12 @@ def test_python_is_process_1_and_has_longer_than_its_grace(make):
     assert pod_of(make(command=[*COMMAND, "--grace", "40s"]))["terminationGracePeriodSeconds"] > 40
 
 
+def test_spot_nodes_take_a_run_that_saves_in_their_time(make):
+    pod = pod_of(make("--spot", command=[*COMMAND, "--grace=12"]))
+    assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
+    assert pod["tolerations"][0]["key"] == "cloud.google.com/gke-spot"
+
+
 def test_all_pods_have_the_hosts_network_and_no_restart_of_their_own(make):
     jobset = make("--slices=2")
     job, pod = job_of(jobset), pod_of(jobset)
@@ -140,6 +146,13 @@ REFUSED = {
     "a long name": ([f"--name={'a' * 50}"], COMMAND, "v6e-16", "too long"),
     "a name with capitals": (["--name=Run"], COMMAND, "v6e-16", "small letters"),
     "slices of one machine": (["--slices=2"], COMMAND, "v6e-8", "several machines"),
+    "a save longer than spot nodes wait": (["--spot"], COMMAND, "v6e-16", "--grace=12"),
+    "stages likewise": (
+        ["--spot"],
+        ["launch/stages.sh", "--root=gs://b", "--", "--grace=20"],
+        "v6e-16",
+        "--grace=12",
+    ),
     "a grace that is no number": ([], [*COMMAND, "--grace=soon"], "v6e-16", "--grace=soon"),
 }
 
