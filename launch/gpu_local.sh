@@ -48,7 +48,7 @@ done
 case "$restarts" in '' | *[!0-9]*) die "--restarts must be a whole number, not '$restarts'" ;; esac
 case "$gpus" in *[!0-9,]*) die "--gpus=$gpus: give numbers as nvidia-smi -L counts them: --gpus=0,1" ;; esac
 if [ "$dry_run" = no ]; then
-  nvidia-smi -L > /dev/null 2>&1 || die "nvidia-smi finds no GPU: is the driver installed? Without one use launch/local_pod.sh"
+  nvidia-smi -L > /dev/null 2>&1 || die "nvidia-smi finds no GPU: install the driver, or use launch/local_pod.sh"
   command -v "$1" > /dev/null || die "'$1' is not a command: activate the environment that skinflow-jax is installed in"
 fi
 

@@ -16,8 +16,8 @@ of the first stage that does not end with 0 (42: start it again). On several hos
   --stages=NAMES   shipped configs or config files; default: skinflow_7b_warmup skinflow_7b_stage1
                    skinflow_7b_stage2
   --init-from=DIR  what the first stage starts from; default: what its config says
-  --records=DIR    records by \`skinflow data build\`, on this machine's disk; needed where ROOT is a
-                   bucket, else built in each workdir
+  --records=DIR    where records lie or are built, on this machine's disk; default: in each workdir, or
+                   where ROOT is a bucket in its spool (docs/storage.md)
   --dry-run        print the commands, do nothing"
 
 root="" records="" before="" dry_run=no

@@ -73,7 +73,7 @@ def storage(args) -> tuple[list[dict], list[dict]]:
 
 
 def copier(args) -> dict:
-    """Copies a bucket's folder to the machine's disk, from which records are read."""
+    """Copies a bucket's folder to the machine's disk, from which images and records are read."""
     return {
         "name": "data",
         "image": COPIER,

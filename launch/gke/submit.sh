@@ -92,8 +92,9 @@ case "$verb" in
     run "${kubectl[@]}" get pods "--selector=jobset.sigs.k8s.io/jobset-name=$name" --output=wide
     ;;
   logs)
+    first="jobset.sigs.k8s.io/job-index=0,batch.kubernetes.io/job-completion-index=0"
     run "${kubectl[@]}" logs --follow --container=skinflow \
-      "--selector=jobset.sigs.k8s.io/jobset-name=$name,jobset.sigs.k8s.io/job-index=0,batch.kubernetes.io/job-completion-index=0"
+      "--selector=jobset.sigs.k8s.io/jobset-name=$name,$first"
     ;;
   delete) run "${kubectl[@]}" delete jobset "$name" --ignore-not-found --cascade=foreground --wait ;;
 esac

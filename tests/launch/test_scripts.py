@@ -1,8 +1,10 @@
 """What all launch scripts have in common."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from stand_ins import LAUNCH, ROOT
@@ -37,6 +39,32 @@ def test_shellcheck_finds_nothing():
     scripts = [*SCRIPTS, *(ROOT / ".ci").iterdir()]
     done = subprocess.run(["shellcheck", *flags, *scripts], text=True, capture_output=True)
     assert done.stdout == ""
+
+
+def lines_of_the_table():
+    """Each line of the README that starts one of our scripts, after its variables."""
+    text = (LAUNCH / "README.md").read_text()
+    [variables] = re.findall(r"```\n(BUCKET=.*?)```", text, re.DOTALL)
+    for line in re.findall(r"^\|.*\| `(launch/[^`]*)` \|$", text, re.MULTILINE):
+        script, rest = line.split(" ", 1)
+        if (ROOT / script).exists():
+            yield script, f"{variables}\n{script} --dry-run {rest}"
+
+
+@pytest.mark.parametrize(("script", "line"), lines_of_the_table())
+def test_the_lines_of_the_table_are_lines_that_the_scripts_take(script, line):
+    if script == "launch/tpu_pod.sh":
+        line = line.replace("--dry-run resume", "resume --dry-run")
+    done = subprocess.run(
+        ["bash", "-euc", line],
+        text=True,
+        capture_output=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHON": sys.executable},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "skinflow" in done.stdout
 
 
 def test_the_table_names_every_script():

@@ -79,12 +79,12 @@ def test_one_gpu_machine_is_one_process(machine):
 
 @pytest.mark.parametrize(("tools", "extra"), [((), "tpu"), (("nvidia-smi",), "cuda")])
 def test_setup_brings_a_python_and_the_right_jax(machine, tools, extra):
-    calls = machine("setup", "uv", "gcloud", "sudo", *tools, RECORDS="gs://b/records")
+    calls = machine("setup", "uv", "gcloud", "sudo", *tools, DATA="gs://b/data")
     assert next(call for call in calls if "venv" in call)[:3] == ["uv", "venv", "--python=3.12"]
     [install] = [call for call in calls if "install" in call]
     assert f".[{extra}]" in install
-    assert ["gcloud", "storage", "rsync", "--recursive", "gs://b/records", "/data"] in calls
+    assert ["gcloud", "storage", "rsync", "--recursive", "gs://b/data", "/data"] in calls
 
 
-def test_setup_copies_nothing_where_there_are_no_records(machine):
+def test_setup_copies_nothing_where_there_is_no_data(machine):
     assert not [call for call in machine("setup", "uv", "gcloud") if call[0] == "gcloud"]
