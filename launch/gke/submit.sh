@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Hands a run to a GKE cluster as a JobSet, or looks after one.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+. "$here/../lib/say.sh"
+
+usage="usage: launch/gke/submit.sh [--dry-run] --type=TYPE --image=IMAGE [--name=NAME] [options] -- COMMAND...
+       launch/gke/submit.sh --status|--logs|--delete [--dry-run] [--name=NAME] [--namespace=NAMESPACE]
+
+Renders the JobSet (launch/gke/render.py --help lists the options) and creates it by kubectl, in the
+cluster of kubectl's current context:
+
+  launch/gke/submit.sh --type=v6e-16 --image=IMAGE -- \\
+    skinflow train --config=skinflow_7b_stage1 --workdir=gs://BUCKET/stage1 --resume
+
+Submitted again, one that runs is left alone, and one that has ended is replaced: \`--resume\` goes on.
+
+  --status   what has become of it, and its pods
+  --logs     follow the output of its first pod
+  --delete   end it: SIGTERM to all pods, which save within their grace
+  --dry-run  print the manifest and the commands, do nothing"
+
+name=skinflow namespace="" verb=submit dry_run=no
+arguments=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --status | --logs | --delete) verb="${1#--}" ;;
+    --dry-run) dry_run=yes ;;
+    --help | -h) help ;;
+    --)
+      arguments+=("$@")
+      break
+      ;;
+    --name=*) name="${1#*=}" arguments+=("$1") ;;
+    --namespace=*) namespace="${1#*=}" arguments+=("$1") ;;
+    --name | --namespace) die "write $1=VALUE" ;;
+    *) arguments+=("$1") ;;
+  esac
+  shift
+done
+kubectl=(kubectl)
+[ -z "$namespace" ] || kubectl+=("--namespace=$namespace")
+
+need_cluster() {
+  [ "$dry_run" = no ] || return 0
+  command -v kubectl > /dev/null || die "kubectl is not there: gcloud components install kubectl gke-gcloud-auth-plugin"
+  local answer
+  answer="$(kubectl get crd jobsets.jobset.x-k8s.io --output=name 2>&1)" && return 0
+  case "$answer" in
+    *NotFound*) die "the cluster has no JobSet: https://jobset.sigs.k8s.io/docs/installation/" ;;
+    *Forbidden*) ;; # whoever may make JobSets need not be one who may look at what kinds there are
+    *) die "no answer from the cluster: gcloud container clusters get-credentials CLUSTER (${answer##*$'\n'})" ;;
+  esac
+}
+
+# "": it runs or waits; Completed, Failed; none: there is no such JobSet.
+state() {
+  local answer
+  if answer="$("${kubectl[@]}" get jobset "$name" --output=jsonpath='{.status.terminalState}' 2>&1)"; then
+    printf '%s' "$answer"
+  elif [[ "$answer" == *NotFound* ]]; then
+    printf 'none'
+  else
+    die "kubectl get jobset $name: ${answer##*$'\n'}" 1
+  fi
+}
+
+submit() {
+  local manifest found
+  manifest="$("${PYTHON:-python3}" "$here/render.py" ${arguments[@]+"${arguments[@]}"})" || exit 2
+  if [ "$dry_run" = yes ]; then
+    printf '%s <<"EOF"\n%s\nEOF\n' "$(show "${kubectl[@]}" create --filename=-)" "$manifest"
+    return
+  fi
+  found="$(state)"
+  case "$found" in
+    none) ;;
+    "") die "$name runs already: see --status or --logs, or --delete it first" ;;
+    *)
+      printf '%s: %s had ended as %s and is replaced\n' "${0##*/}" "$name" "$found"
+      "${kubectl[@]}" delete jobset "$name" --cascade=foreground --wait
+      ;;
+  esac
+  "${kubectl[@]}" create --filename=- <<< "$manifest" || die "the cluster refused the JobSet" 1
+}
+
+need_cluster
+case "$verb" in
+  submit) submit ;;
+  status)
+    run "${kubectl[@]}" get jobset "$name" --output=wide
+    run "${kubectl[@]}" get pods "--selector=jobset.sigs.k8s.io/jobset-name=$name" --output=wide
+    ;;
+  logs)
+    first="jobset.sigs.k8s.io/job-index=0,batch.kubernetes.io/job-completion-index=0"
+    run "${kubectl[@]}" logs --follow --container=skinflow \
+      "--selector=jobset.sigs.k8s.io/jobset-name=$name,$first"
+    ;;
+  delete) run "${kubectl[@]}" delete jobset "$name" --ignore-not-found --cascade=foreground --wait ;;
+esac
