@@ -32,7 +32,7 @@ def met(error):
 @pytest.mark.parametrize("kind", ERRORS)
 def test_both_leave_with_the_error_of_one_and_its_words(other, kind):
     other(None)
-    with pytest.raises(kind, match="^mine$"):
+    with pytest.raises(kind, match=r"^mine$"):
         together(lambda: met(kind("mine")))
     other(kind("theirs"))
     with pytest.raises(kind, match=r"theirs \(process 1\)"):

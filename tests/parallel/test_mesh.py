@@ -1,5 +1,6 @@
 """One layout of the devices: what is beside what, on slices that exist and on those that do not."""
 
+import itertools
 import types
 
 import jax
@@ -76,7 +77,7 @@ def test_rows_of_the_batch_lie_within_a_process_and_slices_outermost(name, slice
         assert {d.slice_index for d in part.flat} == {number}
     # A process is met once: what it brings of a batch is one run of rows.
     met = [d.process_index for d in mesh.devices.flat]
-    assert len([1 for a, b in zip(met, met[1:], strict=False) if a != b]) == len(set(met)) - 1
+    assert len([1 for a, b in itertools.pairwise(met) if a != b]) == len(set(met)) - 1
 
 
 @pytest.mark.parametrize("chips", [(4, 4, 1), (4, 8, 1), (8, 8, 1), (8, 16, 1), (16, 16, 1)])
@@ -133,5 +134,5 @@ def test_on_gpus_the_person_says_what_is_a_slice():
     devices = [device(i, i // 4, "gpu", slice_index=i // 4) for i in range(8)]
     assert make_mesh(MeshConfig(fsdp=8), devices).shape["slice"] == 1
     assert make_mesh(MeshConfig(slice=2, fsdp=4), devices).shape["slice"] == 2
-    with pytest.raises(ConfigError, match="mesh.slice=3: 2 processes"):
+    with pytest.raises(ConfigError, match=r"mesh\.slice=3: 2 processes"):
         make_mesh(MeshConfig(slice=3), devices)

@@ -84,10 +84,7 @@ def test_what_an_axis_leaves_whole_is_refused_with_the_sizes_that_work():
 def test_a_small_remainder_is_told():
     model = weights(embed=(66,), embed_mlp=(1024, 1024))
     (line,) = check_divides(model, mesh_of(1, 4, 1))
-    assert (
-        line
-        == "mesh.fsdp=4 does not divide embed [66]: 0.01% of the weights are replicated"
-    )
+    assert line == "mesh.fsdp=4 does not divide embed [66]: 0.01% of the weights are replicated"
 
 
 @pytest.mark.parametrize("axis", ["slice", "data", "fsdp", "tensor"])
