@@ -34,7 +34,8 @@ from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.cases import labels_of, open_source, prepare_records
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.lock import workdir_lock
-from skinflow_jax.runs.policies import Policy, tokenizer_corpus
+from skinflow_jax.runs.opening import Policy
+from skinflow_jax.runs.policies import tokenizer_corpus
 from skinflow_jax.runs.train import train
 from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
