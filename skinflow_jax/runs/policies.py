@@ -140,12 +140,12 @@ def export_hf(
 ) -> None:
     """Write a checkpoint as a Hugging Face folder.
 
-    `dtype`, `max_shard_bytes` (None for its default): see `save_pretrained`. `adapter`: write its
-    LoRA adapters alone, for PEFT, not a whole model.
+    `dtype`, `max_shard_bytes`: see `save_pretrained`. `adapter`: write its LoRA adapters alone, for
+    PEFT, not a whole model.
     """
+    if adapter and max_shard_bytes is not None:
+        raise ConfigError("an adapter is one file: leave --max-shard-size out, or --adapter")
     if adapter:
-        if max_shard_bytes is not None:
-            raise ConfigError("adapters are written into one file: leave --max-shard-size out")
         _export_adapter(open_checkpoint(checkpoint), checkpoint, out, dtype)
         return
     policy = open_checkpoint(checkpoint)

@@ -236,7 +236,7 @@ def test_adapters_upon_weights_that_are_kept_nowhere_are_refused(adapter, tmp_pa
 def test_adapters_have_no_shards(tmp_path, fails):
     flags = [f"--out={tmp_path}/out", "--adapter", "--max-shard-size=1MB"]
     error = fails("export-hf", f"--checkpoint={tmp_path}", *flags, code=2)
-    assert error == "adapters are written into one file: leave --max-shard-size out"
+    assert error == "an adapter is one file: leave --max-shard-size out, or --adapter"
 
 
 KILLED = """
