@@ -1,6 +1,8 @@
 """A policy opened: from a run's workdir, a Hugging Face folder or a PEFT adapter's."""
 
 import dataclasses
+import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -75,8 +77,18 @@ def _read_with_tokenizer(folder: Path) -> HfFolder:
     """What a folder states, a tokenizer among it."""
     stated = read_folder(folder)
     if stated.tokenizer is None:
-        raise InputError(f"{folder} has no tokenizer.json: add the model's tokenizer files")
+        remedy = "add the model's tokenizer files"
+        if all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
+            remedy = f"make it of vocab.json and merges.txt by {tokenizer_command(folder)}"
+        raise InputError(f"{folder} has no tokenizer.json: {remedy}")
     return stated
+
+
+def tokenizer_command(folder: Path) -> str:
+    """The line for a shell by which transformers writes the tokenizer.json of an older folder."""
+    where = json.dumps(str(folder))
+    program = f"from transformers import AutoTokenizer as T; t = T.from_pretrained({where}); "
+    return shlex.join(["python", "-c", f"{program}t.save_pretrained({where})"])
 
 
 def adapted(folder: Path, base: Path, mesh=None) -> Policy:
