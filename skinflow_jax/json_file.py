@@ -21,7 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(
             path.read_bytes().decode("utf-8-sig"),
-            object_pairs_hook=_unique_keys,
+            object_pairs_hook=unique_keys,
             parse_constant=_finite,
             parse_float=_finite,
         )
@@ -62,7 +62,8 @@ def check_fetched(path: Path) -> None:
 _POINTER = b"version https://git-lfs"
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For `object_pairs_hook`. Raises ValueError naming a key that occurs twice in an object."""
     found = dict(pairs)
     if len(found) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)

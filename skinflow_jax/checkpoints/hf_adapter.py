@@ -158,6 +158,7 @@ def save_adapter(
     path: str | Path,
     *,
     base: str | None,
+    base_made_by: str | None = None,
     dtype: str | None = None,
     tokenizer: Tokenizer | None = None,
     card: Card | None = None,
@@ -168,6 +169,7 @@ def save_adapter(
       model: with adapters.
       path: the folder to make; it may exist if it is empty.
       base: the folder or hub name of the model under the adapters, if there is one.
+      base_made_by: the command that makes a FOLDER of it, where it is none that PyTorch loads.
       dtype: of the tensors, as of `save_pretrained`; None for the parameters' own, float32.
       tokenizer: the one the model was trained with; None writes none.
       card: facts for the model card.
@@ -201,7 +203,8 @@ def save_adapter(
         write_json(unfinished / CONFIG, adapter_config(config, base))
         if tokenizer is not None:
             write_tokenizer(tokenizer, unfinished)
-        described = adapter_card(model, card or Card(), base or "path/to/its/base")
+        loaded = base if base and base_made_by is None else "FOLDER"
+        described = adapter_card(model, card or Card(), loaded, base_made_by)
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 

@@ -41,7 +41,6 @@ class HfFolder:
       config: of the model; its `eos_token_ids` and `pad_token_id` are the truth about them.
       tokenizer: with the same ids; None where the folder has none.
       pixels: how large an image may be; None where no file says so.
-      generation: the fields of generation_config.json; none without the file.
       files: name to content of `SOURCE_FILES`, as read.
     """
 
@@ -49,7 +48,6 @@ class HfFolder:
     config: VlmConfig
     tokenizer: Tokenizer | None
     pixels: PixelBudget | None
-    generation: dict[str, Any]
     files: Mapping[str, bytes]
 
 
@@ -82,7 +80,7 @@ def read_folder(path: str | Path) -> HfFolder:
     pixels, files = read_pixel_budget(folder, config.vision), read_files(folder)
     for name in files:  # those that nothing here reads are JSON too, or no export could be made
         read_json(folder / name)
-    return HfFolder(folder, config, tokenizer, pixels, generation, files)
+    return HfFolder(folder, config, tokenizer, pixels, files)
 
 
 def _generation(path: Path) -> dict[str, Any]:

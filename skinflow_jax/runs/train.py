@@ -29,7 +29,7 @@ from skinflow_jax.runs.cases import buckets, prepare_records
 from skinflow_jax.runs.evaluate import heldout_evaluation
 from skinflow_jax.runs.facts import RunFacts
 from skinflow_jax.runs.lock import workdir_lock
-from skinflow_jax.runs.policies import Policy
+from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.start import (
     Start,
     Stored,

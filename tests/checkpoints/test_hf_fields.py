@@ -96,7 +96,7 @@ def known(folder):
     before = source_objects(stated.files)
     bos = (
         config_to_hf(stated.config, before["config.json"])["bos_token_id"],
-        generation_to_hf(stated.config, stated.generation)["bos_token_id"],
+        generation_to_hf(stated.config, before.get("generation_config.json", {}))["bos_token_id"],
     )
     return stated.config, stated.pixels, bos
 

@@ -194,7 +194,6 @@ def test_the_folder_itself_is_read(folder):
     found = read_folder(folder)
     assert found.config.text.rope_theta == 500.0 and found.config.eos_token_ids == (3, 1)
     assert found.tokenizer.eos_ids == (3, 1) and found.tokenizer.pad_id == 1
-    assert found.generation == GENERATION
     assert (found.pixels.min_pixels, found.pixels.max_pixels) == (3136, 1_003_520)
 
 

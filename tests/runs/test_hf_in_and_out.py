@@ -23,7 +23,9 @@ from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import DveConfig, LoraConfig
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.lora import with_lora
-from skinflow_jax.runs.policies import adapter_base, export_hf, import_hf, open_checkpoint
+from skinflow_jax.runs import policies
+from skinflow_jax.runs.opening import open_checkpoint
+from skinflow_jax.runs.policies import adapter_base, export_hf, import_hf
 from skinflow_jax.tokenizers import HuggingFaceTokenizer, load_tokenizer, train_sentencepiece
 
 INDEX = "model.safetensors.index.json"
@@ -210,6 +212,31 @@ def test_a_base_for_what_is_no_adapter_and_an_adapter_of_no_lora_are_refused(
     with pytest.raises(InputError, match="no LoRA adapters: export it without --adapter"):
         export_hf(imported, tmp_path / "out", adapter=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_base_that_is_a_run_is_to_be_made_a_folder_of(
+    adapter, imported, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(policies, "adapter_base", lambda checkpoint: imported)
+    export_hf(adapter, tmp_path / "out", adapter=True)
+    command = f"skinflow export-hf --checkpoint={imported} --out=FOLDER"
+    assert capsys.readouterr().out.endswith(f"make a folder of it by {command}\n")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f'# The base is made by: {command}\nbase, folder = "FOLDER", "."\n' in card
+    assert_same(open_checkpoint(tmp_path / "out").model, open_checkpoint(adapter).model)
+
+
+def test_adapters_upon_weights_that_are_kept_nowhere_are_refused(adapter, tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "adapter_base", lambda checkpoint: None)
+    with pytest.raises(InputError, match=r"kept nowhere.*: export it merged, without --adapter"):
+        export_hf(adapter, tmp_path / "out", adapter=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_adapters_have_no_shards(tmp_path, fails):
+    flags = [f"--out={tmp_path}/out", "--adapter", "--max-shard-size=1MB"]
+    error = fails("export-hf", f"--checkpoint={tmp_path}", *flags, code=2)
+    assert error == "an adapter is one file: leave --max-shard-size out, or --adapter"
 
 
 KILLED = """

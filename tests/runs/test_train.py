@@ -19,7 +19,7 @@ from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import ConfigError, InputError, Interrupted, RunError, StartAgain
 from skinflow_jax.rl.config import GrpoConfig
-from skinflow_jax.runs.policies import open_checkpoint
+from skinflow_jax.runs.opening import open_checkpoint
 from skinflow_jax.runs.train import check_mesh, make_learner, train
 from skinflow_jax.training.sinks import RunWriter
 
