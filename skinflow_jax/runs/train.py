@@ -101,6 +101,7 @@ def train(
     mesh = training_mesh(config)
     first = jax.process_index() == 0
     place = Workdir.of(workdir)
+    place.check_own()
     locked = workdir_lock(place.local, enabled=first)
     with StopSignals(grace) as stop, locked, place.synced():
         with reaching(place.address):

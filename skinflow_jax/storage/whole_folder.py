@@ -26,8 +26,26 @@ def _warn(text: str) -> None:
 
 def check_vacant(folder: Path) -> None:
     """Raise InputError unless `folder` is absent or empty, so that `whole_folder` may make it."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    place = _place(folder)
+    if not place.is_dir():
+        if os.path.lexists(place):
+            raise InputError(f"{folder} is there and no folder: choose another name")
+        return
+    if any(place.iterdir()):
         raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
+    # Neither can be replaced by a rename.
+    for is_so, what in ((os.path.ismount, "a mounted disk"), (_is_here, "the current folder")):
+        if is_so(place):
+            raise InputError(f"{folder} is {what}: name a new folder in it, {folder / 'model'}")
+
+
+def _place(folder: Path) -> Path:
+    """Where links lead: a rename would take the place of a link itself, or of nothing."""
+    return Path(os.path.realpath(folder))
+
+
+def _is_here(folder: Path) -> bool:
+    return os.path.samefile(folder, os.curdir)
 
 
 @contextlib.contextmanager
@@ -38,6 +56,7 @@ def whole_folder(folder: Path, *, say: Callable[[str], None] = _warn) -> Iterato
     and `say` is told. Raises OSError as mkdir and rename do; FileExistsError or ENOTEMPTY where
     another process was faster.
     """
+    folder = _place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, say=say)
     unfinished = folder.with_name(f".{folder.name}.{_MARKS[0]}-{uuid.uuid4().hex[:8]}")

@@ -268,11 +268,13 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         self._tokenizer.no_padding()
         config = read_tokenizer_config(folder, self._tokenizer)
         template = find_template(folder, config.fields)
-        added = {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        special = {token.content for token in added if token.special}
         super().__init__(
             path,
-            # An ordinary vocabulary entry would be split when met in a text.
-            lambda token: self._tokenizer.token_to_id(token) if token in added else None,
+            # An ordinary vocabulary entry would be split when met in a text, and one that is not
+            # special would stand in a decoded answer.
+            lambda token: self._tokenizer.token_to_id(token) if token in special else None,
             None if template is None else ChatTemplate(*template, config.special),
         )
         self.pad_id = self._require(config.special.get("pad_token", "<|endoftext|>"))

@@ -132,7 +132,7 @@ TOKENIZERS = {
     "bos": ({"add_bos_token": True}, "add_bos_token is True"),
     "cleans": ({"clean_up_tokenization_spaces": True}, "clean_up_tokenization_spaces"),
     "another class": ({"tokenizer_class": "LlamaTokenizer"}, "LlamaTokenizer"),
-    "unknown pad": ({"pad_token": "[PAD]"}, r"pad_token is '\[PAD\]', which tokenizer.json"),
+    "unknown pad": ({"pad_token": "[PAD]"}, r"pad_token is '\[PAD\]', which is no special token"),
     "pad of a number": ({"pad_token": 3}, "pad_token=3 must be a token's text"),
     "more tokens": ({"additional_special_tokens": ["<new>"]}, "<new>.*no special token"),
     "other ids": (
@@ -146,6 +146,9 @@ TOKENIZERS = {
     "template of a number": ({"chat_template": 3}, "chat_template must be text"),
     "no default": ({"chat_template": [{"name": "x", "template": "y"}]}, 'name "default"'),
 }
+# All of our tokenizer's own kind, else that would be what is told.
+KIND = {"tokenizer_class": "PreTrainedTokenizerFast"}
+TOKENIZERS = {name: (KIND | content, answer) for name, (content, answer) in TOKENIZERS.items()}
 VIDEOS = {
     "cut": (b"{", "video_preprocessor_config.json is not valid JSON"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),

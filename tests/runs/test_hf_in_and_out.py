@@ -176,6 +176,7 @@ def test_an_adapter_whose_base_is_elsewhere_is_imported_upon_one_given(
 def test_an_import_takes_no_image_size_from_one_that_was_killed(half, tmp_path):
     folder, run = shutil.copytree(half, tmp_path / "model"), tmp_path / "run"
     run.mkdir()
+    (run / ".lock").touch()
     (folder / "preprocessor_config.json").rename(run / "preprocessor_config.json")
     import_hf(folder, run)
     assert open_checkpoint(run).pixels is None
