@@ -34,6 +34,7 @@ from skinflow_jax.checkpoints.hf_tensors import listed, renamed
 from skinflow_jax.checkpoints.model_card import Card, adapter_card
 from skinflow_jax.checkpoints.named_tensors import named_leaves
 from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots, nested_name
+from skinflow_jax.checkpoints.peft_targets import check_targets
 from skinflow_jax.errors import ConfigError, InputError, one_line
 from skinflow_jax.json_file import read_json, write_json
 from skinflow_jax.models.config import LORA_TARGETS, LoraConfig, VlmConfig
@@ -48,10 +49,10 @@ _WRAPPED = "base_model.model."
 # Beside the tensors: the weights that they were trained upon, see `base_fingerprint`.
 _UPON = "skinflow_base"
 
-# Read here: rank, alpha and the base. Which maps have an adapter the tensors themselves say.
+# Read here. Which maps have an adapter the tensors themselves say, and the modules must agree.
 _READ = {"peft_type", "r", "lora_alpha", "base_model_name_or_path"}
+_READ |= {"target_modules", "exclude_modules"}
 _HARMLESS = {
-    *("target_modules", "exclude_modules"),  # the tensors are compared with what we can hold
     *("task_type", "auto_mapping", "peft_version", "revision", "inference_mode"),  # notes
     "lora_dropout",  # of training alone, which goes on without
     *("runtime_config", "megatron_core", "qalora_group_size"),  # settings of what is off
@@ -127,6 +128,8 @@ def load_adapter(base: Vlm, folder: str | Path, *, mesh=None) -> Vlm:
                 f"{folder / WEIGHTS}: {len(names)} tensors {kind} ({listed(names)}): an adapter of "
                 "all layers of this base is wanted, alike in each; is it of another one?"
             )
+        maps = {name.split(".lora_")[0] for name in stored}
+        check_targets(fields, maps, folder / CONFIG)
         fill(model, slots, stored, dtype=np.dtype(np.float32), mesh=mesh, where=folder)
         return model
 

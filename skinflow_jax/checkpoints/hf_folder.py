@@ -14,7 +14,7 @@ from skinflow_jax.checkpoints.hf_config import ends_of, read_config, vlm_config
 from skinflow_jax.checkpoints.hf_fields import GENERATION
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
 from skinflow_jax.errors import InputError
-from skinflow_jax.json_file import read_json
+from skinflow_jax.json_file import check_fetched, read_json
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.storage.paths import is_file
 from skinflow_jax.tokenizers import Tokenizer, has_tokenizer, load_tokenizer
@@ -66,6 +66,8 @@ def read_folder(path: str | Path) -> HfFolder:
             "would add to the model: import it with --base=FOLDER, or remove the file if a whole "
             "model is here"
         )
+    for name in (*SOURCE_FILES, "tokenizer.json"):
+        check_fetched(folder / name)
     stated, generation = read_config(folder), _generation(folder / "generation_config.json")
     eos, pad = ends_of(generation, stated, folder)
     tokenizer = None

@@ -257,8 +257,7 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         self._folder = folder
         path = folder / "tokenizer.json"
         for name in _TOKENIZER_FILES:  # a template could be any text, others are only copied
-            if (folder / name).is_file():
-                check_fetched(folder / name)
+            check_fetched(folder / name)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing more precise

@@ -80,6 +80,7 @@ CONFIGS = {
     "null size": (text(hidden_size=None), "hidden_size=None"),
     "merge 0": (tower(spatial_merge_size=0), "spatial_merge_size=0"),
     "patch list": (tower(patch_size=[14, 14]), "patch_size"),
+    "windows of nothing": (tower(window_size=27), "vision_config.window_size 27 is smaller"),
     "block outside": (tower(fullatt_block_indexes=[9]), "fullatt_block_indexes"),
     "tower of a list": (text(vision_config=[1]), "vision_config.*must be an object"),
     "text of text": (text(text_config="x"), "text_config.*must be an object"),
@@ -190,6 +191,27 @@ def test_a_pointer_in_the_place_of_any_file_of_a_tokenizer_is_told(folder, tmp_p
     """A template may be any text, and an export would carry the others along."""
     copy = copied(folder, tmp_path, name, b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(InputError, match=f"{name} is a pointer of Git LFS"):
+        read_folder(copy)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("generation_config.json", "preprocessor_config.json", "processor_config.json"),
+        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "added_tokens.json"),
+    ],
+)
+def test_a_link_that_leads_nowhere_or_a_folder_is_not_taken_for_no_file(folder, tmp_path, name):
+    """As in a cache whose blobs are gone: without the file, other defaults would be taken."""
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / name).unlink(missing_ok=True)
+    read_folder(copy)
+    (copy / name).symlink_to(tmp_path / "blobs" / "gone")
+    with pytest.raises(InputError, match=f"{name} is a link that leads nowhere: fetch the folder"):
+        read_folder(copy)
+    (copy / name).unlink()
+    (copy / name).mkdir()
+    with pytest.raises(InputError, match=f"{name} is no file"):
         read_folder(copy)
 
 
