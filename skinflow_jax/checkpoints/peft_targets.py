@@ -78,7 +78,5 @@ def _by_pattern(field: str, pattern: str, names: Collection[str], path: Path) ->
             "the modules instead"
         ) from error
     if done.returncode:
-        raise InputError(
-            f"{path}: {field}={shown(pattern)} is no regular expression: correct it"
-        )
+        raise InputError(f"{path}: {field}={shown(pattern)} is no regular expression: correct it")
     return json.loads(done.stdout)

@@ -97,8 +97,8 @@ class VisionConfig:
             )
         if not self.window_units:
             raise ConfigError(
-                f"vision.window_size {self.window_size} is smaller than one merged unit of "
-                f"{self.patch_size * self.merge_size} pixels (vision.patch_size x vision.merge_size)"
+                f"vision.window_size {self.window_size} is smaller than a merged unit, "
+                f"vision.patch_size x vision.merge_size = {self.patch_size * self.merge_size}"
             )
         outside = [i for i in self.full_attention_blocks if not 0 <= i < self.depth]
         if outside:

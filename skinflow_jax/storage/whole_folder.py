@@ -6,6 +6,7 @@ folders on a file system, where a rename is atomic; a bucket has neither.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -18,6 +19,10 @@ from skinflow_jax.errors import InputError, printable
 
 # The second is of records built by earlier versions.
 _MARKS = ("unfinished", "building")
+
+
+class FolderTaken(InputError):
+    """Another process has made the folder in the meantime."""
 
 
 def _warn(text: str) -> None:
@@ -53,8 +58,8 @@ def whole_folder(folder: Path, *, say: Callable[[str], None] = _warn) -> Iterato
     """Where to write what becomes `folder` as the block ends; removed if an error ends it.
 
     `folder` may exist if it is empty. What killed processes left of the same name is removed first,
-    and `say` is told. Raises OSError as mkdir and rename do; FileExistsError or ENOTEMPTY where
-    another process was faster.
+    and `say` is told. Raises OSError as mkdir and rename do, FolderTaken where another process was
+    faster.
     """
     folder = _place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -64,9 +69,20 @@ def whole_folder(folder: Path, *, say: Callable[[str], None] = _warn) -> Iterato
     try:
         with _locked(unfinished):
             yield unfinished
-            unfinished.rename(folder)
+            _rename(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _rename(unfinished: Path, folder: Path) -> None:
+    try:
+        unfinished.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        raise FolderTaken(
+            f"{folder} was made by another process meanwhile: choose another folder"
+        ) from error
 
 
 def remove_leftovers(folder: Path, *, say: Callable[[str], None] = _warn) -> None:

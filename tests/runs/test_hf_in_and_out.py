@@ -240,6 +240,52 @@ def test_adapters_have_no_shards(tmp_path, fails):
     assert error == "an adapter is one file: leave --max-shard-size out, or --adapter"
 
 
+@pytest.mark.parametrize("name", ["source", "tokenizer", "preprocessor_config.json", "config.json"])
+def test_an_import_replaces_nothing_that_no_run_has_written(half, tmp_path, name):
+    """A project may have folders of these names, and a Hugging Face folder such files."""
+    mine = tmp_path / "project" / name
+    if mine.suffix:
+        mine.parent.mkdir()
+        mine.write_text("mine")
+    else:
+        mine.mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"project holds {name}, which no run has written there"):
+        import_hf(half, tmp_path / "project")
+    assert mine.exists() and [path.name for path in mine.parent.iterdir()] == [name]
+
+
+def test_a_folder_is_not_imported_into_itself_nor_a_model_beside_a_run(half, tmp_path):
+    folder = shutil.copytree(half, tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=r"model holds config\.json"):
+        import_hf(folder, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in (".lock", "config.json"):  # of a run that was killed before its first checkpoint
+        (run / name).write_text("{}")
+    with pytest.raises(InputError, match="run holds a run or a model already"):
+        import_hf(folder, run)
+
+
+def test_where_and_how_an_export_cannot_go_is_told_before_a_model_is_read(
+    imported, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(policies, "open_checkpoint", None)
+    monkeypatch.chdir(tmp_path)
+    for out, answer in (
+        (imported / "checkpoints" / "7", "7 is among the run's checkpoints"),
+        (imported / "checkpoints" / "0" / "model", "model is among the run's checkpoints"),
+        (imported, "exists and is not empty"),
+        (Path(), "is the current folder"),
+    ):
+        with pytest.raises(InputError, match=answer):
+            export_hf(imported, out)
+    with pytest.raises(InputError, match="an adapter is one file: leave --max-shard-size out"):
+        export_hf(imported, tmp_path / "out", adapter=True, max_shard_bytes=10**6)
+    assert not list(tmp_path.iterdir())
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

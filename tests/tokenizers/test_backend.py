@@ -73,7 +73,9 @@ def changed(folder, tmp_path, *changes):
 CONFIG = "tokenizer_config.json"
 
 
-@pytest.mark.parametrize("name", ["Qwen2Tokenizer", "Qwen2TokenizerFast", "TokenizersBackend", None])
+@pytest.mark.parametrize(
+    "name", ["Qwen2Tokenizer", "Qwen2TokenizerFast", "TokenizersBackend", None]
+)
 def test_qwens_rules_are_the_same_under_each_class(qwens, tmp_path, name):
     folder = changed(qwens, tmp_path, (CONFIG, ["tokenizer_class"], name))
     (folder / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
