@@ -246,6 +246,11 @@ def test_what_orbax_logs_of_a_failure_that_was_raised_is_not_said_again(tmp_path
     absl = logging.getLogger("absl")
     late = absl.makeRecord("absl", logging.ERROR, "orbax/future.py", 1, "raised", (), None)
     assert not absl.filter(late)
+    # Of a logger that was there before absl, whose records name absl's own file.
+    late = absl.makeRecord("absl", logging.ERROR, "absl/logging.py", 1, "raised", (), None)
+    found = {"filter": absl.filter, "late": late}
+    exec(compile("kept = filter(late)", "orbax/future.py", "exec"), found)
+    assert absl.filter(late) and not found["kept"]
 
 
 def wrapped(error, inner):
