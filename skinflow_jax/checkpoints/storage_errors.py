@@ -19,6 +19,7 @@ _REMEDIES = {
     errno.EPERM: "change its permissions, or choose another folder",
     errno.EIO: "look at the disk or file server",
     errno.ESTALE: "look at the file server",
+    errno.EFBIG: "the disk or the limit of file size (ulimit -f) allows no larger one",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 

@@ -15,7 +15,7 @@ import tokenizers
 
 from skinflow_jax.errors import InputError, one_line
 from skinflow_jax.json_file import check_fetched, write_json
-from skinflow_jax.tokenizers.chat_template import ChatTemplate, find_template
+from skinflow_jax.tokenizers.chat_template import ADDITIONAL, ChatTemplate, find_template
 from skinflow_jax.tokenizers.sentencepiece_bpe import (
     JSON_VALUE_START,
     SPECIAL_TOKENS,
@@ -294,6 +294,11 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         for name in _TOKENIZER_FILES:
             source, target = self._folder / name, folder / name
             if source.is_file() and source.resolve() != target.resolve():
+                shutil.copyfile(source, target)
+        for source in sorted((self._folder / ADDITIONAL).glob("*.jinja")):
+            target = folder / ADDITIONAL / source.name
+            if source.resolve() != target.resolve():
+                target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(source, target)
 
 
