@@ -21,8 +21,8 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
 
     Python runs a handler between two operations: within a finalizer, a callback of the garbage
     collector or an import as well, which drop what is raised there. An error that ends before it
-    has left the block was dropped: its signal comes again a moment later, and so does one that comes
-    while an extension module is initialised, whose C++ may let no exception through and abort.
+    has left the block was dropped: its signal comes again a moment later. So does one that comes as
+    an extension module is initialised, whose C++ may let no exception through and abort.
 
     Once the command is done, and has said how, Ctrl-C does not disturb the interpreter's end.
     """
