@@ -7,12 +7,14 @@ The one truth about where an answer ends and what pads: `generation_config.json`
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from skinflow_jax.checkpoints.hf_config import ends_of, read_config, vlm_config
 from skinflow_jax.checkpoints.hf_fields import GENERATION
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
+from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import check_fetched, read_json
 from skinflow_jax.models.config import VlmConfig
@@ -136,4 +138,23 @@ def check_tokenizer(tokenizer: Tokenizer, config: VlmConfig, where: str | Path) 
         raise InputError(
             f"{where}: the tokenizer's vocab_size {tokenizer.vocab_size} exceeds the model's "
             f"{config.text.vocab_size} embeddings; use the tokenizer that it was trained with"
+        )
+
+
+def check_chat(tokenizer: Tokenizer, where: str | Path) -> None:
+    """Raise InputError unless the chat template makes a prompt of each task: its image, its words.
+
+    Told as a model is imported, not when a run asks it for the first time.
+    """
+    texts = prompt_texts(partial(tokenizer.render_chat, add_generation_prompt=True))
+    counts = {tokenizer.encode(text).count(tokenizer.image_token_id) for text in texts}
+    if counts != {1}:
+        raise InputError(
+            f"{where}: its chat template gives a prompt of one image {max(counts - {1})} image "
+            "placeholders: use the template that the model was trained with"
+        )
+    if len(set(texts)) < len(texts):
+        raise InputError(
+            f"{where}: its chat template leaves out what is asked: use the template that the "
+            "model was trained with"
         )

@@ -254,6 +254,29 @@ def test_an_import_replaces_nothing_that_no_run_has_written(half, tmp_path, name
     assert mine.exists() and [path.name for path in mine.parent.iterdir()] == [name]
 
 
+ONE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+@pytest.mark.parametrize(
+    ("template", "answer"),
+    [
+        ("{{ messages[-1].content[-1].text }}", "a prompt of one image 0 image placeholders"),
+        (f"{ONE}{ONE}{{{{ messages[-1].content[-1].text }}}}", "one image 2 image placeholders"),
+        (f"{ONE} Describe it.", "its chat template leaves out what is asked"),
+        ("{{ raise_exception('no images') }}", r"chat_template.jinja: .*refused: .*no images"),
+        (None, "no chat template"),
+    ],
+)
+def test_a_template_that_makes_no_prompt_is_told_at_the_import(half, tmp_path, template, answer):
+    folder = shutil.copytree(half, tmp_path / "model")
+    (folder / "chat_template.jinja").unlink()
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(InputError, match=answer):
+        import_hf(folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_is_not_imported_into_itself_nor_a_model_beside_a_run(half, tmp_path):
     folder = shutil.copytree(half, tmp_path / "model")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
