@@ -205,7 +205,6 @@ def test_a_link_that_leads_nowhere_or_a_folder_is_not_taken_for_no_file(folder, 
     """As in a cache whose blobs are gone: without the file, other defaults would be taken."""
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / name).unlink(missing_ok=True)
-    read_folder(copy)
     (copy / name).symlink_to(tmp_path / "blobs" / "gone")
     with pytest.raises(InputError, match=f"{name} is a link that leads nowhere: fetch the folder"):
         read_folder(copy)

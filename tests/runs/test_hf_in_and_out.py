@@ -287,7 +287,7 @@ def test_a_folder_is_not_imported_into_itself_nor_a_model_beside_a_run(half, tmp
     run.mkdir()
     for name in (".lock", "config.json"):  # of a run that was killed before its first checkpoint
         (run / name).write_text("{}")
-    with pytest.raises(InputError, match="run holds a run or a model already"):
+    with pytest.raises(InputError, match="run holds a run already"):
         import_hf(folder, run)
 
 

@@ -47,6 +47,7 @@ def imported(folder, tmp_path_factory):
     run = tmp_path_factory.mktemp("imported") / "run"
     # As a killed import may leave it.
     write(run / "source", video_preprocessor_config={})
+    (run / ".lock").touch()
     import_hf(folder, run)
     return run
 
