@@ -1,6 +1,7 @@
 """Policies: started afresh or from another, imported and exported."""
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from skinflow_jax.checkpoints.hf_adapter import is_adapter, save_adapter, stated_base
 from skinflow_jax.checkpoints.hf_export import MAX_SHARD_BYTES, save_pretrained
-from skinflow_jax.checkpoints.hf_folder import source_objects, write_files
+from skinflow_jax.checkpoints.hf_folder import check_chat, source_objects, write_files
 from skinflow_jax.checkpoints.hf_processor import PREPROCESSOR, write_pixel_budget
 from skinflow_jax.checkpoints.model_card import Card
 from skinflow_jax.checkpoints.reading import model_config_of
@@ -38,7 +39,8 @@ from skinflow_jax.runs.opening import (
     open_checkpoint,
 )
 from skinflow_jax.runs.workdir import CHECKPOINTS, SOURCE, TOKENIZER, Workdir
-from skinflow_jax.storage.paths import absolute, reaching, storage_path
+from skinflow_jax.storage.paths import absolute, exists, reaching, storage_path
+from skinflow_jax.storage.whole_folder import check_vacant
 from skinflow_jax.tokenizers import Tokenizer, render_default_chat, train_sentencepiece
 from skinflow_jax.training.state import TrainState
 
@@ -98,10 +100,12 @@ def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
     `base`: the model under it, where `folder` holds a PEFT adapter.
     """
     place = Workdir.of(workdir)
+    place.check_own()
     with reaching(place.address):
-        if finished_steps(place.checkpoints):
+        if finished_steps(place.checkpoints) or exists(place.address / "config.json"):
             raise InputError(f"{workdir} holds a run already: choose another workdir")
     policy = open_checkpoint(folder) if base is None else _upon(folder, base)
+    check_chat(policy.tokenizer, folder)
     with workdir_lock(place.local), place.synced():
         place.remove(TOKENIZER, SOURCE, PREPROCESSOR)  # left by an import that was killed
         policy.tokenizer.save_pretrained(place.local / TOKENIZER)
@@ -145,6 +149,9 @@ def export_hf(
     """
     if adapter and max_shard_bytes is not None:
         raise ConfigError("an adapter is one file: leave --max-shard-size out, or --adapter")
+    check_vacant(out)
+    if Path(os.path.realpath(checkpoint / CHECKPOINTS)) in Path(os.path.realpath(out)).parents:
+        raise InputError(f"{out} is among the run's checkpoints: choose another folder")
     if adapter:
         _export_adapter(open_checkpoint(checkpoint), checkpoint, out, dtype)
         return
