@@ -21,7 +21,7 @@ from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.cases import heldout_cases
 from skinflow_jax.runs.demo import SIZES, demo_configs
 from skinflow_jax.runs.evaluate import evaluate_policy
-from skinflow_jax.runs.policies import open_checkpoint
+from skinflow_jax.runs.opening import open_checkpoint
 from skinflow_jax.runs.train import train
 
 # What each loss's authors recommend where they say so; the rest is as in the demo.

@@ -17,7 +17,8 @@ from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.cases import open_source
-from skinflow_jax.runs.policies import Policy, train_tokenizer
+from skinflow_jax.runs.opening import Policy
+from skinflow_jax.runs.policies import train_tokenizer
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 
 TASK = "diagnosis"

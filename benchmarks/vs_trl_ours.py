@@ -15,7 +15,7 @@ import vs_trl_shared
 from small_policy import batches, make_learner
 from vs_trl_shared import IMAGES, MODEL, PHASES, Driver, product_rate
 
-from skinflow_jax.runs.policies import open_checkpoint
+from skinflow_jax.runs.opening import open_checkpoint
 from skinflow_jax.training.state import create_state
 
 

@@ -191,7 +191,7 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
     """Raise InputError before the images are read where there is no model to start from."""
     if init_from is None:
         return
-    from skinflow_jax.runs.policies import check_checkpoint
+    from skinflow_jax.runs.opening import check_checkpoint
 
     start = storage_path(init_from)
     # Our configs start from the workdir that is named after the config that makes it.
@@ -207,7 +207,7 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
 def _evaluate(arguments) -> None:
     from skinflow_jax.config import config_of
     from skinflow_jax.runs.evaluate import evaluate
-    from skinflow_jax.runs.policies import check_checkpoint, stored_config
+    from skinflow_jax.runs.opening import check_checkpoint, stored_config
 
     check_checkpoint(arguments.checkpoint)
     if arguments.config is None:
@@ -225,7 +225,7 @@ def _evaluate(arguments) -> None:
 def _generate(arguments) -> None:
     from skinflow_jax.data.images import load_image
     from skinflow_jax.evaluation.generate import print_answers
-    from skinflow_jax.runs.policies import open_checkpoint
+    from skinflow_jax.runs.opening import open_checkpoint
 
     images = {path: load_image(path) for path in arguments.image}
     policy = open_checkpoint(arguments.checkpoint)

@@ -1,7 +1,9 @@
 """JSON objects in files: one reader, one wording of what is wrong with them, one writer."""
 
+import contextlib
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(
             path.read_bytes().decode("utf-8-sig"),
-            object_pairs_hook=_unique_keys,
+            object_pairs_hook=unique_keys,
             parse_constant=_finite,
             parse_float=_finite,
         )
@@ -51,18 +53,37 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def check_fetched(path: Path) -> None:
-    """Raise InputError where a git clone without Git LFS left a pointer in the file's place."""
-    with path.open("rb") as file:
+    """Raise InputError where what should be a file is only a pointer to it, or cannot be read.
+
+    A git clone without Git LFS leaves such a pointer, a cache that was cleaned or copied without
+    its blobs a link that leads nowhere: that is not the same as no file.
+    """
+    if not path.is_file():
+        if os.path.lexists(path):
+            kind = "a link that leads nowhere" if path.is_symlink() else "no file"
+            raise InputError(f"{path} is {kind}: fetch the folder again")
+        return
+    with _readable(path) as file:
         if file.read(len(_POINTER)) == _POINTER:
             raise InputError(
                 f"{path} is a pointer of Git LFS, not the file itself: fetch it by git lfs pull"
             )
 
 
+@contextlib.contextmanager
+def _readable(path: Path):
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
 _POINTER = b"version https://git-lfs"
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For `object_pairs_hook`. Raises ValueError naming a key that occurs twice in an object."""
     found = dict(pairs)
     if len(found) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)

@@ -34,6 +34,7 @@ from skinflow_jax.checkpoints.hf_tensors import listed, renamed
 from skinflow_jax.checkpoints.model_card import Card, adapter_card
 from skinflow_jax.checkpoints.named_tensors import named_leaves
 from skinflow_jax.checkpoints.names import Slot, canonical_name, hf_slots, nested_name
+from skinflow_jax.checkpoints.peft_targets import check_targets
 from skinflow_jax.errors import ConfigError, InputError, one_line
 from skinflow_jax.json_file import read_json, write_json
 from skinflow_jax.models.config import LORA_TARGETS, LoraConfig, VlmConfig
@@ -48,10 +49,10 @@ _WRAPPED = "base_model.model."
 # Beside the tensors: the weights that they were trained upon, see `base_fingerprint`.
 _UPON = "skinflow_base"
 
-# Read here: rank, alpha and the base. Which maps have an adapter the tensors themselves say.
+# Read here. Which maps have an adapter the tensors themselves say, and the modules must agree.
 _READ = {"peft_type", "r", "lora_alpha", "base_model_name_or_path"}
+_READ |= {"target_modules", "exclude_modules"}
 _HARMLESS = {
-    *("target_modules", "exclude_modules"),  # the tensors are compared with what we can hold
     *("task_type", "auto_mapping", "peft_version", "revision", "inference_mode"),  # notes
     "lora_dropout",  # of training alone, which goes on without
     *("runtime_config", "megatron_core", "qalora_group_size"),  # settings of what is off
@@ -127,6 +128,8 @@ def load_adapter(base: Vlm, folder: str | Path, *, mesh=None) -> Vlm:
                 f"{folder / WEIGHTS}: {len(names)} tensors {kind} ({listed(names)}): an adapter of "
                 "all layers of this base is wanted, alike in each; is it of another one?"
             )
+        maps = {name.split(".lora_")[0] for name in stored}
+        check_targets(fields, maps, folder / CONFIG)
         fill(model, slots, stored, dtype=np.dtype(np.float32), mesh=mesh, where=folder)
         return model
 
@@ -158,6 +161,7 @@ def save_adapter(
     path: str | Path,
     *,
     base: str | None,
+    base_made_by: str | None = None,
     dtype: str | None = None,
     tokenizer: Tokenizer | None = None,
     card: Card | None = None,
@@ -168,6 +172,7 @@ def save_adapter(
       model: with adapters.
       path: the folder to make; it may exist if it is empty.
       base: the folder or hub name of the model under the adapters, if there is one.
+      base_made_by: the command that makes a FOLDER of it, where it is none that PyTorch loads.
       dtype: of the tensors, as of `save_pretrained`; None for the parameters' own, float32.
       tokenizer: the one the model was trained with; None writes none.
       card: facts for the model card.
@@ -201,7 +206,8 @@ def save_adapter(
         write_json(unfinished / CONFIG, adapter_config(config, base))
         if tokenizer is not None:
             write_tokenizer(tokenizer, unfinished)
-        described = adapter_card(model, card or Card(), base or "path/to/its/base")
+        loaded = base if base and base_made_by is None else "FOLDER"
+        described = adapter_card(model, card or Card(), loaded, base_made_by)
         (unfinished / "README.md").write_text(described, encoding="utf-8")
 
 

@@ -7,14 +7,16 @@ The one truth about where an answer ends and what pads: `generation_config.json`
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from skinflow_jax.checkpoints.hf_config import ends_of, read_config, vlm_config
 from skinflow_jax.checkpoints.hf_fields import GENERATION
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
+from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.errors import InputError
-from skinflow_jax.json_file import read_json
+from skinflow_jax.json_file import check_fetched, read_json
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.storage.paths import is_file
 from skinflow_jax.tokenizers import Tokenizer, has_tokenizer, load_tokenizer
@@ -41,7 +43,6 @@ class HfFolder:
       config: of the model; its `eos_token_ids` and `pad_token_id` are the truth about them.
       tokenizer: with the same ids; None where the folder has none.
       pixels: how large an image may be; None where no file says so.
-      generation: the fields of generation_config.json; none without the file.
       files: name to content of `SOURCE_FILES`, as read.
     """
 
@@ -49,7 +50,6 @@ class HfFolder:
     config: VlmConfig
     tokenizer: Tokenizer | None
     pixels: PixelBudget | None
-    generation: dict[str, Any]
     files: Mapping[str, bytes]
 
 
@@ -68,6 +68,8 @@ def read_folder(path: str | Path) -> HfFolder:
             "would add to the model: import it with --base=FOLDER, or remove the file if a whole "
             "model is here"
         )
+    for name in (*SOURCE_FILES, "tokenizer.json"):
+        check_fetched(folder / name)
     stated, generation = read_config(folder), _generation(folder / "generation_config.json")
     eos, pad = ends_of(generation, stated, folder)
     tokenizer = None
@@ -82,7 +84,7 @@ def read_folder(path: str | Path) -> HfFolder:
     pixels, files = read_pixel_budget(folder, config.vision), read_files(folder)
     for name in files:  # those that nothing here reads are JSON too, or no export could be made
         read_json(folder / name)
-    return HfFolder(folder, config, tokenizer, pixels, generation, files)
+    return HfFolder(folder, config, tokenizer, pixels, files)
 
 
 def _generation(path: Path) -> dict[str, Any]:
@@ -136,4 +138,23 @@ def check_tokenizer(tokenizer: Tokenizer, config: VlmConfig, where: str | Path) 
         raise InputError(
             f"{where}: the tokenizer's vocab_size {tokenizer.vocab_size} exceeds the model's "
             f"{config.text.vocab_size} embeddings; use the tokenizer that it was trained with"
+        )
+
+
+def check_chat(tokenizer: Tokenizer, where: str | Path) -> None:
+    """Raise InputError unless the chat template makes a prompt of each task: its image, its words.
+
+    Told as a model is imported, not when a run asks it for the first time.
+    """
+    texts = prompt_texts(partial(tokenizer.render_chat, add_generation_prompt=True))
+    counts = {tokenizer.encode(text).count(tokenizer.image_token_id) for text in texts}
+    if counts != {1}:
+        raise InputError(
+            f"{where}: its chat template gives a prompt of one image {max(counts - {1})} image "
+            "placeholders: use the template that the model was trained with"
+        )
+    if len(set(texts)) < len(texts):
+        raise InputError(
+            f"{where}: its chat template leaves out what is asked: use the template that the "
+            "model was trained with"
         )

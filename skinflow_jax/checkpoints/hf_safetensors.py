@@ -11,7 +11,6 @@ import json
 import math
 import os
 import stat
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from skinflow_jax.errors import ConfigError, InputError, printable, shortened
-from skinflow_jax.json_file import check_fetched
+from skinflow_jax.json_file import check_fetched, unique_keys
 
 BLOCK_BYTES = 2**20  # fits a cache: what is transposed or rounded is read again at once
 _MOST_HEADER = 100_000_000  # as in the library
@@ -179,20 +178,12 @@ def _readable(file: Path):
 
 def _parsed(file: Path, text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text.decode(), object_pairs_hook=_once, parse_int=_whole)
+        found = json.loads(text.decode(), object_pairs_hook=unique_keys, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         told = "nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(f"{file}: its header is no JSON ({told}): fetch it again") from error
     if not isinstance(found, dict):
         raise InputError(f"{file}: its header is no JSON object: fetch it again")
-    return found
-
-
-def _once(pairs: list) -> dict:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"{_shown(twice)} occurs twice")
     return found
 
 

@@ -19,13 +19,11 @@ class Card:
       name: of the model: the run's.
       sections: heading to paragraph, in Markdown.
       base_model: the name on the Hugging Face hub of what it descends from, if that is known.
-      datasets: names on the hub of what it was trained on, as far as they are there.
     """
 
     name: str = "Skin lesions described and diagnosed"
     sections: Mapping[str, str] = field(default_factory=dict)
     base_model: str | None = None
-    datasets: tuple[str, ...] = ()
 
 
 _UNSTATED = {
@@ -102,7 +100,8 @@ def model_card(model: Vlm, card: Card | Mapping[str, str]) -> str:
     trust = ", trust_remote_code=True" if dynamic else ""
     loaded = (
         f'folder = "."\nmodel = AutoModelForImageTextToText.from_pretrained('
-        f'folder, dtype="auto"{trust})\ntokenizer = AutoTokenizer.from_pretrained(folder)\n'
+        f'folder, dtype="auto"{trust})\n'
+        f"tokenizer = AutoTokenizer.from_pretrained(folder{trust})\n"
     )
     kind = (
         f"A vision-language model of the Qwen2.5-VL architecture with {parameters / 1e6:,.1f} "
@@ -115,11 +114,15 @@ def model_card(model: Vlm, card: Card | Mapping[str, str]) -> str:
     )
 
 
-def adapter_card(model: Vlm, card: Card, base: str) -> str:
-    """Markdown for a folder of the PEFT adapters of `model`, upon the model at `base`."""
+def adapter_card(model: Vlm, card: Card, base: str, made_by: str | None = None) -> str:
+    """Markdown for a folder of the PEFT adapters of `model`, upon the model at `base`.
+
+    `made_by`: the command that makes the folder `base`, where it has to be made first.
+    """
     config = model.config
     parameters = parameter_count(model) - parameter_count(without_adapters(model))
-    loaded = (
+    loaded = "" if made_by is None else f"# The base is made by: {made_by}\n"
+    loaded += (
         f'base, folder = {json.dumps(base)}, "."\n'
         'model = AutoModelForImageTextToText.from_pretrained(base, dtype="auto")\n'
         "model = PeftModel.from_pretrained(model, folder)\n"
@@ -162,14 +165,12 @@ def _fields(card: Card, library: str) -> str:
     lines = [f"library_name: {library}", "pipeline_tag: image-text-to-text", "license: other"]
     if card.base_model:
         lines.append(f"base_model: {json.dumps(card.base_model)}")
-    if card.datasets:
-        lines += ["datasets:", *(f"- {json.dumps(name)}" for name in card.datasets)]
     return "\n".join([*lines, "tags:", "- dermatology", "- research"])
 
 
 def _licence(card: Card) -> str:
-    base = f"of the base model, {card.base_model}," if card.base_model else "of the base model"
+    base = f"the base model, {card.base_model}," if card.base_model else "what they descend from"
     return (
         "The exporter states no licence of its own. What may be done with these weights follows "
-        f"from the licences {base} and of the training data: look them up before you share them."
+        f"from the licences of {base} and of the training data: look them up before you share them."
     )

@@ -19,6 +19,7 @@ _REMEDIES = {
     errno.EPERM: "change its permissions, or choose another folder",
     errno.EIO: "look at the disk or file server",
     errno.ESTALE: "look at the file server",
+    errno.EFBIG: "the disk or the limit of file size (ulimit -f) allows no larger one",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
@@ -111,15 +112,28 @@ def hush_abandoned_work() -> None:
 
 def _is_abandoned(text: str) -> bool:
     signs = ("_device_put", "_wrap_awaitable", "orbax", "tensorstore", "Event loop is closed")
+    signs += ("LimitInFlightBytes", "Condition.wait")  # writes that waited for their turn
     return any(sign in text for sign in signs)
+
+
+def _is_within_orbax() -> bool:
+    frame = sys._getframe()
+    while frame is not None and "orbax" not in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame is not None
 
 
 class SilentThreads(logging.Filter):
     """While active, what Orbax logs of an error is dropped: it is raised here as well."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for warnings and errors that are logged from Orbax's own files."""
-        return record.levelno < logging.WARNING or "orbax" not in record.pathname
+        """False for warnings and errors that are logged from Orbax's own files.
+
+        The record itself names absl's file where its logger was asked for before absl was imported.
+        """
+        return record.levelno < logging.WARNING or not (
+            "orbax" in record.pathname or _is_within_orbax()
+        )
 
     def __enter__(self) -> "SilentThreads":
         logging.getLogger("absl").addFilter(self)

@@ -203,7 +203,6 @@ def _export_arguments(exported: argparse.ArgumentParser) -> None:
     exported.add_argument(
         "--max-shard-size",
         type=_size,
-        default="5GB",
         metavar="SIZE",
         help="most of a weights file: 500MB, 2GiB or bytes; default: 5GB",
     )

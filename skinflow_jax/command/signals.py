@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from importlib.machinery import ExtensionFileLoader
 
 from skinflow_jax.errors import STOPPED, Interrupted, StartAgain, Terminated, exit_code
 
@@ -20,8 +21,8 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
 
     Python runs a handler between two operations: within a finalizer, a callback of the garbage
     collector or an import as well, which drop what is raised there. An error that ends before it
-    has left the block was dropped: its signal comes again a moment later. An extension module whose
-    import was interrupted says that it cannot be initialised: the signal is what is raised.
+    has left the block was dropped: its signal comes again a moment later. So does one that comes as
+    an extension module is initialised, whose C++ may let no exception through and abort.
 
     Once the command is done, and has said how, Ctrl-C does not disturb the interpreter's end.
     """
@@ -30,8 +31,10 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
         return
     raised, received, timers = set(), [], []
 
-    def raise_error(number: int, _) -> None:
+    def raise_error(number: int, frame) -> None:
         received.append(number)
+        if _in_extension(frame):
+            return send_later(number)
         error = _error(number, goes_on)
         raised.add(weakref.ref(error, lambda gone: again(gone, number)))
         try:
@@ -42,8 +45,11 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
     def again(gone: weakref.ref, number: int) -> None:
         if gone in raised and signal.getsignal(number) is raise_error:
             raised.discard(gone)
-            timers.append(threading.Timer(0.05, os.kill, (os.getpid(), number)))
-            timers[-1].start()
+            send_later(number)
+
+    def send_later(number: int) -> None:
+        timers.append(threading.Timer(0.05, os.kill, (os.getpid(), number)))
+        timers[-1].start()
 
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
     for number, handler in before.items():
@@ -65,6 +71,16 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
         # Callbacks run in the reverse order: before those of the libraries that were imported.
         atexit.unregister(_ignore_ctrl_c)
         atexit.register(_ignore_ctrl_c)
+
+
+def _in_extension(frame) -> bool:
+    """Whether an extension module is being initialised in `frame` or around it."""
+    while frame is not None:
+        loads = frame.f_code.co_name in ("create_module", "exec_module")
+        if loads and isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _ignore_ctrl_c() -> None:

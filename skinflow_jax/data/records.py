@@ -6,7 +6,6 @@ from: labels and images that change under the same names are noticed.
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ from skinflow_jax.data.record_set import (
 )
 from skinflow_jax.data.sources.case import Source
 from skinflow_jax.errors import InputError
-from skinflow_jax.storage.whole_folder import whole_folder
+from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
 
 FORMAT_VERSION = 2
 SHARD_BYTES = 256 * 2**20
@@ -86,10 +85,8 @@ def build_records(
     try:
         with whole_folder(folder) as building:
             return _write(source, building, identity, progress, shard_bytes)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-        return _reuse(source, folder, identity)  # another process of this job was faster
+    except FolderTaken:  # by another process of this job
+        return _reuse(source, folder, identity)
 
 
 def _reuse(source: Source, folder: Path, identity: dict[str, Any]) -> Manifest:

@@ -95,6 +95,11 @@ class VisionConfig:
                 f"vision head size {self.head_dim} must be a multiple of 4: 2-D rope rotates "
                 "a half for the row and a half for the column"
             )
+        if not self.window_units:
+            raise ConfigError(
+                f"vision.window_size {self.window_size} is smaller than a merged unit, "
+                f"vision.patch_size x vision.merge_size = {self.patch_size * self.merge_size}"
+            )
         outside = [i for i in self.full_attention_blocks if not 0 <= i < self.depth]
         if outside:
             raise ConfigError(

@@ -31,10 +31,12 @@ from skinflow_jax.evaluation.summary import (
 )
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
+from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import labels_of, open_source, prepare_records
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.lock import workdir_lock
-from skinflow_jax.runs.policies import Policy, tokenizer_corpus
+from skinflow_jax.runs.opening import Policy
+from skinflow_jax.runs.policies import tokenizer_corpus
 from skinflow_jax.runs.train import train
 from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
@@ -207,7 +209,8 @@ def _run_all(
         )
         console.print(f"{stage}: {summaries[-1].headline()}")
 
-    exported = _export(policy, configs, workdir / "export", console)
+    card = _card(workdir / FOLDERS[-1], configs[-1])
+    exported = _export(policy, configs, workdir / "export", card, console)
     console.print(stages_report(STAGES, summaries))
     console.print(baseline_line(summaries[-1]))
     (workdir / "report.md").write_text(stages_report_markdown(STAGES, summaries))
@@ -237,7 +240,7 @@ def _introduce(
     )
 
 
-def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
+def _export(policy: Policy, configs, folder: Path, card: Card, console: Console) -> Path:
     data = configs[0].data
     save_pretrained(
         policy.model,
@@ -245,7 +248,7 @@ def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
         tokenizer=policy.tokenizer,
         min_pixels=data.min_pixels,
         max_pixels=data.max_pixels,
-        card=Card(f"skinflow demo on {data.source}", {"Training data": _training_data(data)}),
+        card=card,
     )
     texts = []
     for config in configs[:2]:
@@ -262,7 +265,12 @@ def _export(policy: Policy, configs, folder: Path, console: Console) -> Path:
     return folder
 
 
-def _training_data(data: DataConfig) -> str:
-    if data.source == "procedural":
-        return "Procedurally drawn, synthetic lesions; no photograph of a patient."
-    return f"The {data.source} data set."
+def _card(workdir: Path, config: RunConfig) -> Card:
+    """That of the last stage's run, named after the demo; its stages are told with it."""
+    card, source = run_card(workdir, config.loop.steps), config.data.source
+    data = f"The {source} data set."
+    if source == "procedural":
+        data = "Procedurally drawn, synthetic lesions; no photograph of a patient."
+    data = f"{data}\n\n{card.sections['Training data']}"
+    sections = {**card.sections, "Training data": data}
+    return dataclasses.replace(card, name=f"skinflow demo on {source}", sections=sections)

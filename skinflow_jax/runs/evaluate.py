@@ -19,7 +19,7 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.parallel import batch_shards, make_mesh, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
 from skinflow_jax.runs.cases import buckets, heldout_cases
-from skinflow_jax.runs.policies import Policy, check_checkpoint, is_run, open_checkpoint
+from skinflow_jax.runs.opening import Policy, check_checkpoint, is_run, open_checkpoint
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
 from skinflow_jax.storage.paths import reaching
 from skinflow_jax.training.state import TrainState

@@ -29,9 +29,11 @@ from skinflow_jax.runs.facts import (
     made_by,
     read_run_facts,
 )
-from skinflow_jax.runs.policies import Policy, converted, fresh_tokenizer, starting_policy
+from skinflow_jax.runs.opening import Policy
+from skinflow_jax.runs.policies import converted, fresh_tokenizer, starting_policy
 from skinflow_jax.runs.resume_rules import is_allowed
 from skinflow_jax.runs.workdir import SOURCE, TOKENIZER, Workdir
+from skinflow_jax.storage.paths import absolute
 from skinflow_jax.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -89,7 +91,7 @@ def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     with tempfile.TemporaryDirectory() as own:  # each process trains the same tokenizer
         make_tokenizer = functools.partial(fresh_tokenizer, config, Path(own))
         policy = starting_policy(config, make_tokenizer, mesh)
-    origin = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
+    origin = _origin(config, policy)
     policy = converted(policy, config, mesh)
     together(functools.partial(_write, policy, config, workdir))
     facts = made_by(config, workdir.local, data, origin)
@@ -97,6 +99,13 @@ def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     if measures_kl(config):  # as its own arrays: the policy's will be moved
         reference = jax.tree.map(jnp.copy, trained_part(policy.model))
     return Start(policy.model, policy.tokenizer, facts, reference)
+
+
+def _origin(config: RunConfig, policy: Policy) -> Origin:
+    """Which `policy` a run starts from, wherever its next command is given."""
+    folder = config.model.init_from
+    where = None if folder is None else str(absolute(folder))
+    return Origin(where, policy.step, fingerprint(policy.model).of())
 
 
 def _write(policy: Policy, config: RunConfig, workdir: Workdir) -> None:
@@ -165,7 +174,7 @@ def _reference(
         policy = starting_policy(config, make_tokenizer, mesh, step=step)
     except InputError as error:
         raise InputError(f"{workdir} started from {where}, {remedy} ({error})") from error
-    found = Origin(config.model.init_from, policy.step, fingerprint(policy.model).of())
+    found = _origin(config, policy)
     if found.fingerprint != origin.fingerprint and not another:
         raise InputError(f"{where}: not the model that {workdir} started from; {remedy}")
     return trained_part(converted(policy, config, mesh).model), found

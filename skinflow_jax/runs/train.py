@@ -39,7 +39,7 @@ from skinflow_jax.runs.cases import buckets, prepare_records
 from skinflow_jax.runs.evaluate import heldout_evaluation
 from skinflow_jax.runs.facts import RunFacts, code_version
 from skinflow_jax.runs.lock import workdir_lock
-from skinflow_jax.runs.policies import Policy
+from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.start import (
     Start,
     Stored,
@@ -113,6 +113,7 @@ def train(
     mesh = training_mesh(config)
     first = jax.process_index() == 0
     place = Workdir.of(workdir)
+    place.check_own()
     locked = workdir_lock(place.local, enabled=first)
     with StopSignals(grace) as stop, locked, place.synced():
         with reaching(place.address):

@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 
 from skinflow_jax.checkpoints.agreement import together
-from skinflow_jax.errors import RunError
+from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.runs.lock import FILE as LOCK
 from skinflow_jax.storage.paths import (
     copy_file,
@@ -38,6 +38,8 @@ RECORDS = "records"
 EVAL = "eval"
 FAILURE = "failure"
 
+# What a run that begins removes or writes over.
+_REPLACED = ("config.json", TOKENIZER, SOURCE, "preprocessor_config.json")
 # In the bucket and never fetched; here and never sent.
 _THERE = (CHECKPOINTS, EVAL, FAILURE)
 _HERE = (LOCK, RECORDS)
@@ -62,6 +64,19 @@ class Workdir:
 
     def __str__(self) -> str:
         return str(self.address)
+
+    def check_own(self) -> None:
+        """Raise InputError where a run would overwrite or remove what none has written.
+
+        A run that began has left its lock, here; of what is in a bucket nothing says who wrote it.
+        """
+        begun = (self.local / LOCK).exists() or (self.local / CHECKPOINTS).exists()
+        for name in () if begun or self.local != self.address else _REPLACED:
+            if (self.local / name).exists():
+                raise InputError(
+                    f"{self} holds {name}, which no run has written there and one would replace: "
+                    "choose another workdir"
+                )
 
     @property
     def checkpoints(self) -> Path:

@@ -6,6 +6,7 @@ folders on a file system, where a rename is atomic; a bucket has neither.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -20,14 +21,36 @@ from skinflow_jax.errors import InputError, printable
 _MARKS = ("unfinished", "building")
 
 
+class FolderTaken(InputError):
+    """Another process has made the folder in the meantime."""
+
+
 def _warn(text: str) -> None:
     print("skinflow:", printable(text), file=sys.stderr)
 
 
 def check_vacant(folder: Path) -> None:
     """Raise InputError unless `folder` is absent or empty, so that `whole_folder` may make it."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    place = _place(folder)
+    if not place.is_dir():
+        if os.path.lexists(place):
+            raise InputError(f"{folder} is there and no folder: choose another name")
+        return
+    if any(place.iterdir()):
         raise InputError(f"{folder} exists and is not empty: choose another folder or remove it")
+    # Neither can be replaced by a rename.
+    for is_so, what in ((os.path.ismount, "a mounted disk"), (_is_here, "the current folder")):
+        if is_so(place):
+            raise InputError(f"{folder} is {what}: name a new folder in it, {folder / 'model'}")
+
+
+def _place(folder: Path) -> Path:
+    """Where links lead: a rename would take the place of a link itself, or of nothing."""
+    return Path(os.path.realpath(folder))
+
+
+def _is_here(folder: Path) -> bool:
+    return os.path.samefile(folder, os.curdir)
 
 
 @contextlib.contextmanager
@@ -35,9 +58,10 @@ def whole_folder(folder: Path, *, say: Callable[[str], None] = _warn) -> Iterato
     """Where to write what becomes `folder` as the block ends; removed if an error ends it.
 
     `folder` may exist if it is empty. What killed processes left of the same name is removed first,
-    and `say` is told. Raises OSError as mkdir and rename do; FileExistsError or ENOTEMPTY where
-    another process was faster.
+    and `say` is told. Raises OSError as mkdir and rename do, FolderTaken where another process was
+    faster.
     """
+    folder = _place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, say=say)
     unfinished = folder.with_name(f".{folder.name}.{_MARKS[0]}-{uuid.uuid4().hex[:8]}")
@@ -45,9 +69,20 @@ def whole_folder(folder: Path, *, say: Callable[[str], None] = _warn) -> Iterato
     try:
         with _locked(unfinished):
             yield unfinished
-            unfinished.rename(folder)
+            _rename(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _rename(unfinished: Path, folder: Path) -> None:
+    try:
+        unfinished.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        raise FolderTaken(
+            f"{folder} was made by another process meanwhile: choose another folder"
+        ) from error
 
 
 def remove_leftovers(folder: Path, *, say: Callable[[str], None] = _warn) -> None:

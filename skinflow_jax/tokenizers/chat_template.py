@@ -23,6 +23,9 @@ import jinja2.sandbox
 from skinflow_jax.errors import InputError, one_line
 from skinflow_jax.json_file import read_json
 
+ADDITIONAL = "additional_chat_templates"
+"""A folder of templates by name; one of the name default goes before all others."""
+
 MOST_CHARACTERS = 1_000_000
 """Of a template, of a prompt, and of anything that a template makes on its way."""
 MOST_SECONDS = 3.0
@@ -81,31 +84,45 @@ def find_template(folder: Path, config: Mapping[str, Any]) -> tuple[str, Path] |
 
     `config`: the folder's tokenizer_config.json.
     """
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        try:
-            return file.read_text(encoding="utf-8"), file
-        except UnicodeDecodeError as error:
-            raise InputError(f"{file} is not UTF-8 text: restore the file") from error
+    for file in (folder / ADDITIONAL / "default.jinja", folder / "chat_template.jinja"):
+        if file.is_file():
+            return _full(_text(file), file), file
     for file in (folder / "chat_template.json", folder / "tokenizer_config.json"):
         stated = config if file.name == "tokenizer_config.json" else None
         if stated is None:
             stated = read_json(file) if file.is_file() else {}
         template = stated.get("chat_template")
-        if isinstance(template, list):
+        if isinstance(template, list | dict):
             template = _default_of(template, file)
         if template is not None and not isinstance(template, str):
             raise InputError(f"{file}: chat_template must be text: restore the file")
         if template is not None:
-            return template, file
+            return _full(template, file), file
     return None
 
 
-def _default_of(templates: list, file: Path) -> str:
-    for entry in templates:
-        if isinstance(entry, dict) and entry.get("name") == "default":
-            return entry.get("template")
-    raise InputError(f'{file}: chat_template has none of the name "default": name one so')
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text: restore the file") from error
+
+
+def _full(template: str, file: Path) -> str:
+    """`template`, if there is anything in it: no prompt is made of nothing."""
+    if not template.strip():
+        raise InputError(f"{file}: the chat template is empty: restore the file")
+    return template
+
+
+def _default_of(templates: list | dict, file: Path) -> str:
+    named = templates
+    if isinstance(templates, list):
+        entries = [entry for entry in templates if isinstance(entry, dict)]
+        named = {str(entry.get("name")): entry.get("template") for entry in entries}
+    if "default" not in named:
+        raise InputError(f'{file}: chat_template has none of the name "default": name one so')
+    return named["default"]
 
 
 class _Undefined(jinja2.Undefined):
@@ -244,18 +261,23 @@ def _check_format(text: Any) -> None:
         _check_length(MOST_CHARACTERS + 1)
 
 
+_OF_TEMPLATES = ("<template>", __file__, str(Path(jinja2.__file__).parent), json.__file__)
+
+
 @contextlib.contextmanager
 def _limited_time() -> Iterator[None]:
-    """End with TimeoutError what still runs after `MOST_SECONDS`, looking at each line and call.
+    """End with TimeoutError what has computed for `MOST_SECONDS`, looking at each line and call.
 
-    A signal would do for the main thread only.
+    A signal would do for the main thread only. On a busy machine the time of others does not count,
+    and what the garbage collector calls in between is let alone: there an error would be dropped.
     """
-    end, before = time.monotonic() + MOST_SECONDS, sys.gettrace()
+    end, before = time.thread_time() + MOST_SECONDS, sys.gettrace()
 
     def look(frame, event, argument):
-        if time.monotonic() > end:
+        file = frame.f_code.co_filename
+        if file.startswith(_OF_TEMPLATES) and time.thread_time() > end:
             raise TimeoutError(f"it takes longer than {MOST_SECONDS:g} seconds")
-        return look if frame.f_code.co_filename == "<template>" else None
+        return look if file == "<template>" else None
 
     sys.settrace(look)
     try:

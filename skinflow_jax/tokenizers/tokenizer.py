@@ -15,7 +15,7 @@ import tokenizers
 
 from skinflow_jax.errors import InputError, one_line
 from skinflow_jax.json_file import check_fetched, write_json
-from skinflow_jax.tokenizers.chat_template import ChatTemplate, find_template
+from skinflow_jax.tokenizers.chat_template import ADDITIONAL, ChatTemplate, find_template
 from skinflow_jax.tokenizers.sentencepiece_bpe import (
     JSON_VALUE_START,
     SPECIAL_TOKENS,
@@ -257,8 +257,7 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         self._folder = folder
         path = folder / "tokenizer.json"
         for name in _TOKENIZER_FILES:  # a template could be any text, others are only copied
-            if (folder / name).is_file():
-                check_fetched(folder / name)
+            check_fetched(folder / name)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing more precise
@@ -268,11 +267,13 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         self._tokenizer.no_padding()
         config = read_tokenizer_config(folder, self._tokenizer)
         template = find_template(folder, config.fields)
-        added = {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        special = {token.content for token in added if token.special}
         super().__init__(
             path,
-            # An ordinary vocabulary entry would be split when met in a text.
-            lambda token: self._tokenizer.token_to_id(token) if token in added else None,
+            # An ordinary vocabulary entry would be split when met in a text, and one that is not
+            # special would stand in a decoded answer.
+            lambda token: self._tokenizer.token_to_id(token) if token in special else None,
             None if template is None else ChatTemplate(*template, config.special),
         )
         self.pad_id = self._require(config.special.get("pad_token", "<|endoftext|>"))
@@ -293,6 +294,11 @@ class HuggingFaceTokenizer(_ChatTokenizer):
         for name in _TOKENIZER_FILES:
             source, target = self._folder / name, folder / name
             if source.is_file() and source.resolve() != target.resolve():
+                shutil.copyfile(source, target)
+        for source in sorted((self._folder / ADDITIONAL).glob("*.jinja")):
+            target = folder / ADDITIONAL / source.name
+            if source.resolve() != target.resolve():
+                target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(source, target)
 
 

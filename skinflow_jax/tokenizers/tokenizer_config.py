@@ -14,6 +14,7 @@ import tokenizers
 
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import FieldTable, read_json
+from skinflow_jax.tokenizers.backend import check_backend
 from skinflow_jax.typed_fields import Finite, shown
 
 CONFIG = "tokenizer_config.json"
@@ -100,6 +101,7 @@ def read_tokenizer_config(folder: Path, tokenizer: tokenizers.Tokenizer) -> Toke
     path = folder / CONFIG
     stated = read_json(path) if path.is_file() else {}
     fields = _CONFIG.checked(stated, path)
+    check_backend(tokenizer, stated, folder / "tokenizer.json", path)
     added = _Added(tokenizer)
     added.check_decoder(fields.get("added_tokens_decoder") or {}, path)
     if "Qwen2" in (stated.get("tokenizer_class") or ""):
@@ -142,10 +144,10 @@ class _Added:
             if fields.get(name) is None:
                 continue
             (special[name],) = _tokens([fields[name]], f"{path}: {name}")
-            if self._tokenizer.token_to_id(special[name]) is None:
+            if special[name] not in self._special:  # transformers would add it, or make it one
                 raise InputError(
-                    f"{path}: {name} is {shown(special[name])}, which tokenizer.json has not: the "
-                    "two must be of one tokenizer"
+                    f"{path}: {name} is {shown(special[name])}, which is no special token of "
+                    "tokenizer.json: the two must be of one tokenizer"
                 )
         return special
 

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 from random_model import TINY, random_prompt
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    AutoModelForImageTextToText,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+)
 
 from skinflow_jax.checkpoints.hf_config import config_to_hf
 from skinflow_jax.checkpoints.hf_import import load_pretrained
@@ -96,3 +100,20 @@ def make_pair(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pair(make_pair):
     return make_pair(TINY)
+
+
+@pytest.fixture(scope="module")
+def load_dynamic(tmp_path_factory):
+    """`load_dynamic(folder, dtype)`: an exported dynamic model in PyTorch, by its own code."""
+    modules = tmp_path_factory.mktemp("modules")
+
+    def load(folder, dtype=torch.float32):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(modules))
+            found, report = AutoModelForImageTextToText.from_pretrained(
+                folder, dtype=dtype, trust_remote_code=True, output_loading_info=True
+            )
+        assert not any(report.values()), report
+        return found.eval()
+
+    return load

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from random_model import SHALLOW, TINY, spread_model
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig
 
 import skinflow_jax
 from skinflow_jax.checkpoints.hf_config import PLAIN
@@ -40,15 +40,8 @@ def exported(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reference(exported, tmp_path_factory):
-    modules = tmp_path_factory.mktemp("modules")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(modules))
-        found, report = AutoModelForImageTextToText.from_pretrained(
-            exported, trust_remote_code=True, output_loading_info=True
-        )
-    assert not any(report.values()), report
-    return found.eval()
+def reference(exported, load_dynamic):
+    return load_dynamic(exported)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The exported dynamic model in PyTorch: its types, its gradients, compiled, and saved again."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from random_model import SHALLOW, spread_model
-from transformers import AutoModelForImageTextToText
 
 import skinflow_jax
 from skinflow_jax.models.config import DveConfig
@@ -37,19 +37,8 @@ def folder(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def load(folder, tmp_path_factory):
-    modules = tmp_path_factory.mktemp("modules")
-
-    def load(dtype, folder=folder):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(modules))
-            found, report = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=dtype, trust_remote_code=True, output_loading_info=True
-            )
-        assert not any(report.values()), report
-        return found.eval()
-
-    return load
+def load(folder, load_dynamic):
+    return functools.partial(load_dynamic, folder)
 
 
 @pytest.fixture(scope="module", params=TYPES)

@@ -10,7 +10,7 @@ import pytest
 from random_model import SHALLOW, listening, spread_model
 from safetensors.numpy import load_file, save_file
 
-from skinflow_jax.checkpoints import hf_adapter
+from skinflow_jax.checkpoints import hf_adapter, peft_targets
 from skinflow_jax.checkpoints.hf_adapter import (
     CONFIG,
     WEIGHTS,
@@ -159,6 +159,14 @@ REFUSED = {
     },
     "another method": (fields(peft_type="LOHA"), r"peft_type='LOHA': only LORA"),
     "unknown field": (fields(use_future_thing=True), r"use_future_thing.*unknown"),
+    "no target": (fields(target_modules=["k_proj"]), r"leaves out model.language_model.layers.0"),
+    "one target": (fields(target_modules=["q_proj", "visual.x"]), r"leaves out .*mlp.down_proj"),
+    "target pattern": (fields(target_modules=r".*\.[qv]_proj"), r"leaves out .*mlp.down_proj"),
+    "excluded": (fields(exclude_modules=["q_proj"]), r"leaves out .*q_proj, which has tensors"),
+    "target number": (fields(target_modules=3), r"target_modules=3 must be a list"),
+    "target of none": (fields(target_modules=[None]), r"target_modules=\[None\] must be"),
+    "broken pattern": (fields(exclude_modules="("), r"exclude_modules='\(' is no regular"),
+    "endless": (fields(target_modules="(.*)*(.*)*(.*)*x"), r"takes longer than 0.5 seconds"),
     "rank text": (fields(r="8"), r"r or lora_alpha: .*lora.rank='8'"),
     "rank nothing": (fields(r=0), r"lora.rank=0"),
     "another rank": (fields(r=4), r"lora_A.weight has shape \(3, 128\), .* asks for \(4, 128\)"),
@@ -192,13 +200,30 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("variant", REFUSED)
-def test_an_adapter_that_is_not_ours_is_refused_in_one_line(base, changed, variant):
+def test_an_adapter_that_is_not_ours_is_refused_in_one_line(base, changed, variant, monkeypatch):
+    if variant == "endless":
+        monkeypatch.setattr(peft_targets, "MOST_SECONDS", 0.5)
     change, message = REFUSED[variant]
     change(changed)
     with pytest.raises(InputError, match=message) as error:
         stated_base(changed)
         load_adapter(base, changed)
     assert "\n" not in str(error.value) and str(changed) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        ["q_proj", "v_proj", "o_proj", "down_proj", "qkv", "attn.proj"],
+        r"^(model\.layers|visual\.blocks)\..*",  # of the names in transformers 4
+        r"^model\.(language_model|visual)\..*",
+        "all-linear",
+        None,
+    ],
+)
+def test_modules_may_be_named_as_peft_lets_them(base, adapted, changed, stated):
+    fields(target_modules=stated, exclude_modules=["lm_head"])(changed)
+    assert load_adapter(base, changed).config.lora == LORA
 
 
 def test_an_adapter_of_another_base_is_refused(changed):

@@ -96,7 +96,7 @@ def known(folder):
     before = source_objects(stated.files)
     bos = (
         config_to_hf(stated.config, before["config.json"])["bos_token_id"],
-        generation_to_hf(stated.config, stated.generation)["bos_token_id"],
+        generation_to_hf(stated.config, before.get("generation_config.json", {}))["bos_token_id"],
     )
     return stated.config, stated.pixels, bos
 
@@ -206,7 +206,8 @@ def test_every_field_of_a_special_tokens_map(saved_tokenizer, tmp_path):
     }
 
     def state_of(content):
-        write(tmp_path / "folder", special_tokens_map=content)
+        kind = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        write(tmp_path / "folder", special_tokens_map=content, tokenizer_config=kind)
         return read_tokenizer_config(tmp_path / "folder", tokenizer).special
 
     # How a token is found in a text is tokenizer.json's to say.

@@ -209,7 +209,10 @@ VARIANTS = {
         lambda w: w.header(lambda h: b'{"a": ' + b"9" * 5000 + b"}"),
         r"the number 9+… is too large",
     ),
-    "header twice": (lambda w: w.header(lambda h: b'{"a":{},"a":{}}'), r"a occurs twice"),
+    "header twice": (
+        lambda w: w.header(lambda h: b'{"a":{},"a":{}}'),
+        r"header is no JSON .the key 'a' occurs twice",
+    ),
     "header length": (lambda w: w.shard().write_bytes(b"\xff" * 64), r"no safetensors file"),
     "empty file": (lambda w: w.shard().write_bytes(b""), r"no safetensors file, or is cut"),
     "truncated": (lambda w: os.truncate(w.shard(), 9999), r"no safetensors|its header asks for"),
@@ -353,9 +356,9 @@ def test_half_precision_weights_come_as_they_are_or_widened(weights, dtype):
     expected = half[Q].astype(np.float32).T
     found = np.asarray(wide.decoder.layers.q.kernel[0])
     np.testing.assert_array_equal(found.reshape(expected.shape), expected)
-    assert_same(
-        load_pretrained(weights.folder, dtype=dtype), jax.tree.map(lambda x: x.astype(dtype), wide)
-    )
+    # By NumPy: XLA compiles no conversion to float16 for processors that have none.
+    narrow = jax.tree.map(lambda x: jnp.asarray(np.asarray(x).astype(jnp.dtype(dtype))), wide)
+    assert_same(load_pretrained(weights.folder, dtype=dtype), narrow)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float64", "half an hour", None, 3])

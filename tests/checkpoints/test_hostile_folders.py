@@ -80,6 +80,7 @@ CONFIGS = {
     "null size": (text(hidden_size=None), "hidden_size=None"),
     "merge 0": (tower(spatial_merge_size=0), "spatial_merge_size=0"),
     "patch list": (tower(patch_size=[14, 14]), "patch_size"),
+    "windows of nothing": (tower(window_size=27), "vision_config.window_size 27 is smaller"),
     "block outside": (tower(fullatt_block_indexes=[9]), "fullatt_block_indexes"),
     "tower of a list": (text(vision_config=[1]), "vision_config.*must be an object"),
     "text of text": (text(text_config="x"), "text_config.*must be an object"),
@@ -132,7 +133,7 @@ TOKENIZERS = {
     "bos": ({"add_bos_token": True}, "add_bos_token is True"),
     "cleans": ({"clean_up_tokenization_spaces": True}, "clean_up_tokenization_spaces"),
     "another class": ({"tokenizer_class": "LlamaTokenizer"}, "LlamaTokenizer"),
-    "unknown pad": ({"pad_token": "[PAD]"}, r"pad_token is '\[PAD\]', which tokenizer.json"),
+    "unknown pad": ({"pad_token": "[PAD]"}, r"pad_token is '\[PAD\]', which is no special token"),
     "pad of a number": ({"pad_token": 3}, "pad_token=3 must be a token's text"),
     "more tokens": ({"additional_special_tokens": ["<new>"]}, "<new>.*no special token"),
     "other ids": (
@@ -146,6 +147,9 @@ TOKENIZERS = {
     "template of a number": ({"chat_template": 3}, "chat_template must be text"),
     "no default": ({"chat_template": [{"name": "x", "template": "y"}]}, 'name "default"'),
 }
+# All of our tokenizer's own kind, else that would be what is told.
+KIND = {"tokenizer_class": "PreTrainedTokenizerFast"}
+TOKENIZERS = {name: (KIND | content, answer) for name, (content, answer) in TOKENIZERS.items()}
 VIDEOS = {
     "cut": (b"{", "video_preprocessor_config.json is not valid JSON"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
@@ -190,11 +194,30 @@ def test_a_pointer_in_the_place_of_any_file_of_a_tokenizer_is_told(folder, tmp_p
         read_folder(copy)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("generation_config.json", "preprocessor_config.json", "processor_config.json"),
+        *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "added_tokens.json"),
+    ],
+)
+def test_a_link_that_leads_nowhere_or_a_folder_is_not_taken_for_no_file(folder, tmp_path, name):
+    """As in a cache whose blobs are gone: without the file, other defaults would be taken."""
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / name).unlink(missing_ok=True)
+    (copy / name).symlink_to(tmp_path / "blobs" / "gone")
+    with pytest.raises(InputError, match=f"{name} is a link that leads nowhere: fetch the folder"):
+        read_folder(copy)
+    (copy / name).unlink()
+    (copy / name).mkdir()
+    with pytest.raises(InputError, match=f"{name} is no file"):
+        read_folder(copy)
+
+
 def test_the_folder_itself_is_read(folder):
     found = read_folder(folder)
     assert found.config.text.rope_theta == 500.0 and found.config.eos_token_ids == (3, 1)
     assert found.tokenizer.eos_ids == (3, 1) and found.tokenizer.pad_id == 1
-    assert found.generation == GENERATION
     assert (found.pixels.min_pixels, found.pixels.max_pixels) == (3136, 1_003_520)
 
 

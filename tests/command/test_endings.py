@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.machinery import ExtensionFileLoader
 
 import pytest
 
@@ -68,6 +69,24 @@ def test_a_signal_comes_but_once_to_a_command_that_takes_long_to_unwind(
     monkeypatch.setattr(cli, "_keep_programs", work)
     fails("evaluate", f"--checkpoint={tmp_path}", code=143)
     assert unwound == [True]
+
+
+def test_a_signal_waits_for_an_extension_module_to_be_initialised(tmp_path, fails, monkeypatch):
+    """What is raised in its C++ may abort the process."""
+    done = []
+
+    class Loader(ExtensionFileLoader):
+        def create_module(self, spec):
+            signal.raise_signal(signal.SIGTERM)
+            done.append(spec)
+
+    def work(*_):
+        Loader("name", "name.so").create_module("initialised")
+        time.sleep(5)
+
+    monkeypatch.setattr(cli, "_keep_programs", work)
+    fails("evaluate", f"--checkpoint={tmp_path}", code=143)
+    assert done == ["initialised"]
 
 
 def test_a_closed_standard_output_is_an_error_that_a_run_can_tell():

@@ -74,6 +74,10 @@ def test_the_export_is_what_transformers_needs_and_gives_the_same_logits(demo, c
         "README.md",
     }
     assert wanted <= {path.name for path in export.iterdir()}
+    card = (export / "README.md").read_text()
+    assert "# skinflow demo on procedural\n" in card and "synthetic lesions" in card
+    assert card.count("\n* stagei: ") == 2, "how it was trained, and on what"
+    assert "| Top-1 | " in card
     model = load_model(workdir / "stageii" / "checkpoints")
     differences = {row.group: row.difference for row in compare(model, export)}
     assert differences["head"] < 2e-5

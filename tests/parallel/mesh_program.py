@@ -35,13 +35,11 @@ from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 from skinflow_jax.training.state import TrainState, apply_gradients, create_state
 from skinflow_jax.training.supervised import supervised_update
 
-# Name: mesh (None for one device), micro-batches, algorithms. Each update takes long to compile.
+# Name: mesh (None for one device), algorithms. Each update takes long to compile.
 RUNS = {
-    "one": (None, 1, ("grpo", "dapo", "sft", "lora")),
-    "one_micro_4": (None, 4, ("dapo",)),
-    "data_8": (MeshConfig(data=8), 1, ("grpo",)),
-    "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), 1, ("dapo", "sft")),
-    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), 1, ("grpo", "lora")),
+    "one": (None, ("grpo", "dapo", "sft", "lora")),
+    "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), ("dapo", "sft")),
+    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), ("grpo", "lora")),
 }
 # One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
 # splits them; many end tokens, so that lengths are uneven.
@@ -92,10 +90,10 @@ def draw(model, inputs, mesh):
     return compiled(*arguments), compiled.as_text()
 
 
-def updates(mesh, micro_batches, model, reference, rollout, algorithms):
+def updates(mesh, model, reference, rollout, algorithms):
     """(name, new state, metrics) of each algorithm, from the same rollout and rewards."""
     inputs, supervised, rewards = inputs_and_targets()
-    static = {"optimizer": SGD, "compute": DEFAULT_COMPUTE, "micro_batches": micro_batches}
+    static = {"optimizer": SGD, "compute": DEFAULT_COMPUTE, "micro_batches": 1}
     reference = place_module(reference, mesh)
     for name in algorithms:
         # All algorithms but this train the whole model.
@@ -113,7 +111,7 @@ def updates(mesh, micro_batches, model, reference, rollout, algorithms):
                 rollout,
                 temperature=TEMPERATURE,
                 compute=DEFAULT_COMPUTE,
-                micro_batches=micro_batches,
+                micro_batches=1,
             )
             batch = PolicyBatch(inputs, rollout, scores.advantages, None, reference_log_probs)
             state, metrics = policy_update(state, batch, config=config, **static)
@@ -163,17 +161,16 @@ def main(out: Path) -> None:
     save_pretrained(model, out / "exported")
     with RunCheckpoints(out / "run") as checkpoints:
         checkpoints.save(1, TrainState(jnp.int32(1), model, ()), facts={})
-    for run, (mesh_config, micro_batches, algorithms) in RUNS.items():
+    for run, (mesh_config, algorithms) in RUNS.items():
         mesh = None if mesh_config is None else make_mesh(mesh_config)
         with use_mesh(mesh):
-            if micro_batches == 1:
-                drawn, text = draw(model, inputs, mesh)
-                record(run, "rollout", vars(drawn))
-                record(run, "adamw", adamw_steps(model, mesh).model)
-                if rollout is None:
-                    rollout = jax.tree.map(np.asarray, drawn)
-                (out / f"{run}.hlo").write_text(text)
-                print(f"{run} sample: {time.perf_counter() - began:.0f} s", flush=True)
+            drawn, text = draw(model, inputs, mesh)
+            record(run, "rollout", vars(drawn))
+            record(run, "adamw", adamw_steps(model, mesh).model)
+            if rollout is None:
+                rollout = jax.tree.map(np.asarray, drawn)
+            (out / f"{run}.hlo").write_text(text)
+            print(f"{run} sample: {time.perf_counter() - began:.0f} s", flush=True)
             state = create_state(copy(model), SGD, mesh)
             layouts[run] = {"created": layout(state.model)}
             for name, loaded in (
@@ -182,9 +179,7 @@ def main(out: Path) -> None:
             ):
                 record(run, name, loaded)
                 layouts[run][name] = layout(loaded)
-            for name, state, metrics in updates(
-                mesh, micro_batches, model, reference, rollout, algorithms
-            ):
+            for name, state, metrics in updates(mesh, model, reference, rollout, algorithms):
                 print(f"{run} {name}: {time.perf_counter() - began:.0f} s", flush=True)
                 record(run, f"{name}/metrics", metrics)
                 record(run, f"{name}/gradients", state.opt_state[0].trace)

@@ -19,7 +19,8 @@ from skinflow_jax.checkpoints.step_folders import COMMITTED
 from skinflow_jax.cli import main
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import init_model
-from skinflow_jax.runs.policies import import_hf, open_checkpoint
+from skinflow_jax.runs.opening import open_checkpoint
+from skinflow_jax.runs.policies import import_hf
 from skinflow_jax.runs.train import train
 from skinflow_jax.runs.workdir import FAILURE, LOCK, RECORDS, Workdir
 from skinflow_jax.storage.paths import storage_path

@@ -9,7 +9,7 @@ from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.errors import InputError
 from skinflow_jax.runs import evaluate as runs_evaluate
 from skinflow_jax.runs.evaluate import heldout_evaluation
-from skinflow_jax.runs.policies import Policy
+from skinflow_jax.runs.opening import Policy
 
 
 class OneImage:

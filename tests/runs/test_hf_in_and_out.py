@@ -23,7 +23,9 @@ from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import DveConfig, LoraConfig
 from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.lora import with_lora
-from skinflow_jax.runs.policies import adapter_base, export_hf, import_hf, open_checkpoint
+from skinflow_jax.runs import policies
+from skinflow_jax.runs.opening import open_checkpoint
+from skinflow_jax.runs.policies import adapter_base, export_hf, import_hf
 from skinflow_jax.tokenizers import HuggingFaceTokenizer, load_tokenizer, train_sentencepiece
 
 INDEX = "model.safetensors.index.json"
@@ -174,6 +176,7 @@ def test_an_adapter_whose_base_is_elsewhere_is_imported_upon_one_given(
 def test_an_import_takes_no_image_size_from_one_that_was_killed(half, tmp_path):
     folder, run = shutil.copytree(half, tmp_path / "model"), tmp_path / "run"
     run.mkdir()
+    (run / ".lock").touch()
     (folder / "preprocessor_config.json").rename(run / "preprocessor_config.json")
     import_hf(folder, run)
     assert open_checkpoint(run).pixels is None
@@ -209,6 +212,100 @@ def test_a_base_for_what_is_no_adapter_and_an_adapter_of_no_lora_are_refused(
         import_hf(half, tmp_path / "run", base=half)
     with pytest.raises(InputError, match="no LoRA adapters: export it without --adapter"):
         export_hf(imported, tmp_path / "out", adapter=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_base_that_is_a_run_is_to_be_made_a_folder_of(
+    adapter, imported, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(policies, "adapter_base", lambda checkpoint: imported)
+    export_hf(adapter, tmp_path / "out", adapter=True)
+    command = f"skinflow export-hf --checkpoint={imported} --out=FOLDER"
+    assert capsys.readouterr().out.endswith(f"make a folder of it by {command}\n")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f'# The base is made by: {command}\nbase, folder = "FOLDER", "."\n' in card
+    assert_same(open_checkpoint(tmp_path / "out").model, open_checkpoint(adapter).model)
+
+
+def test_adapters_upon_weights_that_are_kept_nowhere_are_refused(adapter, tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "adapter_base", lambda checkpoint: None)
+    with pytest.raises(InputError, match=r"kept nowhere.*: export it merged, without --adapter"):
+        export_hf(adapter, tmp_path / "out", adapter=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_adapters_have_no_shards(tmp_path, fails):
+    flags = [f"--out={tmp_path}/out", "--adapter", "--max-shard-size=1MB"]
+    error = fails("export-hf", f"--checkpoint={tmp_path}", *flags, code=2)
+    assert error == "an adapter is one file: leave --max-shard-size out, or --adapter"
+
+
+@pytest.mark.parametrize("name", ["source", "tokenizer", "preprocessor_config.json", "config.json"])
+def test_an_import_replaces_nothing_that_no_run_has_written(half, tmp_path, name):
+    """A project may have folders of these names, and a Hugging Face folder such files."""
+    mine = tmp_path / "project" / name
+    if mine.suffix:
+        mine.parent.mkdir()
+        mine.write_text("mine")
+    else:
+        mine.mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"project holds {name}, which no run has written there"):
+        import_hf(half, tmp_path / "project")
+    assert mine.exists() and [path.name for path in mine.parent.iterdir()] == [name]
+
+
+ONE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+@pytest.mark.parametrize(
+    ("template", "answer"),
+    [
+        ("{{ messages[-1].content[-1].text }}", "a prompt of one image 0 image placeholders"),
+        (f"{ONE}{ONE}{{{{ messages[-1].content[-1].text }}}}", "one image 2 image placeholders"),
+        (f"{ONE} Describe it.", "its chat template leaves out what is asked"),
+        ("{{ raise_exception('no images') }}", r"chat_template.jinja: .*refused: .*no images"),
+        (None, "no chat template"),
+    ],
+)
+def test_a_template_that_makes_no_prompt_is_told_at_the_import(half, tmp_path, template, answer):
+    folder = shutil.copytree(half, tmp_path / "model")
+    (folder / "chat_template.jinja").unlink()
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(InputError, match=answer):
+        import_hf(folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_not_imported_into_itself_nor_a_model_beside_a_run(half, tmp_path):
+    folder = shutil.copytree(half, tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=r"model holds config\.json"):
+        import_hf(folder, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in (".lock", "config.json"):  # of a run that was killed before its first checkpoint
+        (run / name).write_text("{}")
+    with pytest.raises(InputError, match="run holds a run already"):
+        import_hf(folder, run)
+
+
+def test_where_and_how_an_export_cannot_go_is_told_before_a_model_is_read(
+    imported, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(policies, "open_checkpoint", None)
+    monkeypatch.chdir(tmp_path)
+    for out, answer in (
+        (imported / "checkpoints" / "7", "7 is among the run's checkpoints"),
+        (imported / "checkpoints" / "0" / "model", "model is among the run's checkpoints"),
+        (imported, "exists and is not empty"),
+        (Path(), "is the current folder"),
+    ):
+        with pytest.raises(InputError, match=answer):
+            export_hf(imported, out)
+    with pytest.raises(InputError, match="an adapter is one file: leave --max-shard-size out"):
+        export_hf(imported, tmp_path / "out", adapter=True, max_shard_bytes=10**6)
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,8 @@ from skinflow_jax.config import ModelChoice
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.vlm import init_model
 from skinflow_jax.runs import train as runs_train
-from skinflow_jax.runs.policies import export_hf, fresh_tokenizer, import_hf, open_checkpoint
+from skinflow_jax.runs.opening import open_checkpoint
+from skinflow_jax.runs.policies import export_hf, fresh_tokenizer, import_hf
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def imported(folder, tmp_path_factory):
     run = tmp_path_factory.mktemp("imported") / "run"
     # As a killed import may leave it.
     write(run / "source", video_preprocessor_config={})
+    (run / ".lock").touch()
     import_hf(folder, run)
     return run
 

@@ -1,5 +1,7 @@
 """The model that a KL is measured to: the one the run started from, by step and fingerprint."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ from skinflow_jax.models.vlm import init_model
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.runs import start
 from skinflow_jax.runs.facts import Origin, RunFacts
-from skinflow_jax.runs.policies import Policy
+from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.start import Stored, resumed_start
 from skinflow_jax.runs.workdir import Workdir
 
@@ -85,9 +87,10 @@ def test_a_model_that_changed_or_went_is_refused_by_name(resume):
 
 @pytest.mark.parametrize("allowed", ["model.init_from", "model"])
 def test_another_model_that_was_allowed_is_the_one_from_then_on(resume, allowed):
-    """The next resume, without the flag, measures to the same."""
+    """The next resume, without the flag, measures to the same; in whatever folder it is asked."""
     del resume.models[3]
     first = resume([allowed])
-    assert first.facts.origin == Origin("runs/before", 9, fingerprint(resume.models[9]).of())
+    before = str(Path("runs/before").absolute())
+    assert first.facts.origin == Origin(before, 9, fingerprint(resume.models[9]).of())
     again = resume([], first.facts)
     assert again.facts.origin == first.facts.origin

@@ -19,7 +19,7 @@ from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import ConfigError, InputError, Interrupted, RunError, StartAgain
 from skinflow_jax.rl.config import GrpoConfig
-from skinflow_jax.runs.policies import open_checkpoint
+from skinflow_jax.runs.opening import open_checkpoint
 from skinflow_jax.runs.train import check_mesh, make_learner, train
 from skinflow_jax.training.sinks import RunWriter
 
@@ -166,3 +166,12 @@ def test_a_line_that_is_not_ours_is_met_before_anything_is_compiled(tmp_path, mo
     longer = dataclasses.replace(SMALL_RUN, loop=dataclasses.replace(SMALL_RUN.loop, steps=3))
     with pytest.raises(InputError, match=r"metrics.jsonl, line 3: .*delete the line"):
         train(longer, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer", "source"])
+def test_a_run_replaces_nothing_that_none_has_written(tmp_path, name):
+    """As in a Hugging Face folder, or a project with a folder of sources."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"holds {name}, which no run has written there"):
+        train(SMALL_RUN, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,12 +1,19 @@
 """Chat templates: transformers' own rendering is the oracle; a hostile one ends in a line."""
 
 import json
+import shutil
+import time
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.tokenizers import CHAT_TEMPLATE, chat_template, train_sentencepiece
+from skinflow_jax.tokenizers import (
+    CHAT_TEMPLATE,
+    chat_template,
+    load_tokenizer,
+    train_sentencepiece,
+)
 from skinflow_jax.tokenizers.chat_template import ChatTemplate, find_template
 
 TOKENS = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
@@ -164,6 +171,60 @@ def test_the_template_is_found_where_transformers_looks(tmp_path):
     assert find_template(tmp_path, config) == ("json", tmp_path / "chat_template.json")
     (tmp_path / "chat_template.jinja").write_text("jinja")
     assert find_template(tmp_path, config) == ("jinja", tmp_path / "chat_template.jinja")
+    more = tmp_path / "additional_chat_templates"
+    more.mkdir()
+    (more / "tool_use.jinja").write_text("tools")
+    assert find_template(tmp_path, config) == ("jinja", tmp_path / "chat_template.jinja")
+    (more / "default.jinja").write_text("first")
+    assert find_template(tmp_path, config) == ("first", more / "default.jinja")
+    (more / "default.jinja").unlink()
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
     with pytest.raises(InputError, match=r"chat_template\.jinja is not UTF-8"):
         find_template(tmp_path, config)
+
+
+CONFIGS = {
+    "text": "config",
+    "by name": {"default": "config", "tools": "t"},
+    "listed": [{"name": "tools", "template": "t"}, {"name": "default", "template": "config"}],
+    "twice": [{"name": "default", "template": "t"}, {"name": "default", "template": "config"}],
+}
+
+
+@pytest.mark.parametrize("kind", [*CONFIGS, "beside", "beside and named default"])
+def test_transformers_takes_the_same_of_several_templates(theirs, tmp_path, kind):
+    folder = shutil.copytree(theirs.name_or_path, tmp_path / "copy")
+    (folder / "chat_template.jinja").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    if kind in CONFIGS:
+        config["chat_template"] = CONFIGS[kind]
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    else:
+        (folder / "additional_chat_templates").mkdir()
+        named = "default" if "default" in kind else "tools"
+        (folder / "additional_chat_templates" / f"{named}.jinja").write_text("more")
+        (folder / "chat_template.jinja").write_text("one")
+    found = load_tokenizer(folder)
+    expected = PreTrainedTokenizerFast.from_pretrained(folder).apply_chat_template(
+        MESSAGES, tokenize=False
+    )
+    assert found.render_chat(MESSAGES, add_generation_prompt=False) == expected
+    found.save_pretrained(tmp_path / "again")
+    again = load_tokenizer(tmp_path / "again")
+    assert again.render_chat(MESSAGES, add_generation_prompt=False) == expected
+
+
+@pytest.mark.parametrize("template", ["", " \n"])
+def test_an_empty_template_is_refused(tmp_path, template):
+    with pytest.raises(InputError, match=r"tokenizer_config\.json: the chat template is empty"):
+        find_template(tmp_path, {"chat_template": template})
+    (tmp_path / "chat_template.jinja").write_text(template)
+    with pytest.raises(InputError, match=r"chat_template\.jinja: the chat template is empty"):
+        find_template(tmp_path, {})
+
+
+def test_the_time_of_others_does_not_count(monkeypatch):
+    monkeypatch.setattr(chat_template, "MOST_SECONDS", 1)
+    with chat_template._limited_time():
+        time.sleep(1.2)  # as where other processes have the machine
+        assert ChatTemplate("x", "file").render(MESSAGES, add_generation_prompt=True) == "x"

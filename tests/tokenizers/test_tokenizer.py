@@ -351,6 +351,7 @@ def test_an_absent_special_token_is_refused_by_file_and_name(export_folder, tmp_
     content = json.loads((export_folder / "tokenizer.json").read_text())
     content["added_tokens"] = [t for t in content["added_tokens"] if t["content"] != token]
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
     with pytest.raises(InputError) as refusal:
         load_tokenizer(tmp_path)
     assert token in str(refusal.value)
@@ -408,7 +409,8 @@ def test_a_chat_template_that_fails_in_any_way_is_named(export_folder, tmp_path,
 
 
 def test_a_folder_without_a_chat_template_still_encodes(export_folder, trained, tmp_path):
-    shutil.copy(export_folder / "tokenizer.json", tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(export_folder / name, tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     assert tokenizer.encode(PROMPT) == trained.encode(PROMPT)
     with pytest.raises(InputError, match=r"chat_template\.jinja"):

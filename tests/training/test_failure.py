@@ -21,7 +21,7 @@ from skinflow_jax.rl.rewards import REWARDS
 from skinflow_jax.rl.sampler import Rollout
 from skinflow_jax.rl.update import PolicyBatch, policy_update
 from skinflow_jax.runs import train as runs_train
-from skinflow_jax.runs.policies import TOKENIZER
+from skinflow_jax.runs.workdir import TOKENIZER
 from skinflow_jax.tokenizers import load_tokenizer
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
