@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-isa test-py313 fuzz chaos lint format clean
+.PHONY: demo test test-fast test-isa test-py313 fuzz chaos pods lint format clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/skinflow demo --workdir=runs/demo
@@ -32,6 +32,10 @@ fuzz: $(VENV)/.test
 # 50 kills at random moments of a run, which must end as if undisturbed; a few in `make test`.
 chaos: $(VENV)/.test
 	SKINFLOW_CHAOS=50 $(BIN)/python -m pytest tests/end_to_end/test_chaos.py
+
+# Runs on 1x8, 2x4 and 4x2 processes x devices, lost hosts, lost links; needs root and iproute2.
+pods: $(VENV)/.test
+	SKINFLOW_PODS=1 $(BIN)/python -m pytest tests/pods
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

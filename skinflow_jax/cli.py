@@ -29,6 +29,9 @@ from skinflow_jax.errors import (
 )
 from skinflow_jax.storage.paths import is_bucket, storage_path
 
+# Commands that several processes have one of them do, and those that are for one alone.
+_OF_THE_FIRST = ("data build", "export-hf")
+_OF_ONE = ("demo", "ablation", "generate")
 # Commands that, killed and started again, do what is left to do.
 _GO_ON = ("train", "ablation")
 
@@ -45,9 +48,10 @@ def main(argv: list[str] | None = None) -> int:
         arguments = parse(argv)
         with ended_by_signals(goes_on=arguments.command in _GO_ON):
             _quiet_libraries()
-            with _processes(arguments):
-                _keep_programs(arguments)
-                _COMMANDS[arguments.name](arguments)
+            with _processes(arguments) as to_run:
+                if to_run:
+                    _keep_programs(arguments)
+                    _COMMANDS[arguments.name](arguments)
                 print(end="", flush=True)
     except BrokenPipeError:  # `skinflow generate … | head`
         return FAILED_RUN
@@ -73,33 +77,45 @@ def _outcome(error: BaseException, arguments) -> tuple[int, str] | None:
 
 
 @contextlib.contextmanager
-def _processes(arguments) -> Iterator[None]:
-    """The command among others like it on other machines, where it has been started so."""
+def _processes(arguments) -> Iterator[bool]:
+    """The command among others like it, where it has been started so; gives whether to run it."""
     if "cluster" not in arguments:
-        yield
+        yield True
         return
-    from skinflow_jax.parallel.processes import find_cluster
+    from skinflow_jax.parallel.processes import find_cluster, process_number
 
     cluster = find_cluster(
         arguments.cluster, arguments.coordinator, arguments.processes, arguments.process
     )
     if cluster is None:
-        yield
-        return
+        yield True
+    elif arguments.name in _OF_THE_FIRST:
+        yield process_number(cluster) == 0
+    else:
+        with _among_peers(arguments, cluster):
+            yield True
+
+
+@contextlib.contextmanager
+def _among_peers(arguments, cluster) -> Iterator[None]:
+    import jax
+
     from skinflow_jax.parallel.peers import among_peers
     from skinflow_jax.parallel.processes import first_process, start_processes
 
-    if arguments.name in ("import-hf", "export-hf"):
+    if arguments.name == "import-hf":
         _stay_off_accelerators()
     found = start_processes(cluster)
-    with (
-        among_peers(functools.partial(_outcome, arguments=arguments)),
-        contextlib.ExitStack() as out,
-    ):
-        if not first_process():  # people look at one
-            out.enter_context(contextlib.redirect_stdout(out.enter_context(open(os.devnull, "w"))))
-        print(printable(found))
-        yield
+    outcome = functools.partial(_outcome, arguments=arguments)
+    with among_peers(outcome), open(os.devnull, "w") as nowhere:
+        if arguments.name in _OF_ONE and jax.process_count() > 1:
+            raise ConfigError(
+                f"{arguments.name} is for one process: start it on one, --cluster=none"
+            )
+        # People look at one of them.
+        with contextlib.redirect_stdout(sys.stdout if first_process() else nowhere):
+            print(printable(found))
+            yield
 
 
 def _cause(error: OSError, arguments) -> Exception:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import socket
 import threading
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -78,6 +79,35 @@ def find_cluster(
             "give --coordinator, --processes and --process"
         )
     return Cluster(method)
+
+
+def process_number(cluster: Cluster, environ: Mapping[str, str] = os.environ) -> int:
+    """Which process this is, without connecting it with the others; see `find_cluster`."""
+    if cluster.process is not None:
+        return cluster.process
+    if cluster.method == "gke-tpu":
+        workers = environ.get("TPU_PROCESS_ADDRESSES", environ.get("TPU_WORKER_HOSTNAMES", ""))
+        slices = _number(environ, "MEGASCALE_SLICE_ID") * len(workers.split(","))
+        return slices + _number(environ, "TPU_WORKER_ID")
+    if cluster.method == "cloud-tpu":
+        return _worker_number()
+    return _number(
+        environ, {"slurm": "SLURM_PROCID", "openmpi": "OMPI_COMM_WORLD_RANK"}[cluster.method]
+    )
+
+
+def _worker_number() -> int:
+    """Of a Cloud TPU's own metadata; 0 where it states none."""
+    path = (
+        "http://metadata.google.internal/computeMetadata/v1/instance/attributes/agent-worker-number"
+    )
+    request = urllib.request.Request(path, headers={"Metadata-Flavor": "Google"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0
+    return int(text) if text.isdecimal() else 0
 
 
 def start_processes(cluster: Cluster, *, timeout: int = START_UP) -> str:

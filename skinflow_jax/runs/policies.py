@@ -4,10 +4,13 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 
+from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.checkpoints.hf_adapter import is_adapter, save_adapter, stated_base
 from skinflow_jax.checkpoints.hf_export import MAX_SHARD_BYTES, save_pretrained
 from skinflow_jax.checkpoints.hf_folder import check_chat, source_objects, write_files
@@ -26,6 +29,7 @@ from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import init_model
 from skinflow_jax.models.widening import with_extra_width
+from skinflow_jax.parallel import MeshConfig, make_mesh
 from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import inherited
@@ -104,15 +108,13 @@ def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
     with reaching(place.address):
         if finished_steps(place.checkpoints) or exists(place.address / "config.json"):
             raise InputError(f"{workdir} holds a run already: choose another workdir")
-    policy = open_checkpoint(folder) if base is None else _upon(folder, base)
+    # Of several processes each reads its part.
+    mesh = make_mesh(MeshConfig(fsdp=jax.device_count())) if jax.process_count() > 1 else None
+    policy = open_checkpoint(folder, mesh) if base is None else _upon(folder, base, mesh)
     check_chat(policy.tokenizer, folder)
-    with workdir_lock(place.local), place.synced():
+    with workdir_lock(place.local, enabled=place.is_writer), place.synced():
         place.remove(TOKENIZER, SOURCE, PREPROCESSOR)  # left by an import that was killed
-        policy.tokenizer.save_pretrained(place.local / TOKENIZER)
-        write_files(policy.source, place.local / SOURCE)
-        if policy.pixels is not None:
-            write_pixel_budget(place.local, policy.pixels, policy.model.config.vision)
-        place.send()
+        together(partial(_write_import, policy, place))
         state = TrainState(jnp.int32(0), policy.model, ())
         source = base or (base_folder(folder) if is_adapter(folder) else folder)
         facts = {"imported_from": str(absolute(source)), **inherited(place.local)}
@@ -123,7 +125,17 @@ def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
     print(printable(f"{folder}: {accounted}; written to {workdir}"))
 
 
-def _upon(folder: Path, base: Path) -> Policy:
+def _write_import(policy: Policy, place: Workdir) -> None:
+    """All of an import but its checkpoint."""
+    if place.is_writer:
+        policy.tokenizer.save_pretrained(place.local / TOKENIZER)
+        write_files(policy.source, place.local / SOURCE)
+        if policy.pixels is not None:
+            write_pixel_budget(place.local, policy.pixels, policy.model.config.vision)
+    place.send()
+
+
+def _upon(folder: Path, base: Path, mesh=None) -> Policy:
     """An adapter upon a base that is named beside it."""
     check_checkpoint(folder)
     if not is_adapter(folder):
@@ -131,7 +143,7 @@ def _upon(folder: Path, base: Path) -> Policy:
     stated = stated_base(folder)
     if stated is not None and Path(stated).name != base.resolve().name:
         print(printable(f"{folder} says that its base is {stated}; {base} is taken"))
-    return adapted(folder, base)
+    return adapted(folder, base, mesh)
 
 
 def export_hf(

@@ -86,3 +86,16 @@ def test_a_port_in_use_is_named():
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"port {port} of this machine is in use"):
             processes._check_port(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "environ", "number"),
+    [
+        (Cluster(None, "h:1", 4, 3), {}, 3),
+        (Cluster("slurm"), SRUN, 1),
+        (Cluster("openmpi"), MPI | {"OMPI_COMM_WORLD_RANK": "1"}, 1),
+        (Cluster("gke-tpu"), GKE | {"TPU_WORKER_ID": "1", "MEGASCALE_SLICE_ID": "2"}, 5),
+    ],
+)
+def test_which_process_this_is_is_known_before_it_is_connected(cluster, environ, number):
+    assert processes.process_number(cluster, environ) == number

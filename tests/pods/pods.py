@@ -65,13 +65,12 @@ class Pod:
         pod = ["bash", str(script), str(self.processes), f"--devices={self.devices}", "--"]
         return [*pod, sys.executable, str(HERE / "small_skinflow.py"), *map(str, arguments)]
 
-    def train(self, name: str, config: dict, *arguments, **options) -> Path:
+    def train(self, name: str, config: dict, *arguments, **options) -> subprocess.CompletedProcess:
         """Train `config` in the folder's workdir `name`."""
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps(config))
         workdir = self.folder / name
-        self("train", f"--config={path}", f"--workdir={workdir}", *arguments, **options)
-        return workdir
+        return self("train", f"--config={path}", f"--workdir={workdir}", *arguments, **options)
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -5,10 +5,12 @@
 
 import os
 
+import jax
 import numpy as np
 import pytest
 from pods import STAGE, WARM_UP, Pod, lines
-from safetensors.numpy import load_file
+
+from skinflow_jax.checkpoints.run_state import load_model
 
 pytestmark = pytest.mark.slow
 
@@ -77,17 +79,14 @@ def test_evaluated_within_the_run_and_after_it_alike(several, kind):
     assert lines(several.folder / "after" / "predictions.jsonl") == within
 
 
-def test_exported_by_several_processes_it_is_what_one_exports(several):
-    run = several.folder / "warmup"
-    alone = Pod(1, 1, several.folder)
-    several("export-hf", f"--checkpoint={run}", f"--out={several.folder / 'by_all'}")
-    alone("export-hf", f"--checkpoint={run}", f"--out={several.folder / 'by_one'}")
-    found, expected = (
-        load_file(several.folder / name / "model.safetensors") for name in ("by_all", "by_one")
-    )
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        np.testing.assert_array_equal(found[name], tensor)
+def test_exported_and_imported_by_several_processes_it_is_the_same_model(several):
+    """One of them exports; of an import each reads its part."""
+    run, imported = several.folder / "warmup", several.folder / "imported"
+    several("export-hf", f"--checkpoint={run}", f"--out={several.folder / 'out'}")
+    several("import-hf", f"--model={several.folder / 'out'}", f"--workdir={imported}")
+    models = (load_model(folder / "checkpoints") for folder in (imported, run))
+    for found, expected in zip(*map(jax.tree.leaves, models), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.skipif(not WHOLE, reason="make pods")
