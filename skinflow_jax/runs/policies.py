@@ -29,7 +29,7 @@ from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.vlm import init_model
 from skinflow_jax.models.widening import with_extra_width
-from skinflow_jax.parallel import MeshConfig, make_mesh
+from skinflow_jax.parallel import MeshConfig, make_mesh, place_module
 from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import inherited
@@ -115,7 +115,7 @@ def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
     with workdir_lock(place.local, enabled=place.is_writer), place.synced():
         place.remove(TOKENIZER, SOURCE, PREPROCESSOR)  # left by an import that was killed
         together(partial(_write_import, policy, place))
-        state = TrainState(jnp.int32(0), policy.model, ())
+        state = place_module(TrainState(jnp.int32(0), policy.model, ()), mesh)
         source = base or (base_folder(folder) if is_adapter(folder) else folder)
         facts = {"imported_from": str(absolute(source)), **inherited(place.local)}
         with RunCheckpoints(place.checkpoints, frugal=True) as checkpoints:
