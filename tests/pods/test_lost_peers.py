@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 WHOLE = bool(os.environ.get("SKINFLOW_PODS"))
 SEED = int(os.environ.get("SKINFLOW_PODS_SEED", "0"))
 CONFIG = WARM_UP | {"loop": {"steps": 12, "checkpoint_every": 2}}
-# As a run says that both have to leave: 40 s without a sign of life, and what it takes to leave.
+# As a run says that both have to leave: 30 s without a sign of life, and what it takes to leave.
 WITHIN = 120
 
 
@@ -163,6 +163,7 @@ def test_a_lost_host_ends_the_other_and_both_go_on(hosts, tmp_path, kind):
         lost = int(number) if what == "kill" else None
         for i, process in enumerate(processes):
             told = process.communicate(timeout=WITHIN)[1]
+            print(i, process.returncode, f"{time.monotonic() - began:.0f} s", told)
             if i != lost:
                 ours = [line for line in told.splitlines() if line.startswith("skinflow: ")]
                 assert process.returncode == 42, told
