@@ -247,7 +247,9 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
         "--cluster",
         choices=("auto", "none", "gke-tpu", "cloud-tpu", "slurm", "openmpi"),
         default="auto",
-        help="what started them; default: what the environment says",
+        metavar="KIND",
+        help="what started them: gke-tpu, cloud-tpu, slurm, openmpi, none, or auto (the default): "
+        "what the environment says",
     )
     several.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
     several.add_argument("--processes", type=_positive, metavar="N", help="how many")

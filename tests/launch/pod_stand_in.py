@@ -1,8 +1,10 @@
 """tpu_pod.sh between stand-ins: of gcloud on this side, of what a machine has on the other."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -137,7 +139,8 @@ class Pod:
         """End what the machines still run."""
         for main in self.place.glob("machines/*/systemd/main"):
             (main.parent / "stopping").touch()
-            subprocess.run(["kill", "-TERM", main.read_text()], stderr=subprocess.DEVNULL)
+            with contextlib.suppress(ProcessLookupError, ValueError):
+                os.kill(int(main.read_text()), signal.SIGTERM)
 
     def copy_code(self):
         """What setup leaves on the machines, without packing the project each time."""

@@ -6,7 +6,6 @@ What they run is COMMAND; the slice gives each worker its own flags, by which JA
 import json
 import os
 import socket
-import subprocess
 import sys
 
 import pytest
@@ -56,12 +55,6 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def knows_pods():
-    command = [sys.executable, "-m", "skinflow_jax", "train", "--help"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return "--coordinator" in said.stdout
-
-
 @pytest.fixture
 def pod(tmp_path):
     made = Pod(tmp_path, machines=2)
@@ -96,8 +89,6 @@ def test_the_workers_find_each_other_and_compute_together(pod, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_of_skinflow_on_two_workers(pod, tmp_path):
-    if not knows_pods():
-        pytest.skip("skinflow train has no --coordinator yet")
     config = tmp_path / "config.json"
     config.write_text(json.dumps(CONFIG))
     program = tmp_path / "skinflow.py"
