@@ -187,12 +187,6 @@ def moved() -> None:
         _PEERS.moved()
 
 
-def tell_peers(code: int, message: str) -> None:
-    """See `Peers.tell`; nothing where there are no peers."""
-    if _PEERS is not None:
-        _PEERS.tell(code, message)
-
-
 def leave_at_once(code: int, *, linger: float = 0.0) -> None:
     """End the process without waiting for the others; what was printed is written."""
     for stream in (sys.stdout, sys.stderr):
