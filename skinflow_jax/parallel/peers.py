@@ -173,6 +173,7 @@ def among_peers(outcome: Callable[[BaseException], tuple[int, str] | None]) -> I
     except BaseException as error:
         code, line = _why(error, outcome, peers)
         peers.tell(code, line)
+        peers.stop()  # else its own news would end it a second time
         print("skinflow:", printable(" ".join(line.splitlines())), file=sys.stderr)
         # The store is in process 0: the others read in it why.
         leave_at_once(code, linger=2 * BEAT + GRACE if process == 0 else 0.0)
