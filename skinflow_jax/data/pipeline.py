@@ -22,6 +22,7 @@ from skinflow_jax.data.sources.case import Caption
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import ModelInputs, build_inputs, window_count
+from skinflow_jax.parallel.agreement import agreed
 
 
 @dataclass(frozen=True)
@@ -229,10 +230,11 @@ class Batches(Iterator[Batch]):
 
     def __init__(self, batches: Iterator[Batch], usable: Usable, batch_size: int, start: int):
         self._batches, self._batch_size = batches, batch_size
+        self._agreed = agreed(batches)
         self.usable, self.examples_taken = usable, start
 
     def __next__(self) -> Batch:
-        batch = next(self._batches)
+        batch = next(self._agreed)
         self.examples_taken += self._batch_size
         return batch
 

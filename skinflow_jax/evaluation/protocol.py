@@ -18,7 +18,7 @@ from skinflow_jax.clinical import (
 from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch
-from skinflow_jax.parallel.agreement import gather
+from skinflow_jax.parallel.agreement import agreed, gather
 from skinflow_jax.parallel.peers import moved
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
@@ -59,7 +59,7 @@ def predict(
     Of several processes each evaluates its own rows of a batch; all get the predictions of all.
     """
     predictions = []
-    for batch in batches:
+    for batch in agreed(iter(batches)):
         rollout = sample(
             model,
             place_batch(batch.inputs, mesh),

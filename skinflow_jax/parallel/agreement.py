@@ -1,7 +1,8 @@
 """What one process finds, all of them act upon: none goes on alone, none waits for the others."""
 
+import functools
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -70,6 +71,13 @@ def together(action: Callable[[], T], kinds: Sequence[type[BaseException]] = ())
     if error is not None and told[0] == gravest:
         raise error
     raise kinds[gravest](f"{message} (process {process})") from error
+
+
+def agreed(items: Iterator[T]) -> Iterator[T]:
+    """`items`, of which every process makes its own; one that fails in one ends all."""
+    end = object()
+    while (item := together(functools.partial(next, items, end))) is not end:
+        yield item
 
 
 def first_then_all(action: Callable[[], T]) -> T:

@@ -91,3 +91,13 @@ def test_a_field_that_differs_between_processes_is_named(monkeypatch):
     )
     monkeypatch.setattr(agreement, "gather", lambda mine: [mine, mine])
     check_same("config", config)
+
+
+def test_an_item_that_fails_in_one_process_ends_all_and_the_end_is_one(other):
+    other(None)
+    assert list(agreement.agreed(iter("ab"))) == ["a", "b"]
+    items = agreement.agreed(iter("ab"))
+    assert next(items) == "a"
+    other(InputError("a damaged record"))
+    with pytest.raises(InputError, match=r"a damaged record \(process 1\)"):
+        next(items)
