@@ -235,16 +235,18 @@ def _evaluate(arguments) -> None:
         config = config_of(stored, arguments.overrides)
     else:
         config = _config(arguments)
-    evaluate(config, arguments.checkpoint, arguments.out, arguments.records)
+    evaluate(config, arguments.checkpoint, arguments.out, arguments.records, arguments.dtype)
 
 
 def _generate(arguments) -> None:
     from skinflow_jax.data.images import load_image
     from skinflow_jax.evaluation.generate import print_answers
+    from skinflow_jax.models.vlm import ComputeConfig
     from skinflow_jax.runs.opening import open_checkpoint
 
     images = {path: load_image(path) for path in arguments.image}
-    policy = open_checkpoint(arguments.checkpoint)
+    dtype = arguments.dtype or "float32"
+    policy = open_checkpoint(arguments.checkpoint, dtype=dtype)
     if policy.pixels is None and arguments.max_pixels is None:
         raise InputError(
             f"{arguments.checkpoint} has no preprocessor_config.json, which says how large its "
@@ -258,6 +260,7 @@ def _generate(arguments) -> None:
         max_tokens=arguments.max_tokens,
         min_pixels=1 if budget is None else budget.min_pixels,
         max_pixels=arguments.max_pixels or budget.max_pixels,
+        compute=ComputeConfig(dtype),
     )
 
 

@@ -45,7 +45,7 @@ from skinflow_jax.checkpoints.step_folders import (
 from skinflow_jax.checkpoints.storage_errors import SilentThreads, explained, explaining
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import Vlm, abstract_model
-from skinflow_jax.parallel import module_shardings
+from skinflow_jax.parallel import as_read, module_shardings
 from skinflow_jax.storage.paths import absolute, exists, is_folder, make_folder
 
 _CHUNK_BYTES = 2**24
@@ -287,7 +287,9 @@ class RunCheckpoints:
             self._say(str(explained(failed, self._folder)))
 
 
-def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm:
+def load_model(
+    folder: str | Path, *, step: int | None = None, mesh=None, dtype: str = "float32"
+) -> Vlm:
     """The model alone from a run's checkpoints; the run may still be writing.
 
     Args:
@@ -295,6 +297,7 @@ def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm
       step: which one; None for the newest. A damaged one is refused, with the newest that is
         whole: an older model in its place would be another one than was asked for.
       mesh: place the parameters by the training rules on this mesh; None for one device.
+      dtype: of the parameters, but for those that are read in float32: cast as they are read.
 
     Raises:
       InputError: no such folder, no finished checkpoint in it, a damaged one, or not of this
@@ -308,7 +311,8 @@ def load_model(folder: str | Path, *, step: int | None = None, mesh=None) -> Vlm
         wanted = {}
 
         def layout(facts):
-            wanted["model"] = abstract_model(model_config_of(facts, where))
+            model = abstract_model(model_config_of(facts, where))
+            wanted["model"] = jax.eval_shape(lambda model: as_read(model, dtype), model)
             if mesh is not None:
                 shardings = module_shardings(wanted["model"], mesh)
                 wanted["model"] = jax.tree.map(_at, wanted["model"], shardings)

@@ -184,6 +184,7 @@ def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
         "--out", type=_bucket_too, help="where to write; default: eval/STEP of the run"
     )
     _add_records(evaluate)
+    _add_dtype(evaluate, "default: float32 weights, activations as in the config")
 
 
 def _export_arguments(exported: argparse.ArgumentParser) -> None:
@@ -219,11 +220,20 @@ def _generate_arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument(
         "--max-pixels", type=_positive, help="resize larger images; default: as in training"
     )
+    _add_dtype(generate, "default: float32")
 
 
 def _add_config(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--config", type=_here, metavar="FILE", help=text)
     parser.epilog = "Any value of the config can be given: --config.rl.group_size=16"
+
+
+def _add_dtype(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help=f"type of weights and activations; {default}. bfloat16 takes half the memory",
+    )
 
 
 def _add_records(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from skinflow_jax.data.chat import TASKS, prompt_ids
 from skinflow_jax.data.images import patchify, resize
 from skinflow_jax.errors import InputError, printable
 from skinflow_jax.models.inputs import build_inputs
-from skinflow_jax.models.vlm import Vlm
+from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, Vlm
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
 
@@ -29,6 +29,7 @@ def answer(
     max_tokens: int,
     min_pixels: int,
     max_pixels: int,
+    compute: ComputeConfig = DEFAULT_COMPUTE,
 ) -> str:
     """The model's greedy answer to a task about an image, uint8 `[H, W, 3]`.
 
@@ -47,6 +48,7 @@ def answer(
         GREEDY,
         group_size=1,
         max_tokens=max_tokens,
+        compute=compute,
     )
     return tokenizer.decode(rollout.tokens[0, 0][rollout.mask[0, 0]].tolist())
 

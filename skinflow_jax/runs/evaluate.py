@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -93,13 +94,20 @@ def heldout_evaluation(
 
 
 def evaluate(
-    config: RunConfig, checkpoint: Path, out: Path | None = None, records: Path | None = None
+    config: RunConfig,
+    checkpoint: Path,
+    out: Path | None = None,
+    records: Path | None = None,
+    dtype: str | None = None,
 ) -> Summary:
     """Evaluate a checkpoint on the held-out split of `config` and print the table.
 
     Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
+    `dtype`: of weights and activations; by default float32 weights, activations as in `config`.
     """
+    if dtype is not None:
+        config = replace(config, model=replace(config.model, dtype=dtype))
     check_same("config", to_dict(config))
     check_checkpoint(checkpoint)
     run = is_run(checkpoint)
@@ -109,7 +117,7 @@ def evaluate(
         )
     records = records or Workdir.of(checkpoint if run else out).local / RECORDS
     heldout, labels = heldout_cases(config, records)
-    policy = open_checkpoint(checkpoint, evaluation_mesh(config))
+    policy = open_checkpoint(checkpoint, evaluation_mesh(config), dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
     summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=printable(str(checkpoint))))

@@ -39,23 +39,26 @@ class Policy:
     source: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Policy:
+def open_checkpoint(
+    folder: Path, mesh=None, *, step: int | None = None, dtype: str = "float32"
+) -> Policy:
     """The policy in a run's workdir, a Hugging Face folder or a PEFT adapter's, upon its base.
 
     Args:
       folder: one of the three.
       mesh: where the parameters go; None for one device.
       step: which checkpoint of a run; None for the newest that is whole.
+      dtype: of the parameters, but for those that are read in float32.
 
     Raises InputError when it is neither, or the tokenizer is not the one that the weights speak.
     """
     check_checkpoint(folder)
     with reaching(folder):
         if is_adapter(folder):
-            return adapted(folder, base_folder(folder), mesh)
+            return adapted(folder, base_folder(folder), mesh, dtype)
         if not is_run(folder):
             stated = together(partial(_read_with_tokenizer, folder))
-            model = load_pretrained(stated, mesh=mesh)
+            model = load_pretrained(stated, mesh=mesh, dtype=dtype)
             return Policy(model, stated.tokenizer, stated.pixels, source=stated.files)
         step, facts = whole_checkpoint(folder / CHECKPOINTS, step)
         if "config" in facts:  # an import has none
@@ -64,7 +67,7 @@ def open_checkpoint(folder: Path, mesh=None, *, step: int | None = None) -> Poli
         else:
             pixels = read_pixel_budget(folder, model_config_of(facts, folder).vision)
         check_inherited(facts, folder)
-        model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh)
+        model = load_model(folder / CHECKPOINTS, step=step, mesh=mesh, dtype=dtype)
         tokenizer = load_tokenizer(
             fetched(folder / TOKENIZER),
             eos_ids=model.config.eos_token_ids,
@@ -91,12 +94,12 @@ def tokenizer_command(folder: Path) -> str:
     return shlex.join(["python", "-c", f"{program}t.save_pretrained({where})"])
 
 
-def adapted(folder: Path, base: Path, mesh=None) -> Policy:
+def adapted(folder: Path, base: Path, mesh=None, dtype: str = "float32") -> Policy:
     """The adapter in `folder` upon the model in `base`, with the tokenizer beside the adapter.
 
     Raises InputError where the two do not belong together, or one is damaged.
     """
-    policy = open_checkpoint(base, mesh)
+    policy = open_checkpoint(base, mesh, dtype=dtype)
     model = load_adapter(policy.model, folder, mesh=mesh)
     tokenizer = together(partial(_adapter_tokenizer, folder, policy))
     return dataclasses.replace(policy, model=model, tokenizer=tokenizer, step=None)

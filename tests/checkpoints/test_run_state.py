@@ -15,10 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from random_model import TINY, spread_model
+from random_model import SHALLOW, TINY, spread_model
 
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import DveConfig
+from skinflow_jax.models.dve_conversion import with_dve
+from skinflow_jax.parallel import as_read
+from skinflow_jax.training.state import TrainState
 
 
 @jax.tree_util.register_dataclass
@@ -213,3 +217,16 @@ def test_a_run_resumes_on_another_mesh(run):
         XLA_FLAGS="--xla_force_host_platform_device_count=8",
     )
     assert found.returncode == 0, found.stderr[-2000:]
+
+
+def test_a_model_is_read_in_the_type_asked_for_but_for_what_is_read_in_float32(tmp_path):
+    """The gates of a dynamic map stay float32, as in the sampler's copy."""
+    model = with_dve(spread_model(SHALLOW), DveConfig(groups=4))
+    with RunCheckpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, TrainState(jnp.int32(1), model, ()), facts={})
+    found, expected = load_model(tmp_path, dtype="bfloat16"), as_read(model, "bfloat16")
+    kinds = {leaf.dtype.name for leaf in jax.tree.leaves(found)}
+    assert kinds == {"bfloat16", "float32"}
+    for ours, theirs in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))

@@ -29,7 +29,7 @@ IN_A_BUCKET = {
     *((name, "--compilation-cache") for name in ("demo", "train", "evaluate", "generate")),
     ("ablation", "--compilation-cache"),
 }
-NO_PATH = {("demo", "--source"), ("train", "--allow-changed"), ("export-hf", "--dtype")}
+NO_PATH = {("demo", "--source"), ("train", "--allow-changed")}
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_the_lists_name_what_is_there():
 def test_an_argument_takes_a_bucket_or_refuses_it(command, option, action, bucket):
     convert = action.type or str
     address = "gs://bucket/folder"
-    if (command, option) in NO_PATH or option in ("--cluster", "--coordinator"):
+    if (command, option) in NO_PATH or option in ("--cluster", "--coordinator", "--dtype"):
         assert not isinstance(convert("x"), Path)
     elif (command, option) in IN_A_BUCKET:
         assert str(convert(address)) == address
