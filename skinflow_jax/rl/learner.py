@@ -15,18 +15,18 @@ import jax
 import numpy as np
 
 from skinflow_jax.data.pipeline import Batch, Example
-from skinflow_jax.errors import ConfigError, RunError
+from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.flops import peak_flops, step_flops
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.trainable import joined
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import (
-    anywhere,
     local_rows,
     place_batch,
     place_module,
     process_part,
 )
+from skinflow_jax.parallel.agreement import together
 from skinflow_jax.parallel.programs import Compiler
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learning_signal import LearningSignal
@@ -224,21 +224,17 @@ class GrpoLearner:
         return ScoredRollout(examples, inputs, rollout, texts, rewards)
 
     def _rewards(self, texts, examples) -> np.ndarray:
-        """`score`; what raises on one host ends the step on all: the others would wait for it."""
-        rewards = error = None
-        try:
-            rewards = score(
+        """`score`; what raises in one process ends the step in all: the others would wait."""
+        return together(
+            functools.partial(
+                score,
                 texts,
                 examples,
                 self._functions,
                 timeout=self._config.reward_timeout,
                 process=self._process,
             )
-        except RunError as raised:
-            error = raised
-        if anywhere(error is not None):
-            raise error or RunError("a reward failed on another host: see what that one says")
-        return rewards
+        )
 
     def _fixed(self, state: TrainState, inputs, rollout, log_probs: Callable):
         """(old, reference) by `log_probs` of a model; None where the update needs none."""

@@ -22,6 +22,12 @@ def pod(tmp_path):
     return Pod(2, 1, tmp_path)
 
 
+def check_both_say(words, done):
+    lines = [line for line in done.stderr.splitlines() if "] skinflow: " in line]
+    assert sorted(line[:3] for line in lines) == ["[0]", "[1]"], done.stderr
+    assert all(words in line for line in lines), done.stderr
+
+
 def test_different_configs_are_told_by_field_before_anything_is_written(pod, tmp_path):
     """By a script between the pod and the command: the pod itself starts all with the same."""
     script = tmp_path / "each.sh"
@@ -46,8 +52,7 @@ def test_a_reward_that_raises_in_one_ends_both_with_its_message(pod, tmp_path):
     rl = STAGE["rl"] | {"rewards": [f"{path}:breaks"], "max_refills": 0}
     config = STAGE | {"rl": rl, "model": {"size": "tiny"}}
     done = pod.train("run", config, code=1)
-    lines = [line for line in done.stderr.splitlines() if "skinflow: " in line]
-    assert len(lines) == 2 and all("no such lesion" in line for line in lines), done.stderr
+    check_both_say("no such lesion", done)
 
 
 def test_a_damaged_record_of_one_ends_both(pod, tmp_path):
@@ -59,4 +64,4 @@ def test_a_damaged_record_of_one_ends_both(pod, tmp_path):
         shard.write_bytes(data)
     config = WARM_UP | {"loop": {"steps": 24}}
     done = pod.train("run", config, "--resume", "--allow-changed=loop.steps", code=2)
-    assert "array_record" in done.stderr
+    check_both_say("is damaged", done)

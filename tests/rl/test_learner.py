@@ -216,20 +216,19 @@ def test_the_log_probabilities_that_stay_are_begun_before_texts_are_scored(run, 
     assert events == ["log-probabilities"] + ["reward"] * PROMPTS * GROUP
 
 
-def test_a_reward_that_fails_on_another_host_ends_the_step_here(run, monkeypatch):
+def test_a_reward_that_fails_in_another_process_ends_the_step_here(run, monkeypatch):
+    """What all processes of a step agree upon is the scoring, whole; see test_agreement.py."""
+    scored = []
+
+    def as_another_fails(action):
+        scored.append(action())
+        raise RunError("theirs (process 1)")
+
+    monkeypatch.setattr("skinflow_jax.rl.learner.together", as_another_fails)
     learner, state = run(share_of_low_ids)
-    monkeypatch.setattr("skinflow_jax.rl.learner.anywhere", lambda flag: True)
-    with pytest.raises(RunError, match="a reward failed on another host"):
+    with pytest.raises(RunError, match="theirs"):
         learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
-
-
-def test_a_reward_that_fails_here_is_told_to_the_other_hosts_first(run, monkeypatch):
-    told = []
-    monkeypatch.setattr("skinflow_jax.rl.learner.anywhere", lambda flag: told.append(flag) or flag)
-    learner, state = run(lambda ids, case: 1 / 0)
-    with pytest.raises(RunError, match="'caption' raised ZeroDivisionError"):
-        learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
-    assert told == [True]
+    assert scored[0].shape == (PROMPTS, GROUP, 1)
 
 
 @pytest.mark.slow
