@@ -24,11 +24,11 @@ from skinflow_jax.errors import FAILED_RUN, START_AGAIN, STOPPED, one_line, prin
 
 BEAT = 1.0
 """Seconds between two signs of life."""
-LOST = 30.0
-"""Seconds without one after which a process is lost. JAX aborts 48 s after a kill, as measured."""
+LOST = 20.0
+"""Seconds without one after which a process is lost. JAX, of 60, may abort after 30."""
 HANG = 1800.0
 """Seconds in which no process has got on, after which all leave."""
-GRACE = 3.0
+GRACE = 2.0
 """Seconds in which a process may end by itself once another has left."""
 
 _LEFT, _ALIVE = "skinflow/left", "skinflow/alive/"

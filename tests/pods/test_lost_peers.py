@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 WHOLE = bool(os.environ.get("SKINFLOW_PODS"))
 SEED = int(os.environ.get("SKINFLOW_PODS_SEED", "0"))
 CONFIG = WARM_UP | {"loop": {"steps": 12, "checkpoint_every": 2}}
-# As a run says that both have to leave: 30 s without a sign of life, and what it takes to leave.
+# As a run says that both have to leave: 20 s without a sign of life, and what it takes to leave.
 WITHIN = 120
 
 
