@@ -25,7 +25,7 @@ from skinflow_jax.errors import FAILED_RUN, START_AGAIN, STOPPED, one_line, prin
 BEAT = 1.0
 """Seconds between two signs of life."""
 LOST = 20.0
-"""Seconds without one after which a process is lost. JAX, of 60, may abort after 30."""
+"""Seconds without one after which a process is lost; JAX aborts later (`processes.HEARTBEAT`)."""
 HANG = 1800.0
 """Seconds in which no process has got on, after which all leave."""
 GRACE = 2.0

@@ -22,8 +22,9 @@ from skinflow_jax.errors import ConfigError, StartAgain, one_line
 
 # Names on the command line, and those of jax.distributed.
 CLUSTERS = {"gke-tpu": "gketpu", "cloud-tpu": "gcetpu", "slurm": "slurm", "openmpi": "ompi"}
-HEARTBEAT = 60
-"""Seconds after which JAX takes a silent process for dead."""
+HEARTBEAT = 90
+"""Seconds after which JAX takes a silent process for dead. It aborted from half of it on; peers.py
+is faster."""
 TPU_PORT = 8476
 """Of the coordinator on TPUs. JAX's own, 8482, is shut by the firewall rule that Google makes."""
 START_UP = 300

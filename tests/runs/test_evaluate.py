@@ -47,7 +47,8 @@ def test_results_lie_under_the_step_that_was_read(tmp_path, monkeypatch):
         return types.SimpleNamespace(figures=[])
 
     monkeypatch.setattr(runs_evaluate, "heldout_cases", lambda *_: ([], []))
-    monkeypatch.setattr(runs_evaluate, "open_checkpoint", lambda *_: Policy(None, None, step=7))
+    opened = Policy(None, None, step=7)
+    monkeypatch.setattr(runs_evaluate, "open_checkpoint", lambda *_, **__: opened)
     monkeypatch.setattr(runs_evaluate, "evaluate_policy", evaluated)
     for name in ("evaluation_table", "baseline_line"):
         monkeypatch.setattr(runs_evaluate, name, lambda *_, **__: "")
