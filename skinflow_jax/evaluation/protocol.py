@@ -1,5 +1,6 @@
 """The protocol: greedy answers to held-out cases, each evaluated by the clinical rules."""
 
+import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -71,10 +72,11 @@ def predict(
             compute=compute,
         )
         tokens, mask = local_rows(rollout.tokens)[:, 0], local_rows(rollout.mask)[:, 0]
-        texts = [tokenizer.decode(t[m].tolist()) for t, m in zip(tokens, mask, strict=True)]
-        answered = zip(texts[: batch.valid], batch.examples, strict=False)
-        own = [asdict(evaluate_answer(text, example)) for text, example in answered]
-        predictions += [Prediction(**fields) for part in gather(own) for fields in part]
+        own = [
+            evaluate_answer(tokenizer.decode(tokens[row][mask[row]].tolist()), batch.examples[row])
+            for row in range(batch.valid)
+        ]
+        predictions += itertools.chain.from_iterable(gather(own))
         moved()
     return predictions
 
