@@ -31,7 +31,7 @@ from skinflow_jax.models.inputs import empty_inputs
 from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.parallel import TRAIN_RULES, make_mesh, use_mesh
 from skinflow_jax.parallel.programs import compile_ahead, lines_within_loops
-from skinflow_jax.rl.sampler import decode, prefill_prompts, rollout_weights
+from skinflow_jax.rl.sampler import begin_decoding, decode_chunk, prefill_prompts, rollout_weights
 from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update
 from skinflow_jax.training.optimizer import make_optimizer
 from skinflow_jax.training.state import abstract_state
@@ -134,14 +134,22 @@ def step_programs(config: RunConfig, topology: str) -> Iterator[tuple[Program, i
         yield program, bytes_per_chip(state.opt_state) + reference
         program, prefix = measured("prefill", prefill_prompts, weights, inputs, compute)
         yield program, bytes_per_chip(state) + reference
-        program, rollout = measured(
-            "decoding",
-            decode,
-            *(weights, prefix, key, rows, settings.sampling),
+        program, decoding = measured(
+            "empty cache",
+            begin_decoding,
+            *(weights, prefix, key, rows),
             group_size=settings.group_size,
             max_tokens=settings.max_tokens,
+        )
+        yield program, bytes_per_chip(state) + reference
+        until = jax.ShapeDtypeStruct((), jnp.int32)
+        program, (decoding, _) = measured(
+            "decoding",
+            decode_chunk,
+            *(weights, decoding, settings.sampling, placed(until, whole)),
             compactions=settings.compactions,
         )
+        rollout = decoding.out
         yield program, bytes_per_chip(state) + reference
         fixed = None
         if reference:

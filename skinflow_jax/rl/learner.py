@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from skinflow_jax.data.pipeline import Batch, Example
@@ -34,7 +35,15 @@ from skinflow_jax.rl.process_state import RewardProcess
 from skinflow_jax.rl.reward_files import load_rewards
 from skinflow_jax.rl.rewards import OVERLONG, overlong_penalty, score
 from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
-from skinflow_jax.rl.sampler import Rollout, decode, prefill_prompts, rollout_weights
+from skinflow_jax.rl.sampler import (
+    CHUNK,
+    Rollout,
+    begin_decoding,
+    decode,
+    decode_chunk,
+    prefill_prompts,
+    rollout_weights,
+)
 from skinflow_jax.rl.update import (
     GroupScores,
     PolicyBatch,
@@ -64,8 +73,9 @@ class GrpoLearner:
       collate: examples to inputs, needed by dynamic sampling.
 
     Attributes:
-      stop: asked between the phases of a step until its update begins, by all processes; when true
-        the step raises `Stopped`: begun again, it draws the same.
+      stop: asked between the phases of a step until its update begins, and between the chunks of
+        decoding, by all processes; when true the step raises `Stopped`: begun again, it draws the
+        same.
     """
 
     def __init__(
@@ -93,12 +103,7 @@ class GrpoLearner:
         self._functions = load_rewards(config.rewards, self._process)
         self._names = (*self._functions, *([OVERLONG] if config.overlong_cache else []))
         self._signal = LearningSignal(tuple(self._functions), config.weights)
-        self._decode = functools.partial(
-            decode,
-            group_size=config.group_size,
-            max_tokens=config.max_tokens,
-            compactions=config.compactions,
-        )
+        self._lengths = {"group_size": config.group_size, "max_tokens": config.max_tokens}
         self._score = functools.partial(score_rollout, config=config, names=self._names)
         self._log_probs = functools.partial(
             fixed_log_probs,
@@ -127,9 +132,7 @@ class GrpoLearner:
             prompts = len(shape.input_ids)
             rows = place_batch(np.arange(prompts), self._mesh)
             prefix = compiled("prefill", prefill_prompts, weights, inputs, self._compute)
-            rollout = compiled(
-                "decoding", self._decode, weights, prefix, key, rows, config.sampling
-            )
+            rollout = self._compile_decoding(compiled, weights, prefix, key, rows)
             rewards = np.zeros((prompts, config.group_size, len(self._names)), np.float32)
             rewards = place_batch(rewards, self._mesh)
             scores = compiled("advantages", self._score, rewards, rollout.terminated)
@@ -138,6 +141,14 @@ class GrpoLearner:
             batch = PolicyBatch(inputs, rollout, scores.advantages, *fixed)
             compiled("update", self._update, state, batch)
         return compiled.temporary
+
+    def _compile_decoding(self, compiled: Compiler, weights: Vlm, prefix, key, rows) -> Rollout:
+        begin = functools.partial(begin_decoding, **self._lengths)
+        chunk = functools.partial(decode_chunk, compactions=self._config.compactions)
+        decoding = compiled("decoding", begin, weights, prefix, key, rows)
+        sampling, until = self._config.sampling, jnp.int32(0)
+        decoding, _ = compiled("decoding", chunk, weights, decoding, sampling, until)
+        return decoding.out
 
     def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
         """Sample, score and update on the prompts of the next batch."""
@@ -199,9 +210,18 @@ class GrpoLearner:
         rows = place_batch(np.arange(first, first + prompts), self._mesh)
         with clock("vision_prefill"):
             prefix = jax.block_until_ready(prefill_prompts(weights, inputs, self._compute))
-        self._check_stop()
         with clock("decode"):
-            rollout = self._decode(weights, prefix, key, rows, config.sampling)
+            rollout = decode(
+                weights,
+                prefix,
+                key,
+                rows,
+                config.sampling,
+                **self._lengths,
+                compactions=config.compactions,
+                chunk=CHUNK,
+                between=self._check_stop,
+            )
             jax.block_until_ready(rollout)
         self._check_stop()
         return inputs, rollout, batch.examples

@@ -1,12 +1,13 @@
 """Group rollouts: each prompt encoded and prefilled once, its G completions sampled together.
 
-The active batch is compacted as rows end: decoding goes on with half the rows of each group, then
-half the prompts, as soon as the live rows fit. All of it is one program of a few while loops, so
-nothing is recompiled and nothing waits for the host.
+Decoding goes chunk by chunk of tokens, each by the same program, so that the host may give it up
+in between. Within a chunk the batch is compacted as rows end: decoding goes on with half the rows
+of each group, then half the prompts, as soon as the live rows fit.
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -26,6 +27,7 @@ from skinflow_jax.models.vlm import (
     prefill,
 )
 from skinflow_jax.parallel import batch_shards, constrain, rollout_copy
+from skinflow_jax.rl.compaction import Rows, bucket_sizes, choose_rows, fits
 from skinflow_jax.rl.token_choice import Sampling, choose, ending_tokens
 
 
@@ -44,6 +46,10 @@ class Rollout:
     mask: Bool[Array, "P G T"]
     log_probs: Float[Array, "P G T"]
     terminated: Bool[Array, "P G"]
+
+
+CHUNK = 128
+"""Tokens that are decoded between two looks of the host: a few seconds of the largest models."""
 
 
 def sample(
@@ -104,26 +110,6 @@ def prefill_prompts(
     return prefill(model, inputs, compute)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _ActiveRows:
-    """The rows still decoded: P prompts, G rows each, whose next token `hidden` predicts.
-
-    `prompt` and `row` are their indices in the whole batch. `prefix` and `cache`: transposed keys,
-    and values, by layer.
-    """
-
-    prompt: Int[Array, "P"]
-    row: Int[Array, "P G"]
-    prefix: list[KeyValue]
-    prefix_mask: Bool[Array, "P N"]
-    next_position: Int[Array, "P"]
-    hidden: Float[Array, "P G D"]
-    cache: list[KeyValue]
-    out: Rollout
-
-
-@functools.partial(jax.jit, static_argnames=("group_size", "max_tokens", "compactions"))
 def decode(
     model: Vlm,
     prefix: Prefix,
@@ -134,94 +120,172 @@ def decode(
     group_size: int,
     max_tokens: int,
     compactions: int = 0,
+    chunk: int = CHUNK,
+    between: Callable[[], None] = lambda: None,
 ) -> Rollout:
-    """The second half of `sample`, from the rollout weights and the prefilled prompts."""
-    layers = model.decoder.unstacked()
-    active = _all_rows(model, prefix, group_size, max_tokens)
-    rollout, t = active.out, jnp.int32(0)
-    sizes = bucket_sizes(*active.row.shape, batch_shards(), compactions)
-    for size, smaller in zip(sizes, [*sizes[1:], None], strict=True):
-        active = active if size == sizes[0] else _compacted(active, size)
-        keys = _row_keys(key, rows[active.prompt], active.row)
-        step = functools.partial(
-            _decoding_step, model=model, layers=layers, keys=keys, sampling=sampling
-        )
+    """The second half of `sample`, from the rollout weights and the prefilled prompts.
 
-        def unfinished(state, smaller=smaller):
-            t, active = state
-            live = ~active.out.terminated
-            return (t < max_tokens) & jnp.any(live) & ~_fits(live, smaller)
-
-        t, active = jax.lax.while_loop(unfinished, step, (t, active))
-        index = (active.prompt[:, None], active.row)
-        rollout = jax.tree.map(lambda x, new, i=index: x.at[i].set(new), rollout, active.out)
-    return jax.tree.map(lambda x: constrain(x, "batch", *[None] * (x.ndim - 1)), rollout)
-
-
-def bucket_sizes(prompts: int, group: int, shards: int, compactions: int) -> list[tuple[int, int]]:
-    """(prompts, rows per group) after each compaction: groups are halved first, then prompts.
-
-    Prompts stay on their shard, so each of the `shards` holds equally many.
+    `between` is called before each chunk of `chunk` tokens; what it raises ends the decoding.
     """
-    sizes = [(prompts, group)]
-    while len(sizes) <= compactions:
-        prompts, group = sizes[-1]
-        if group > 2:
-            sizes.append((prompts, group // 2))
-        elif prompts // shards > 1:
-            sizes.append((shards * (prompts // shards // 2), group))
-        else:
+    decoding = begin_decoding(
+        model, prefix, key, rows, group_size=group_size, max_tokens=max_tokens
+    )
+    for until in range(chunk, max_tokens + chunk, chunk):
+        between()
+        until = jnp.int32(min(until, max_tokens))
+        decoding, ended = decode_chunk(model, decoding, sampling, until, compactions=compactions)
+        if ended:
             break
-    return sizes
+    return decoding.out
 
 
-def _fits(live: Bool[Array, "P G"], size: tuple[int, int] | None) -> Bool[Array, ""]:
-    """Whether the live rows fit into `size`; False for None, where there is no smaller one."""
-    if size is None:
-        return jnp.bool_(False)
-    shards = batch_shards()
-    prompts = live.any(axis=1).reshape(shards, -1).sum(axis=1)
-    return (live.sum(axis=1).max() <= size[1]) & (prompts.max() <= size[0] // shards)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Decoding:
+    """P prompts with G rows each, T tokens long at most, whose token `t` comes next.
+
+    `hidden` predicts it. `keys`: of the rows, to sample by. `prefix` and `cache`: transposed keys,
+    and values, by layer. `out`: what has been sampled.
+    """
+
+    t: Int[Array, ""]
+    keys: jax.Array
+    prefix: list[KeyValue]
+    prefix_mask: Bool[Array, "P N"]
+    next_position: Int[Array, "P"]
+    hidden: Float[Array, "P G D"]
+    cache: list[KeyValue]
+    out: Rollout
 
 
-def _all_rows(model: Vlm, prefix: Prefix, group: int, length: int) -> _ActiveRows:
-    shape = (prefix.mask.shape[0], group)
+@functools.partial(jax.jit, static_argnames=("group_size", "max_tokens"))
+def begin_decoding(
+    model: Vlm,
+    prefix: Prefix,
+    key: jax.Array,
+    rows: Int[Array, "P"],
+    *,
+    group_size: int,
+    max_tokens: int,
+) -> Decoding:
+    """All rows before their first token."""
+    shape = (prefix.mask.shape[0], group_size)
     hidden = prefix.last_hidden[:, None]
-    return _ActiveRows(
-        prompt=jnp.arange(shape[0]),
-        row=jnp.broadcast_to(jnp.arange(group), shape),
+    decoding = Decoding(
+        t=jnp.int32(0),
+        keys=_row_keys(key, rows, group_size),
         prefix=[transpose_keys(*pair) for pair in zip(prefix.keys, prefix.values, strict=True)],
         prefix_mask=prefix.mask,
         next_position=prefix.next_position,
         hidden=jnp.broadcast_to(hidden, (*shape, hidden.shape[-1])),
-        cache=model.decoder.empty_cache(shape, length, prefix.keys.dtype),
+        cache=model.decoder.empty_cache(shape, max_tokens, prefix.keys.dtype),
         out=Rollout(
-            tokens=jnp.full((*shape, length), model.config.pad_token_id, jnp.int32),
-            mask=jnp.zeros((*shape, length), bool),
-            log_probs=jnp.zeros((*shape, length), jnp.float32),
+            tokens=jnp.full((*shape, max_tokens), model.config.pad_token_id, jnp.int32),
+            mask=jnp.zeros((*shape, max_tokens), bool),
+            log_probs=jnp.zeros((*shape, max_tokens), jnp.float32),
             terminated=jnp.zeros(shape, bool),
         ),
     )
+    return _laid_out(decoding)
 
 
-def _row_keys(key: jax.Array, rows: Int[Array, "P"], group: Int[Array, "P G"]) -> jax.Array:
-    fold = jax.random.fold_in
-    return jax.vmap(lambda row, group: jax.vmap(fold, (None, 0))(fold(key, row), group))(
-        rows, group
+@functools.partial(jax.jit, static_argnames="compactions", donate_argnames="decoding")
+def decode_chunk(
+    model: Vlm,
+    decoding: Decoding,
+    sampling: Sampling,
+    until: Int[Array, ""],
+    *,
+    compactions: int = 0,
+) -> tuple[Decoding, Bool[Array, ""]]:
+    """Decode until every row has ended or has `until` tokens; whether they all have ended."""
+    step = functools.partial(
+        _decoding_step, model=model, layers=model.decoder.unstacked(), sampling=sampling
+    )
+
+    def live(rows: Decoding):
+        return (rows.t < until) & ~rows.out.terminated.all()
+
+    def steps(rows: Decoding, smaller) -> Decoding:
+        """Of these rows, until they fit into `smaller`."""
+        return jax.lax.while_loop(
+            lambda rows: live(rows) & ~fits(~rows.out.terminated, smaller), step, rows
+        )
+
+    def compacted_steps(whole: Decoding, size, smaller) -> Decoding:
+        rows = choose_rows(~whole.out.terminated, size)
+        return _put(whole, rows, steps(_taken(whole, rows), smaller))
+
+    sizes = bucket_sizes(*decoding.out.terminated.shape, batch_shards(), compactions)
+    smaller = [*sizes[1:], None]
+    decoding = steps(decoding, smaller[0])
+    for pair in zip(sizes[1:], smaller[1:], strict=True):
+        decoding = jax.lax.cond(
+            live(decoding),
+            lambda whole, pair=pair: compacted_steps(whole, *pair),
+            lambda whole: whole,
+            decoding,
+        )
+    return _laid_out(decoding), constrain(decoding.out.terminated.all())
+
+
+def _taken(whole: Decoding, rows: Rows) -> Decoding:
+    return dataclasses.replace(
+        whole,
+        keys=rows.take_rows(whole.keys),
+        prefix=jax.tree.map(rows.take_prompts, whole.prefix),
+        prefix_mask=rows.take_prompts(whole.prefix_mask),
+        next_position=rows.take_prompts(whole.next_position),
+        hidden=rows.take_rows(whole.hidden),
+        cache=jax.tree.map(lambda x: rows.take_rows(x, axis=2), whole.cache),
+        out=jax.tree.map(rows.take_rows, whole.out),
     )
 
 
-def _decoding_step(
-    state: tuple[jax.Array, _ActiveRows], *, model: Vlm, layers, keys, sampling: Sampling
-) -> tuple[jax.Array, _ActiveRows]:
+def _put(whole: Decoding, rows: Rows, part: Decoding) -> Decoding:
+    return dataclasses.replace(
+        whole,
+        t=part.t,
+        hidden=rows.put_rows(whole.hidden, part.hidden),
+        cache=jax.tree.map(lambda x, new: rows.put_rows(x, new, axis=2), whole.cache, part.cache),
+        out=jax.tree.map(rows.put_rows, whole.out, part.out),
+    )
+
+
+def _laid_out(decoding: Decoding) -> Decoding:
+    """Each chunk's result as it was given: else the next one would be another program on a mesh."""
+
+    def by_batch(x):
+        return constrain(x, "batch", *[None] * (x.ndim - 1))
+
+    def by_heads(x):
+        return constrain(x, "batch", "heads", *[None] * (x.ndim - 2))
+
+    return Decoding(
+        t=constrain(decoding.t),
+        keys=by_batch(decoding.keys),
+        prefix=jax.tree.map(by_heads, decoding.prefix),
+        prefix_mask=by_batch(decoding.prefix_mask),
+        next_position=by_batch(decoding.next_position),
+        hidden=by_batch(decoding.hidden),
+        cache=jax.tree.map(by_heads, decoding.cache),
+        out=jax.tree.map(by_batch, decoding.out),
+    )
+
+
+def _row_keys(key: jax.Array, rows: Int[Array, "P"], group: int) -> jax.Array:
+    fold = jax.random.fold_in
+    return jax.vmap(lambda row: jax.vmap(fold, (None, 0))(fold(key, row), jnp.arange(group)))(rows)
+
+
+def _decoding_step(rows: Decoding, *, model: Vlm, layers, sampling: Sampling) -> Decoding:
     """Sample the tokens at t, then run the decoder on them."""
-    t, active = state
-    out, done = active.out, active.out.terminated
+    t, out, done = rows.t, rows.out, rows.out.terminated
     decoder, config = model.decoder, model.config
     ending = ending_tokens(sampling, config.eos_token_ids, config.text.vocab_size)
 
-    logits = decoder.logits(active.hidden)
-    token = choose(logits, keys, t, ending, sampling)
+    logits = decoder.logits(rows.hidden)
+    token = choose(logits, rows.keys, t, ending, sampling)
     log_prob, _ = chosen_log_probs(logits, token, sampling.temperature)
     token = jnp.where(done, config.pad_token_id, token)
     out = Rollout(
@@ -231,74 +295,13 @@ def _decoding_step(
         terminated=done | ending[token],
     )
     written = jnp.arange(out.tokens.shape[2]) <= t
-    rotation = completion_rotation(model, active.next_position, t[None])
+    rotation = completion_rotation(model, rows.next_position, t[None])
     states, cache = decoder.decode(
         layers,
-        decoder.embed(token[:, :, None], active.hidden.dtype),
-        Visible(rotation, written, active.prefix_mask),
-        active.prefix,
-        active.cache,
+        decoder.embed(token[:, :, None], rows.hidden.dtype),
+        Visible(rotation, written, rows.prefix_mask),
+        rows.prefix,
+        rows.cache,
         t,
     )
-    return t + 1, dataclasses.replace(active, hidden=states[:, :, 0], cache=cache, out=out)
-
-
-def _compacted(active: _ActiveRows, size: tuple[int, int]) -> _ActiveRows:
-    """`active` cut to `size` = (prompts, rows per group): all live rows, ended ones as filling.
-
-    Prompts stay on their shard. For example 4 prompts of 4 rows on 2 shards, cut to (2, 2); live
-    rows are 1:
-
-        shard 0:  prompt 0  0 0 0 0    prompt 1  0 1 0 1
-        shard 1:  prompt 2  1 0 0 0    prompt 3  0 0 0 0
-
-    `kept_prompts` [2 shards, 1] = [[1], [0]], counted within a shard: prompts 1 and 2.
-    `kept_rows` [2 shards, 1, 2] = [[[1, 3]], [[0, 1]]]: the live rows of prompt 1; of prompt 2 the
-    live row 0 and, as filling, row 1.
-    """
-    shards, fewer_prompts = batch_shards(), size[0] < active.prompt.shape[0]
-
-    def by_shard(x):
-        return x.reshape(shards, -1, *x.shape[1:])
-
-    def joined(x):
-        return x.reshape(-1, *x.shape[2:])
-
-    # 1. Which prompts of each shard, [shards, prompts per shard].
-    live = by_shard(~active.out.terminated)
-    if fewer_prompts:
-        kept_prompts = _true_first(live.any(axis=2), size[0] // shards)
-    else:
-        kept_prompts = jnp.broadcast_to(jnp.arange(live.shape[1]), live.shape[:2])
-
-    # 2. Which rows of each of these, [shards, prompts per shard, rows].
-    live = jnp.take_along_axis(live, kept_prompts[:, :, None], axis=1)
-    kept_rows = _true_first(live, size[1])
-
-    # 3. Gather both on each shard.
-    def take_prompts(x):
-        if not fewer_prompts:
-            return x
-        return joined(jax.vmap(lambda x, prompts: x[prompts])(by_shard(x), kept_prompts))
-
-    def take_rows(x, axis=1):
-        """`axis` is that of the group."""
-        x = by_shard(jnp.moveaxis(x, axis, 1))
-        x = jax.vmap(lambda x, prompts, rows: x[prompts[:, None], rows])(x, kept_prompts, kept_rows)
-        return jnp.moveaxis(joined(x), 1, axis)
-
-    return _ActiveRows(
-        prompt=take_prompts(active.prompt),
-        row=take_rows(active.row),
-        prefix=jax.tree.map(take_prompts, active.prefix),
-        prefix_mask=take_prompts(active.prefix_mask),
-        next_position=take_prompts(active.next_position),
-        hidden=take_rows(active.hidden),
-        cache=jax.tree.map(lambda x: take_rows(x, axis=2), active.cache),
-        out=jax.tree.map(take_rows, active.out),
-    )
-
-
-def _true_first(flags: Bool[Array, "... n"], count: int) -> Int[Array, "... count"]:
-    """Indices of `count` entries along the last axis: the True ones in order, then the others."""
-    return jnp.argsort(~flags, axis=-1, stable=True)[..., :count]
+    return dataclasses.replace(rows, t=t + 1, hidden=states[:, :, 0], cache=cache, out=out)

@@ -22,6 +22,7 @@ from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.rl.rewards import REWARDS
 from skinflow_jax.rl.sampler import Rollout
 from skinflow_jax.rl.update import completion_metrics
+from skinflow_jax.training.loop import Stopped
 from skinflow_jax.training.sinks import RunWriter
 from skinflow_jax.training.state import create_state
 
@@ -105,8 +106,9 @@ def test_steps_with_other_prompts_and_images_of_one_bucket_compile_nothing_new(r
 
 
 @pytest.mark.slow
-def test_after_warming_up_no_size_of_batch_compiles_anything(run):
+def test_after_warming_up_no_size_of_batch_compiles_anything(run, monkeypatch):
     """Prompts and images vary in size; every bucket was compiled before the first step."""
+    monkeypatch.setattr("skinflow_jax.rl.learner.CHUNK", LENGTH // 2)
     loss = PolicyLossConfig(kl_coef=0.1)
     learner, state = run(share_of_low_ids, mini_batches=2, loss=loss)
     shapes = [(24, 1), (32, 2)]
@@ -118,6 +120,26 @@ def test_after_warming_up_no_size_of_batch_compiles_anything(run):
         state = result.state
         found.append(result.metrics["compilations"])
     assert found == [0, 0, 0, 0]
+
+
+def test_asked_to_stop_it_leaves_between_two_chunks_and_draws_the_same_again(run, monkeypatch):
+    monkeypatch.setattr("skinflow_jax.rl.learner.CHUNK", 1)
+    learner, state = run(share_of_low_ids)
+    asked = []
+
+    def at_the_third():
+        asked.append(1)
+        return len(asked) == 3
+
+    learner.stop = at_the_third
+    with pytest.raises(Stopped):
+        learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
+    assert len(asked) == 3 < LENGTH
+    learner.stop = lambda: False
+    again = learner.step(state, iter([batch_of(range(PROMPTS))]), 0)
+    other, state = run(share_of_low_ids)
+    expected = other.step(state, iter([batch_of(range(PROMPTS))]), 0)
+    assert again.rollouts == expected.rollouts
 
 
 def sized_batch(length, windows, seed):

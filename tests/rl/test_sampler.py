@@ -12,7 +12,8 @@ from random_model import SHALLOW, random_inputs, spread_model
 from skinflow_jax.models.decoder import Decoder
 from skinflow_jax.models.log_probs import token_log_probs
 from skinflow_jax.models.vlm import completion_states, prefill
-from skinflow_jax.rl.sampler import bucket_sizes, decode, sample
+from skinflow_jax.rl.compaction import bucket_sizes
+from skinflow_jax.rl.sampler import decode, decode_chunk, prefill_prompts, rollout_weights, sample
 from skinflow_jax.rl.token_choice import make_sampling
 
 KEY, GROUP, LENGTH = jax.random.key(5), 3, 10
@@ -135,7 +136,7 @@ def test_sampling_stops_when_every_row_has_ended(inputs, monkeypatch, ends):
 
 def test_other_settings_of_the_draw_do_not_recompile(model, inputs):
     draw(model, inputs)
-    compiled = decode._cache_size()
+    compiled = decode_chunk._cache_size()
     for settings in (
         {"temperature": 0.0},
         {"temperature": 1.3, "top_k": 7},
@@ -143,7 +144,7 @@ def test_other_settings_of_the_draw_do_not_recompile(model, inputs):
         {"stop_ids": (5, 6)},
     ):
         draw(model, inputs, sampling=make_sampling(**settings))
-    assert decode._cache_size() == compiled
+    assert decode_chunk._cache_size() == compiled
 
 
 def test_no_row_ends_before_min_tokens(model, inputs):
@@ -163,6 +164,52 @@ def test_a_stop_token_ends_a_row_like_an_end_token(inputs):
     stopped = draw(model, inputs, sampling=make_sampling(0.8, stop_ids=(stop,)))
     np.testing.assert_array_equal(stopped.tokens[0, 0, :4], free.tokens[0, 0, :4])
     assert stopped.terminated[0, 0] and stopped.mask[0, 0].sum() == 4
+
+
+def drawn_in_chunks(model, inputs, chunk, between=lambda: None, compactions=0):
+    weights = rollout_weights(model)
+    rollout = decode(
+        weights,
+        prefill_prompts(weights, inputs),
+        KEY,
+        jnp.arange(3),
+        make_sampling(0.8),
+        group_size=8,
+        max_tokens=24,
+        compactions=compactions,
+        chunk=chunk,
+        between=between,
+    )
+    return jax.tree.map(np.asarray, rollout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compactions", [0, 4])
+def test_chunks_of_any_length_draw_the_same(inputs, compactions):
+    model = spread_model(ending(range(0, 1024, 4)))
+    whole = drawn_in_chunks(model, inputs, 24)
+    assert len(np.unique(whole.mask.sum(axis=-1))) > 5
+    for chunk in (1, 5, 7):
+        seen = []
+        parts = drawn_in_chunks(model, inputs, chunk, lambda: seen.append(1), compactions)  # noqa: B023
+        np.testing.assert_array_equal(parts.tokens, whole.tokens)
+        np.testing.assert_array_equal(parts.mask, whole.mask)
+        np.testing.assert_array_equal(parts.terminated, whole.terminated)
+        np.testing.assert_allclose(parts.log_probs, whole.log_probs, atol=1e-5)
+        assert len(seen) == -(-whole.mask.sum(axis=-1).max() // chunk)
+
+
+def test_decoding_is_given_up_between_two_chunks(model, inputs):
+    class GivenUp(Exception):
+        pass
+
+    def third_time(seen=[]):  # noqa: B006
+        seen.append(1)
+        if len(seen) == 3:
+            raise GivenUp
+
+    with pytest.raises(GivenUp):
+        drawn_in_chunks(model, inputs, 2, third_time)
 
 
 @pytest.mark.slow
