@@ -31,7 +31,7 @@ from skinflow_jax.storage.paths import is_bucket, storage_path
 
 # Commands that several processes have one of them do, and those that are for one alone.
 _OF_THE_FIRST = ("data build", "export-hf")
-_OF_ONE = ("demo", "ablation", "generate")
+_OF_ONE = ("generate",)
 # Commands that, killed and started again, do what is left to do.
 _GO_ON = ("train", "ablation")
 

@@ -89,6 +89,12 @@ def first_then_all(action: Callable[[], T]) -> T:
     return result if first else action()
 
 
+def by_the_first(action: Callable[[], T]) -> T:
+    """What `action()` gives in the first process, in all of them; the others do not call it."""
+    first = jax.process_index() == 0
+    return gather(together(lambda: action() if first else None))[0]
+
+
 def check_same(what: str, value: Any) -> None:
     """Raise ConfigError, in all processes, where `value` is not the same in all of them.
 

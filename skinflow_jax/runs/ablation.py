@@ -5,6 +5,7 @@ the same held-out cases. Seeds draw data, weights and samples.
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import ModelChoice, RunConfig, load_config, read_config
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.layers import parameter_count
+from skinflow_jax.parallel.agreement import by_the_first
 from skinflow_jax.runs.cases import heldout_cases
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.train import train
@@ -70,21 +72,26 @@ def load_ablation(folder: Path) -> Ablation:
 def run_ablation(folder: Path, seeds: Sequence[int], workdir: Path) -> str:
     """Train what is not there yet, then print and write the table; returns it as Markdown.
 
-    A row of a seed that has been evaluated is not trained again: an interrupted ablation goes
-    on where it was and several processes can share the seeds.
+    A row of a seed that has been evaluated is not trained again: an interrupted ablation goes on
+    where it was, and several can share the seeds.
     """
     ablation, console = load_ablation(folder), Console()
     for seed in seeds:
         for name in ablation.rows:
-            if not _result(workdir, seed, name).is_file():
+            if not by_the_first(_result(workdir, seed, name).is_file):
                 console.rule(f"seed {seed}, {name}")
                 _train_row(ablation, name, seed, workdir / str(seed))
+    text = by_the_first(functools.partial(_write_report, ablation, seeds, workdir))
+    console.print(text, markup=False, soft_wrap=True)
+    return text
+
+
+def _write_report(ablation: Ablation, seeds: Sequence[int], workdir: Path) -> str:
     results = {
         name: [json.loads(_result(workdir, seed, name).read_text()) for seed in seeds]
         for name in ablation.rows
     }
     text = report(ablation, results)
-    console.print(text, markup=False, soft_wrap=True)
     (workdir / "ablation.md").write_text(text, encoding="utf-8")
     return text
 
@@ -111,13 +118,15 @@ def _train_row(ablation: Ablation, name: str, seed: int, workdir: Path) -> None:
         config, policy = run(stage, model, folder)
     heldout, labels = heldout_cases(config, records)
     summary = evaluate_policy(policy, config, heldout, labels, workdir / name)
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    facts = {
-        "tower parameters": parameter_count(policy.model.vision),
-        "step time": float(np.median([json.loads(line)["step_time"] for line in lines])),
-    }
-    text = json.dumps(summary.to_dict() | facts, indent=1)
-    write_whole(_result(workdir.parent, seed, name), text)
+    facts = {"tower parameters": parameter_count(policy.model.vision)}
+
+    def write() -> None:
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        facts["step time"] = float(np.median([json.loads(line)["step_time"] for line in lines]))
+        text = json.dumps(summary.to_dict() | facts, indent=1)
+        write_whole(_result(workdir.parent, seed, name), text)
+
+    by_the_first(write)
 
 
 def seeded(config: RunConfig, seed: int) -> RunConfig:

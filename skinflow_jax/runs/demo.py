@@ -6,10 +6,13 @@ same held-out cases are evaluated, and the result is exported for transformers.
 """
 
 import dataclasses
+import functools
 import importlib.util
 import shutil
 import time
 from pathlib import Path
+
+import jax
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_verify import compare
@@ -29,6 +32,7 @@ from skinflow_jax.evaluation.summary import (
     stages_report,
     stages_report_markdown,
 )
+from skinflow_jax.parallel.agreement import all_rows, by_the_first
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.card import run_card
@@ -44,6 +48,7 @@ from skinflow_jax.training.optimizer import OptimizerConfig
 
 STAGES = ("warm-up", "Stage I", "Stage II")
 FOLDERS = ("warmup", "stagei", "stageii")
+EXPORT = "export"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +184,7 @@ def run_demo(
     `size` is that of `SIZES` for the source unless given. An earlier demo in `workdir` is
     replaced. Raises ConfigError on an unknown source, InputError on bad data.
     """
-    with workdir_lock(workdir):
+    with workdir_lock(workdir, enabled=jax.process_index() == 0):
         return _run_all(workdir, source, data_root, seed, size)
 
 
@@ -191,7 +196,7 @@ def _run_all(
     size = size or SIZES.get(source, SIZES["pad_ufes_20"])
     configs = demo_configs(source, data_root, seed, size)
     labels = labels_of(open_source(configs[0].data, "warmup", size.warmup_cases))
-    _clear(workdir)
+    by_the_first(functools.partial(_clear, workdir))
     records_folder = workdir / "records"
     heldout = prepare_records(configs[0].data, "heldout", size.heldout_cases, records_folder)
     _introduce(console, source, heldout, len(labels), min(len(labels), size.warmup_diagnoses))
@@ -209,22 +214,29 @@ def _run_all(
         )
         console.print(f"{stage}: {summaries[-1].headline()}")
 
-    card = _card(workdir / FOLDERS[-1], configs[-1])
-    exported = _export(policy, configs, workdir / "export", card, console)
-    console.print(stages_report(STAGES, summaries))
-    console.print(baseline_line(summaries[-1]))
-    (workdir / "report.md").write_text(stages_report_markdown(STAGES, summaries))
+    # Whole in each process, for one of them to write: a tiny model.
+    policy = dataclasses.replace(policy, model=jax.tree.map(all_rows, policy.model))
+    by_the_first(functools.partial(_finish, workdir, policy, configs, summaries, console))
     minutes = (time.perf_counter() - began) / 60
     console.print(
         f"{minutes:.1f} minutes. Look further: tensorboard --logdir {workdir}; "
-        f"skinflow generate --checkpoint {exported} --image FILE"
+        f"skinflow generate --checkpoint {workdir / EXPORT} --image FILE"
     )
     return summaries
 
 
+def _finish(workdir: Path, policy: Policy, configs, summaries, console: Console) -> None:
+    """Export, tables and report."""
+    card = _card(workdir / FOLDERS[-1], configs[-1])
+    _export(policy, configs, workdir / EXPORT, card, console)
+    console.print(stages_report(STAGES, summaries))
+    console.print(baseline_line(summaries[-1]))
+    (workdir / "report.md").write_text(stages_report_markdown(STAGES, summaries))
+
+
 def _clear(workdir: Path) -> None:
     """Remove an earlier demo's own folders, nothing else."""
-    for name in ("records", *FOLDERS, "export"):
+    for name in ("records", *FOLDERS, EXPORT):
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
@@ -240,7 +252,7 @@ def _introduce(
     )
 
 
-def _export(policy: Policy, configs, folder: Path, card: Card, console: Console) -> Path:
+def _export(policy: Policy, configs, folder: Path, card: Card, console: Console) -> None:
     data = configs[0].data
     save_pretrained(
         policy.model,
@@ -262,7 +274,6 @@ def _export(policy: Policy, configs, folder: Path, card: Card, console: Console)
         differences = {row.group: row.difference for row in compare(policy.model, folder)}
         shown = f"max |logit difference| to transformers: {differences['head']:.1e}"
         console.print(f"export: {shown}")
-    return folder
 
 
 def _card(workdir: Path, config: RunConfig) -> Card:

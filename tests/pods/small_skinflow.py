@@ -1,4 +1,4 @@
-"""The command line, with a "tiny" model that is shallow enough for tests."""
+"""The command line, with a "tiny" model and a demo that are small enough for tests."""
 
 import sys
 
@@ -6,7 +6,18 @@ from shallow import SHALLOW
 
 from skinflow_jax.cli import main
 from skinflow_jax.models.config import SIZES
+from skinflow_jax.runs import demo
 
 if __name__ == "__main__":
     SIZES["tiny"] = SHALLOW
+    demo.SIZES["procedural"] = demo.DemoSize(
+        warmup_cases=40,
+        warmup_diagnoses=20,
+        rl_cases=24,
+        stage2_captions=6,
+        heldout_cases=12,
+        warmup_steps=4,
+        stage1_steps=1,
+        stage2_steps=1,
+    )
     sys.exit(main())
