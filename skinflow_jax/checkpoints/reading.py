@@ -12,7 +12,7 @@ import jax
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
-from skinflow_jax.checkpoints.agreement import together
+from skinflow_jax.checkpoints.agreement import by_the_first, together
 from skinflow_jax.checkpoints.checksums import Damaged, Unreadable, check_files
 from skinflow_jax.checkpoints.fingerprint import Fingerprint, fingerprint
 from skinflow_jax.checkpoints.named_tensors import check_tensors, layout_hash, named_leaves, nested
@@ -74,7 +74,8 @@ def load_step(folder: Path, step: int | None, load: Callable[[Path], T], say: Sa
     What is passed over is told to `say`. Raises InputError, in one line with the damage and the
     newest step that is whole, when the step asked for is damaged, or all are.
     """
-    steps = step_folders(folder)
+    # Another machine's view of a shared folder may be some seconds old.
+    steps = by_the_first(functools.partial(step_folders, folder))
     if not steps:
         raise InputError(f"{folder} holds no finished checkpoint: is this the folder of a run?")
     if step is not None and step not in steps:

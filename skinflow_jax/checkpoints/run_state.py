@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from skinflow_jax.checkpoints.agreement import first_of, together
+from skinflow_jax.checkpoints.agreement import by_the_first, together
 from skinflow_jax.checkpoints.checksums import FILE as CHECKSUMS
 from skinflow_jax.checkpoints.checksums import write_checksums
 from skinflow_jax.checkpoints.fingerprint import fingerprint
@@ -46,6 +46,7 @@ from skinflow_jax.checkpoints.storage_errors import SilentThreads, explained, ex
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.models.vlm import Vlm, abstract_model
 from skinflow_jax.parallel import as_read, module_shardings
+from skinflow_jax.parallel.agreement import gather
 from skinflow_jax.storage.paths import absolute, exists, is_folder, make_folder
 
 _CHUNK_BYTES = 2**24
@@ -97,7 +98,7 @@ class RunCheckpoints:
         self._pending: Future | None = None
         self._restored: int | None = None
         self._written: set[int] = set()
-        self._found = first_of(together(self._prepare))
+        self._found = gather(together(self._prepare))[0]
         self._silent = SilentThreads().__enter__()
 
     def _prepare(self) -> int | None:
@@ -155,7 +156,7 @@ class RunCheckpoints:
         if arrays.not_finite:
             raise RunError(_not_finite(self._folder, step, arrays.not_finite))
         old = together(lambda: self._make_room(step))
-        if first_of(None if old is None else 0) is None:
+        if gather(old is None)[0]:
             return
         facts = {**facts, MODEL_CONFIG: dataclasses.asdict(state.model.config)}
         # A reward that scored nothing has a mean of NaN: it cannot be the best of anything.
@@ -305,7 +306,7 @@ def load_model(
     """
     folder = _existing(folder)
     if step is None:
-        step = first_of(max(finished_steps(folder), default=None))
+        step = by_the_first(lambda: max(finished_steps(folder), default=None))
 
     def load(where: Path) -> Vlm:
         wanted = {}

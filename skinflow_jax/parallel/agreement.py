@@ -29,7 +29,8 @@ def gather(value: Any) -> list[Any]:
         return [value]
     data = np.frombuffer(pickle.dumps(value), np.uint8)
     sizes = multihost_utils.process_allgather(np.int32(data.size)).reshape(-1)
-    padded = np.zeros(int(sizes.max()), np.uint8)
+    # Of few sizes: each is a program.
+    padded = np.zeros(1 << int(sizes.max()).bit_length(), np.uint8)
     padded[: data.size] = data
     rows = np.asarray(multihost_utils.process_allgather(padded))
     return [pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
@@ -89,10 +90,10 @@ def first_then_all(action: Callable[[], T]) -> T:
     return result if first else action()
 
 
-def by_the_first(action: Callable[[], T]) -> T:
+def by_the_first(action: Callable[[], T], kinds: Sequence[type[BaseException]] = ()) -> T:
     """What `action()` gives in the first process, in all of them; the others do not call it."""
     first = jax.process_index() == 0
-    return gather(together(lambda: action() if first else None))[0]
+    return gather(together(lambda: action() if first else None, kinds))[0]
 
 
 def check_same(what: str, value: Any) -> None:

@@ -27,7 +27,7 @@ from skinflow_jax.parallel import (
     place_module,
     process_part,
 )
-from skinflow_jax.parallel.agreement import together
+from skinflow_jax.parallel.agreement import gather, together
 from skinflow_jax.parallel.programs import Compiler
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learning_signal import LearningSignal
@@ -276,9 +276,7 @@ class GrpoLearner:
     def _speed(
         self, model: Vlm, learned: ScoredRollout, sampled: list[tuple[float, int]], began: float
     ) -> dict[str, float]:
-        """By the rows of this process, as all have equally many."""
         seconds = time.perf_counter() - began
-        flops, tokens = (sum(column) * jax.process_count() for column in zip(*sampled, strict=True))
         learning = _flops(
             model,
             learned,
@@ -286,7 +284,8 @@ class GrpoLearner:
             iterations=self._config.num_iterations,
             references=(self._config.updates > 1) + (self._reference is not None),
         )
-        flops += learning * jax.process_count()
+        own = [sum(column) for column in zip(*sampled, strict=True)]
+        flops, tokens = np.sum(gather((own[0] + learning, own[1])), axis=0)
         rate = flops / seconds / jax.device_count()
         found = {"tokens_per_second": tokens / seconds, "tflops_per_device": rate / 1e12}
         peak = peak_flops(jax.devices()[0].device_kind)

@@ -9,7 +9,7 @@ from skinflow_jax.data.pipeline import Buckets
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, Source, make_source
 from skinflow_jax.errors import InputError
-from skinflow_jax.parallel.agreement import first_then_all
+from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.training.progress import track_counts
 
 
@@ -75,6 +75,7 @@ def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, l
     """The records that the config evaluates on, and the diagnoses of its training cases."""
     data, wanted = config.data, config.evaluation
     records = prepare_records(data, wanted.split, wanted.count, records_folder)
+    check_same("held-out data", records.manifest.digest)
     return records, labels_of(open_source(data, data.split, data.count))
 
 

@@ -17,9 +17,10 @@ from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import VlmConfig
-from skinflow_jax.parallel import batch_shards, make_mesh, process_part, use_mesh
+from skinflow_jax.parallel import batch_shards, check_divides, make_mesh, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
 from skinflow_jax.runs.cases import buckets, heldout_cases
+from skinflow_jax.runs.facts import code_version
 from skinflow_jax.runs.opening import Policy, check_checkpoint, is_run, open_checkpoint
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
 from skinflow_jax.storage.paths import reaching
@@ -108,7 +109,7 @@ def evaluate(
     """
     if dtype is not None:
         config = replace(config, model=replace(config.model, dtype=dtype))
-    check_same("config", to_dict(config))
+    check_same("command", {"version": code_version(), "config": to_dict(config)})
     check_checkpoint(checkpoint)
     run = is_run(checkpoint)
     if out is None and not run:
@@ -117,7 +118,10 @@ def evaluate(
         )
     records = records or Workdir.of(checkpoint if run else out).local / RECORDS
     heldout, labels = heldout_cases(config, records)
-    policy = open_checkpoint(checkpoint, evaluation_mesh(config), dtype=dtype or "float32")
+    mesh = evaluation_mesh(config)
+    policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
+    for line in check_divides(policy.model, mesh):
+        print(line)
     out = out or checkpoint / EVAL / str(policy.step)
     summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=printable(str(checkpoint))))

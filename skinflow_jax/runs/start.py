@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from skinflow_jax.checkpoints.agreement import together
+from skinflow_jax.checkpoints.agreement import by_the_first, together
 from skinflow_jax.checkpoints.fingerprint import fingerprint
 from skinflow_jax.checkpoints.hf_folder import write_files
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, write_pixel_budget
@@ -67,7 +67,7 @@ def find_stored(workdir: Workdir, *, step: int | None = None) -> Stored | None:
     Raises InputError where no checkpoint is whole, or there is none of that step.
     """
     folder = workdir.checkpoints
-    if step is None and not step_folders(folder):
+    if step is None and not by_the_first(functools.partial(step_folders, folder)):
         return None
     found, facts = whole_checkpoint(folder, step)
     sizes = model_config_of(facts, folder / str(found))
@@ -138,7 +138,8 @@ def resumed_start(
     if measures_kl(config):
         reference, origin = _reference(origin, config, workdir, mesh, allowed)
     facts = replace(made_by(config, workdir.local, data, origin), examples=examples)
-    write_pixel_budget(workdir.local, pixel_budget(config), stored.model.vision)
+    if workdir.is_writer:
+        write_pixel_budget(workdir.local, pixel_budget(config), stored.model.vision)
     return Start(abstract_model(stored.model), tokenizer, facts, reference, stored)
 
 

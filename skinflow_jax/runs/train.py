@@ -119,7 +119,7 @@ def train(
         with reaching(place.address):
             stored = stored_run(config, place, resume, step, allow_changed)
         begun = 0 if stored is None else stored.step
-        stop.saved = lambda: what_is_saved(place, begun or None)
+        stop.saved = lambda: what_is_saved(place, None if stored is None else begun)
         try:
             records_folder = records_folder or place.local / RECORDS
             records = prepare_records(
