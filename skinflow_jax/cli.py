@@ -198,6 +198,7 @@ def _train(arguments) -> None:
         step=arguments.step,
         allow_changed=arguments.allow_changed,
         grace=arguments.grace,
+        only_run=True,
     )
     written = printable(str(arguments.workdir))
     print(f"written: {written}; next: skinflow evaluate --checkpoint={written}")

@@ -85,7 +85,8 @@ def train(
     step: int | None = None,
     allow_changed: Collection[str] = (),
     grace: float = GRACE,
-) -> Policy:
+    only_run: bool = False,
+) -> Policy | None:
     """Run `config` in `workdir`; returns the trained policy.
 
     Args:
@@ -101,6 +102,7 @@ def train(
         run (see `resume_rules`), or "data".
       grace: seconds from SIGTERM or Ctrl-C to the end of the process; the step under way is
         finished and saved if it can be.
+      only_run: nobody wants the policy: of a finished run no weights are read and None is returned.
 
     Raises:
       InputError: `workdir` holds a run and `resume` is False, is in use, or was made with something
@@ -119,6 +121,8 @@ def train(
         with reaching(place.address):
             stored = stored_run(config, place, resume, step, allow_changed)
         begun = 0 if stored is None else stored.step
+        if only_run and step is None and begun >= config.loop.steps:
+            return _nothing_left(place, begun, first)
         stop.saved = lambda: what_is_saved(place, None if stored is None else begun)
         try:
             records_folder = records_folder or place.local / RECORDS
@@ -222,8 +226,8 @@ class _Run:
             stop.check()
             if int(state.step) < config.loop.steps:
                 self._compile(learner, state, tokenizer)
-            elif self.first:
-                print(f"{self.workdir} is at step {int(state.step)}: nothing is left to train")
+            else:
+                _nothing_left(self.workdir, int(state.step), self.first)
             if self.going_back:
                 checkpoints.drop_later()
             with RunWriter(self.workdir.local, resume_step, enabled=self.first) as writer:
@@ -342,6 +346,11 @@ class _Run:
 
     def _saved(self, checkpoints: RunCheckpoints) -> str:
         return what_is_saved(self.workdir, max(checkpoints.steps(), default=None))
+
+
+def _nothing_left(workdir: Workdir, step: int, first: bool) -> None:
+    if first:
+        print(printable(f"{workdir} is at step {step}: nothing is left to train"))
 
 
 def what_is_saved(workdir: Path | Workdir, step: int | None) -> str:

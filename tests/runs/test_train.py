@@ -95,6 +95,25 @@ def test_a_run_killed_as_it_goes_back_to_an_earlier_step_stays_there(tmp_path, m
     assert steps() == [1, 2] and finished_steps(tmp_path / "checkpoints") == [1, 2]
 
 
+def test_of_a_finished_run_nothing_is_read_where_nobody_wants_the_policy(
+    tmp_path, monkeypatch, capsys
+):
+    stand_ins(monkeypatch)
+    train(SMALL_RUN, tmp_path)
+    (tmp_path / "records").rename(tmp_path / "elsewhere")
+
+    def opened(*_, **__):
+        raise AssertionError("read")
+
+    for name in ("prepare_records", "resumed_start"):
+        monkeypatch.setattr(f"skinflow_jax.runs.train.{name}", opened)
+    capsys.readouterr()
+    assert train(SMALL_RUN, tmp_path, resume=True, only_run=True) is None
+    assert capsys.readouterr().out == f"{tmp_path} is at step 2: nothing is left to train\n"
+    with pytest.raises(AssertionError):
+        train(SMALL_RUN, tmp_path, resume=True)
+
+
 def test_rewards_that_have_changed_are_told(tmp_path, monkeypatch, capsys):
     stand_ins(monkeypatch)
     file = tmp_path / "mine.py"
