@@ -10,7 +10,7 @@ hosts.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -58,7 +58,7 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
     rows = slices * config.fsdp * config.tensor
     data = len(devices) // rows if config.data == -1 else config.data
     shape = (slices, data, config.fsdp, config.tensor)
-    in_process = _devices_of_a_process(devices)
+    in_process = _devices_of_each(devices, "process", lambda device: device.process_index)
     if math.prod(shape) != len(devices):
         raise ConfigError(
             f"mesh {config} does not cover {_counted(devices, slices)}: their product must be "
@@ -83,7 +83,7 @@ def process_part(mesh: Mesh | None) -> tuple[int, int]:
 
 def _place(device) -> tuple:
     return (
-        getattr(device, "slice_index", None) or 0,
+        _slice_of(device),
         device.process_index,
         *reversed(getattr(device, "coords", None) or ()),
         getattr(device, "core_on_chip", None) or 0,
@@ -91,28 +91,33 @@ def _place(device) -> tuple:
     )
 
 
+def _slice_of(device) -> int:
+    return getattr(device, "slice_index", None) or 0
+
+
 def _slices(config: MeshConfig, devices: Sequence) -> int:
     # The slice of a GPU is its machine: there it is the person who says what the network is like.
-    on_tpu = devices[0].platform == "tpu"
-    found = len({getattr(d, "slice_index", None) for d in devices}) if on_tpu else 1
+    on_tpu, found = devices[0].platform == "tpu", 1
+    if on_tpu:
+        found = len(devices) // _devices_of_each(devices, "slice", _slice_of)
     if config.slice == -1:
         return found
     processes = len({device.process_index for device in devices})
     if config.slice != found and (on_tpu or processes % config.slice):
         raise ConfigError(
             f"mesh.slice={config.slice}: "
-            + (f"the devices are of {found} slices" if on_tpu else f"{processes} processes")
+            + (f"the devices are of {found} slice(s)" if on_tpu else f"{processes} processes")
             + "; leave it at -1"
         )
     return config.slice
 
 
-def _devices_of_a_process(devices: Sequence) -> int:
-    """Raises ConfigError where they have not equally many."""
-    counts = Counter(device.process_index for device in devices)
+def _devices_of_each(devices: Sequence, what: str, number_of: Callable) -> int:
+    """Of each process or slice; raises ConfigError where they have not equally many."""
+    counts = Counter(map(number_of, devices))
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"process {i} has {n}" for i, n in sorted(counts.items()))
-        raise ConfigError(f"processes must have equally many devices: {told}")
+        told = ", ".join(f"{what} {i} has {n}" for i, n in sorted(counts.items()))
+        raise ConfigError(f"every {what} must have as many devices as the others: {told}")
     return next(iter(counts.values()))
 
 

@@ -1,42 +1,16 @@
 """What crosses a TPU slice in an update, read off the compiled program."""
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("libtpu") is None,
-        reason="libtpu, the compiler for TPUs, is not installed (requirements-tpu.txt)",
-    ),
-]
-HERE = Path(__file__).parent
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
+def program(tmp_path_factory, with_libtpu):
     out = tmp_path_factory.mktemp("program") / "collectives.json"
-    environment = {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "",
-        "TPU_SKIP_MDS_QUERY": "1",
-        # Whoever else uses libtpu does not matter: there is no TPU.
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        "PYTHONPATH": os.pathsep.join([*sys.path, str(HERE.parent)]),
-    }
-    done = subprocess.run(
-        [sys.executable, HERE / "tpu_program.py", out],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with_libtpu("tpu_program.py", out)
     return json.loads(out.read_text())
 
 
