@@ -3,6 +3,7 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 . "$here/lib/say.sh"
+. "$here/lib/flags.sh"
 . "$here/lib/signals.sh"
 
 usage="usage: launch/gpu_local.sh [--gpus=0,1] [--restarts=N] [--check] [--dry-run] -- COMMAND...
@@ -29,21 +30,8 @@ Install: pip install -e '.[cuda]'. What to look at while debugging:
   tensorboard --logdir=WORKDIR       losses, times of each phase, memory; WORKDIR/metrics.jsonl too"
 
 gpus="" restarts=3 check=no dry_run=no
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --gpus=*) gpus="${1#*=}" ;;
-    --restarts=*) restarts="${1#*=}" ;;
-    --check) check=yes ;;
-    --dry-run) dry_run=yes ;;
-    --help | -h) help ;;
-    --)
-      shift
-      break
-      ;;
-    *) die "unknown argument '$1'; the command goes after --" ;;
-  esac
-  shift
-done
+flags "gpus restarts" "check dry-run" "$@"
+set -- ${rest[@]+"${rest[@]}"}
 [ $# -gt 0 ] || die "no command: launch/gpu_local.sh -- skinflow train ..."
 case "$restarts" in '' | *[!0-9]*) die "--restarts must be a whole number, not '$restarts'" ;; esac
 case "$gpus" in *[!0-9,]*) die "--gpus=$gpus: give numbers as nvidia-smi -L counts them: --gpus=0,1" ;; esac

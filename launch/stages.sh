@@ -3,6 +3,7 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 . "$here/lib/say.sh"
+. "$here/lib/flags.sh"
 . "$here/lib/signals.sh"
 
 usage="usage: launch/stages.sh --root=DIR [--stages=\"NAME NAME ...\"] [--init-from=DIR] [--records=DIR]
@@ -20,26 +21,15 @@ of the first stage that does not end with 0 (42: start it again). On several hos
                    where ROOT is a bucket in its spool (docs/storage.md)
   --dry-run        print the commands, do nothing"
 
-root="" records="" before="" dry_run=no
-# How the processes find one another: what starts them puts it at the end of any command.
-meeting=()
+root="" records="" init_from="" dry_run=no
+# shellcheck disable=SC2034 # read by their names
+coordinator="" processes="" process="" cluster=""
 stages="skinflow_7b_warmup skinflow_7b_stage1 skinflow_7b_stage2"
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --root=*) root="${1#*=}" ;;
-    --stages=*) stages="${1#*=}" ;;
-    --init-from=*) before="${1#*=}" ;;
-    --records=*) records="${1#*=}" ;;
-    --dry-run) dry_run=yes ;;
-    --coordinator=* | --processes=* | --process=* | --cluster=*) meeting+=("$1") ;;
-    --help | -h) help ;;
-    --)
-      shift
-      break
-      ;;
-    *) die "unknown argument '$1'; flags for skinflow train go after --" ;;
-  esac
-  shift
+flags "root stages init-from records coordinator processes process cluster" dry-run "$@"
+set -- ${rest[@]+"${rest[@]}"}
+# How the processes find one another: what starts them puts it at the end of any command.
+for name in coordinator processes process cluster; do
+  [ -z "${!name}" ] || set -- "$@" "--$name=${!name}"
 done
 [ -n "$root" ] || die "give --root=DIR, a folder that all hosts see or gs://BUCKET/PATH"
 [ -n "${stages// /}" ] || die "--stages names no stage"
@@ -54,14 +44,15 @@ for flag in "$@"; do
   esac
 done
 
-root="${root%/}"
+root="${root%/}" before="$init_from"
 for stage in $stages; do
   name="${stage##*/}"
   workdir="$root/${name%.py}"
+  [ "$workdir" != "$before" ] || die "two stages in one workdir, $workdir: rename one"
   command=(skinflow train "--config=$stage" "--workdir=$workdir" --resume)
   [ -z "$before" ] || command+=("--config.model.init_from=$before")
   [ -z "$records" ] || command+=("--records=$records")
-  command+=("$@" ${meeting[@]+"${meeting[@]}"})
+  command+=("$@")
   before="$workdir"
   if [ "$dry_run" = yes ]; then
     show "${command[@]}"

@@ -33,6 +33,7 @@ The first four flags may also be the variables POD_NAME, POD_ZONE, POD_PROJECT a
   --type=TYPE           as in launch/tpu_sizes.tsv: v4-, v5litepod-, v5p-, v6e- or tpu7x- and a size
   --backend=NAME        tpu-vm (queued resources; default where it exists) or group (managed instance
                         group: v5p, v6e, tpu7x)
+  --slices=N            more than one: launch/gke/submit.sh has it
   --dry-run             print every command in full, do nothing
 create, resume:
   --spot                cheap, and may be taken away at any time
@@ -82,6 +83,8 @@ while [ $# -gt 0 ]; do
     --spot | --reserved | --replace | --watch | --follow) printf -v "${1#--}" yes ;;
     --exec) other=yes ;;
     --no-wait) stay=no ;;
+    --slices=1) ;;
+    --slices=*) die "$1: this script has one slice; several are joined on GKE: launch/gke/submit.sh $1" ;;
     --ssh=*) ssh_flags+=("${1#*=}") copy_flags+=("${1#*=}") ;;
     --dry-run) dry_run=yes ;;
     --help | -h) help ;;

@@ -115,13 +115,6 @@ def test_no_gcloud(pod, tmp_path):
     pod.fails(2, "gcloud is not there", "https://cloud.google.com/sdk")
 
 
-def test_no_login(pod):
-    pod.answers({"auth list": [{"out": ""}]})
-    pod.run("create")
-    pod.fails(2, "gcloud auth login")
-    assert not pod.calls()
-
-
 @pytest.mark.parametrize(
     ("error", "code", "pieces"),
     [
@@ -179,6 +172,7 @@ def test_delete_takes_the_node_along_and_is_content_with_nothing(pod):
         (["create", "--patience=soon"], "v6e-16", ["--patience"]),
         (["create", "--config=x"], "v6e-16", ["--config=x", "after --"]),
         (["create", "--", "x"], "v6e-16", ["nothing after --"]),
+        (["create", "--slices=2"], "v6e-16", ["launch/gke/submit.sh --slices=2"]),
         (["create", "--name="], "v6e-16", ["--name", "POD_NAME"]),
         (["destroy"], "v6e-16", ["destroy", "create"]),
         (["run"], "v6e-16", ["--root"]),

@@ -101,17 +101,6 @@ def test_what_an_earlier_try_left_goes_first(pod):
     )
 
 
-def test_a_bulk_group_that_is_refused_is_one_line(pod):
-    refused = (
-        "ERROR: (gcloud.compute.instance-groups.managed.create) Could not fetch resource:\n"
-        " - Invalid value for field 'resource.targetSizePolicy.mode': 'BULK'. Not supported here.\n"
-    )
-    pod.answers({GROUP: [NOT_FOUND], "managed create": [{"err": refused}]})
-    pod.run("create", type="tpu7x-32")
-    pod.fails(1, "targetSizePolicy.mode", "BULK")
-    assert not pod.calls("resize")
-
-
 def test_capacity_is_waited_for_and_a_refusal_is_not(pod):
     table = {
         GROUP: [NOT_FOUND, {"out": "4\tFalse\n"}],

@@ -4,7 +4,7 @@ import shutil
 import sys
 
 import pytest
-from pod_stand_in import ACTIVE, NOT_FOUND, ROOT, Pod, script
+from pod_stand_in import ACTIVE, ROOT, Pod, script
 
 # Notes its arguments and each start; ends with the codes of `codes`, one a start, then waits for a
 # signal if there are no more.
@@ -29,12 +29,21 @@ time.sleep(600)
 """
 
 
+GONE = {"out": "SUSPENDED\t\n"}
+BROKEN = {"err": "ERROR: (gcloud.x) Connection reset\n"}
+
+
+def with_work(pod):
+    """The pod, with WORKER on its machines as the command `work`."""
+    for worker in range(2):
+        script(pod.machine(worker) / "skinflow/venv/bin/work", WORKER)
+    return pod
+
+
 @pytest.fixture
 def pod(tmp_path):
-    made = Pod(tmp_path, machines=2)
+    made = with_work(Pod(tmp_path, machines=2))
     made.copy_code()
-    for worker in range(2):
-        script(made.machine(worker) / "skinflow/venv/bin/work", WORKER)
     made.answers(made.there(2))
     codes(made, "")
     yield made
@@ -151,24 +160,6 @@ def test_a_folder_for_the_runs_must_be_shared(pod):
     assert "--root=/mnt/runs must be a file system that all workers share" in pod.err
 
 
-@pytest.mark.parametrize("command", ["setup", "doctor", "logs", "run"])
-def test_no_slice_no_work(pod, command):
-    words = ["--root=gs://b", "--records=/r"] if command == "run" else []
-    pod.answers({"queued-resources describe": [NOT_FOUND]})
-    pod.run(command, *words, type="v5p-16")
-    pod.fails(1, "there is no derm in us-east5-b", "create")
-    pod.answers({"queued-resources describe": [{"out": "SUSPENDED\t\n"}]})
-    pod.run(command, *words, type="v5p-16")
-    pod.fails(1, "lost (SUSPENDED)", "resume")
-    pod.answers({"queued-resources describe": [{"out": "PROVISIONING\t\n"}]})
-    pod.run(command, *words, type="v5p-16")
-    pod.fails(1, "not ready (PROVISIONING)", "create")
-    pod.answers(pod.there(1))
-    pod.run(command, *words, type="v5p-16")
-    pod.fails(1, "1 of 2 workers")
-    assert not pod.calls("ssh")
-
-
 def test_a_worker_that_does_not_answer_is_named_and_nothing_starts(pod):
     shutil.rmtree(pod.machine(1))
     start(pod)
@@ -178,12 +169,6 @@ def test_a_worker_that_does_not_answer_is_named_and_nothing_starts(pod):
     pod.run("status", type="v5p-16")
     assert pod.code == 1
     assert "worker 1 (127.0.0.1): does not answer: ssh" in pod.out
-
-
-def test_status_of_nothing(pod):
-    pod.answers({"queued-resources describe": [NOT_FOUND]})
-    pod.run("status", type="v5p-16")
-    assert (pod.code, pod.out) == (1, "derm: v5p-16 in us-east5-b: NOT_FOUND\n")
 
 
 def test_setup_brings_the_code_as_it_stands_and_a_python(tmp_path):
@@ -223,11 +208,9 @@ def test_a_machine_without_uv_is_given_the_pinned_one(tmp_path):
 
 
 def test_resume_makes_the_slice_sets_it_up_and_runs_and_then_leaves_it_alone(tmp_path):
-    pod = Pod(tmp_path, machines=2)
-    for worker in range(2):
-        script(pod.machine(worker) / "skinflow/venv/bin/work", WORKER)
+    pod = with_work(Pod(tmp_path, machines=2))
     codes(pod, "42 0")
-    pod.answers({**pod.there(2), "queued-resources describe": [{"out": "SUSPENDED\t\n"}, ACTIVE]})
+    pod.answers({**pod.there(2), "queued-resources describe": [GONE, ACTIVE]})
     words = ["resume", "--exec", "--spot", "--watch", "--", "work"]
     pod.run(*words, type="v5p-16")
     pod.succeeds()
@@ -248,28 +231,20 @@ def test_watch_starts_a_failed_job_once_because_a_person_asks(pod):
     assert len(starts(pod, 0)) == 2
 
 
-def test_watch_goes_on_after_a_preemption(tmp_path):
-    pod = Pod(tmp_path, machines=2)
-    for worker in range(2):
-        script(pod.machine(worker) / "skinflow/venv/bin/work", WORKER)
-    codes(pod, "42 0")
-    gone = {"out": "SUSPENDED\t\n"}
-    states = [ACTIVE, ACTIVE, ACTIVE, gone, gone, ACTIVE]
+@pytest.mark.parametrize(
+    ("each", "states", "made"),
+    [
+        # A preemption on the way, seen twice; then connections that broke.
+        ("42 0", [ACTIVE, ACTIVE, ACTIVE, GONE, GONE, ACTIVE], 1),
+        ("0", [BROKEN, ACTIVE, ACTIVE, ACTIVE, BROKEN, ACTIVE], 0),
+    ],
+)
+def test_watch_goes_on_until_the_job_has_finished(tmp_path, each, states, made):
+    pod = with_work(Pod(tmp_path, machines=2))
+    codes(pod, each)
     pod.answers({**pod.there(2), "queued-resources describe": states})
     pod.run("resume", "--exec", "--watch", "--", "work", type="v5p-16")
     pod.succeeds()
-    assert len(pod.calls("queued-resources create")) == 1
-    assert len(pod.calls("queued-resources delete")) == 1
-
-
-def test_watch_tries_again_after_an_error_on_the_way(tmp_path):
-    pod = Pod(tmp_path, machines=2)
-    for worker in range(2):
-        script(pod.machine(worker) / "skinflow/venv/bin/work", WORKER)
-    codes(pod, "0")
-    broken = {"err": "ERROR: (gcloud.x) Connection reset\n"}
-    states = [broken, ACTIVE, ACTIVE, ACTIVE, broken, ACTIVE]
-    pod.answers({**pod.there(2), "queued-resources describe": states})
-    pod.run("resume", "--exec", "--watch", "--", "work", type="v5p-16")
-    pod.succeeds()
-    assert len(starts(pod, 0)) == 1
+    assert len(starts(pod, 0)) == len(each.split())
+    for verb in ("create", "delete"):
+        assert len(pod.calls(f"queued-resources {verb}")) == made

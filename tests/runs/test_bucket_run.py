@@ -87,8 +87,9 @@ def test_what_a_run_writes_is_in_the_bucket(run):
     assert check_files(storage_path(f"{RUN}/checkpoints/2"))
 
 
-def test_the_table_in_docs_names_what_a_run_writes(run, tmp_path):
-    table = (Path(__file__).parents[2] / "docs" / "storage.md").read_text()
+@pytest.mark.parametrize("page", ["docs/storage.md", "launch/README.md"])
+def test_the_tables_name_what_a_run_writes(run, tmp_path, page):
+    table = (Path(__file__).parents[2] / page).read_text()
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     named = {name.split("/")[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
     here = {path.name for path in (tmp_path / "cache").glob("skinflow_jax/workdirs/*/*")}
