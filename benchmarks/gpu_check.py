@@ -1,7 +1,7 @@
 """One look at this machine's GPU in under 8 minutes: does it train, is it right, how fast is it?
 
 python benchmarks/gpu_check.py --json=gpu_check.json
-JAX_PLATFORMS=cpu python benchmarks/gpu_check.py --size=tiny --dtype=float32   # where there is none
+JAX_PLATFORMS=cpu python benchmarks/gpu_check.py --size=tiny --dtype=float32 --side=112   # without
 
 Parts, in this order; --only=parity,speed takes some of them:
 
@@ -9,39 +9,23 @@ Parts, in this order; --only=parity,speed takes some of them:
 * speed: a random model of the 3B's shapes in bfloat16: prefill and decoding; a GRPO step with LoRA
 * runs: debug_sft, debug_stage1 and debug_lora by the real command, as far as the time allows
 
-Needs jax 0.10 to 0.12 and what requirements.txt names; says what is missing. Nothing is downloaded.
+Needs jax 0.10 to 0.12 with its CUDA plugin (requirements-cuda.txt) and what requirements.txt names;
+says what is missing or too old. Nothing is downloaded.
 """
 
 import argparse
 import dataclasses
-import importlib.util
+import importlib.metadata
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-MODULES = {
-    "jax": "jax[cuda12]",
-    "flax": "flax",
-    "optax": "optax",
-    "orbax.checkpoint": "orbax-checkpoint",
-    "grain": "grain",
-    "array_record": "array_record",
-    "ml_collections": "ml-collections",
-    "transformers": "transformers",
-    "tokenizers": "tokenizers",
-    "sentencepiece": "sentencepiece",
-    "jaxtyping": "jaxtyping",
-    "jinja2": "jinja2",
-    "scipy": "scipy",
-    "PIL": "pillow",
-    "rich": "rich",
-    "yaml": "pyyaml",
-    "tensorboard": "tensorboard",
-}
 ROOT = Path(__file__).resolve().parents[1]
 # Of all parts together; the debug runs get what the others leave.
 LIMIT = 450.0
@@ -51,16 +35,25 @@ STEPS = 4
 TOLERANCE = 1e-3
 
 
-def missing_packages() -> list[str]:
-    """What pip would have to install."""
-    found = []
-    for module, package in MODULES.items():
-        try:
-            there = importlib.util.find_spec(module) is not None
-        except ModuleNotFoundError:
-            there = False
-        found += [] if there else [package]
-    return found
+def missing_packages(requirements: Path = ROOT / "requirements.txt") -> list[str]:
+    """The lines of requirements.txt that pip would have to install: not there, or too old."""
+    lines = [line.strip() for line in requirements.read_text().splitlines()]
+    return [line for line in lines if line and line[0] != "#" and not installed(line)]
+
+
+def installed(requirement: str) -> bool:
+    """Whether the package of NAME>=LEAST,<... is there, and not older than LEAST."""
+    name, least = requirement.split(",")[0].split(">=")
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return numbers(version) >= numbers(least)
+
+
+def numbers(version: str) -> list[int]:
+    """1.10.2rc1 as [1, 10, 2]."""
+    return [int(re.match(r"\d*", part)[0] or 0) for part in version.split(".")[:3]]
 
 
 def machine() -> dict:
@@ -360,7 +353,7 @@ def main() -> int:
         return 0
     missing = missing_packages()
     if missing:
-        print(f"gpu_check: missing: pip install {' '.join(missing)}", file=sys.stderr)
+        print(f"gpu_check: missing: pip install {shlex.join(missing)}", file=sys.stderr)
         return 2
     results = {}
     for name in args.only.split(","):
