@@ -99,6 +99,7 @@ for flag in name zone project type; do
 done
 [[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || die "--name=$name: lower-case letters, digits and -, a letter first"
 [[ $zone =~ ^[a-z]+-[a-z0-9]+-[a-z0-9]+$ ]] || die "--zone=$zone: a zone is such as us-east5-b"
+[[ $project =~ ^[a-z][-a-z0-9.:]*$ ]] || die "--project=$project: a project is such as my-project"
 count --patience "$patience" && count --lines "$lines" && count --port "$port"
 [ "$spot" = no ] || [ "$reserved$reservation" = no ] || die "--spot and a reservation exclude each other"
 [ -z "$worker" ] || [ "$worker" = 0 ] || count --worker "$worker"

@@ -66,7 +66,7 @@ each_of() {
 
 ask_states() {
   on_workers "$machines" \
-    "if [ -e skinflow/code ]; then bash skinflow/code/launch/machine/state.sh; else echo not set up; fi"
+    "if [ -e skinflow/ready ]; then bash skinflow/code/launch/machine/state.sh; else echo not set up; fi"
 }
 
 # state_of I: running, restarting, finished, failed CODE, stopped, not set up or `does not answer`.

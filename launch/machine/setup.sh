@@ -16,6 +16,8 @@ case "$state" in
     ;;
 esac
 
+# What is interrupted from here on is no setup.
+rm -f "$home/ready"
 uv="$home/bin/uv"
 if [ "$("$uv" --version 2> /dev/null | cut -d ' ' -f 2)" != "$uv_version" ]; then
   curl -LsSf "https://astral.sh/uv/$uv_version/install.sh" | env UV_UNMANAGED_INSTALL="$home/bin" sh > /dev/null
@@ -26,3 +28,4 @@ mv "$home/new" "$home/code"
 rm -rf "$home/old"
 "$uv" venv --quiet --allow-existing --python "$python" "$home/venv"
 "$uv" pip install --quiet --python "$home/venv/bin/python" --editable "$home/code[tpu]"
+touch "$home/ready"

@@ -24,6 +24,7 @@ UV = f"""#!/bin/bash
 echo "uv $*" >> "$HOME/uv_calls"
 case "$1" in
   --version) echo "uv 0.13.9" ;;
+  pip) if [ -e "$HOME/full" ]; then echo "no space left on device" >&2; exit 2; fi ;;
   venv) mkdir -p "$HOME/skinflow/venv/bin"
         printf '#!/bin/sh\\nexec {sys.executable} "$@"\\n' > "$HOME/skinflow/venv/bin/python"
         chmod +x "$HOME/skinflow/venv/bin/python" ;;
@@ -146,6 +147,7 @@ class Pod:
         """What setup leaves on the machines, without packing the project each time."""
         for home in self.place.glob("machines/*"):
             code = home / "skinflow/code/launch"
+            script(home / "skinflow/ready", "")
             for name in ("machine", "lib"):
                 shutil.copytree(ROOT / "launch" / name, code / name)
             python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'

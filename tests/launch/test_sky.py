@@ -58,6 +58,11 @@ def test_machines_of_a_tpu_slice_find_one_another(machine):
     assert calls == [COMMAND.split()]
 
 
+def test_words_of_the_command_may_be_quoted(machine):
+    calls = machine("run", COMMAND="skinflow train --workdir='/a b'", SKYPILOT_NUM_NODES="1")
+    assert calls == [["skinflow", "train", "--workdir=/a b"]]
+
+
 def test_several_gpu_machines_get_addresses(machine):
     calls = machine(
         "run",

@@ -168,6 +168,7 @@ def test_delete_takes_the_node_along_and_is_content_with_nothing(pod):
         (["create", "--spot", "--reserved"], "v6e-16", ["--spot"]),
         (["create", "--reservation=r"], "v6e-16", ["--reserved"]),
         (["create", "--zone=us-east5"], "v6e-16", ["us-east5"]),
+        (["create", "--project=my project"], "v6e-16", ["--project=my project", "my-project"]),
         (["create", "--name=Derm"], "v6e-16", ["lower-case"]),
         (["create", "--patience=soon"], "v6e-16", ["--patience"]),
         (["create", "--config=x"], "v6e-16", ["--config=x", "after --"]),

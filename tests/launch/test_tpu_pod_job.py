@@ -193,6 +193,23 @@ def test_setup_brings_the_code_as_it_stands_and_a_python(tmp_path):
     assert not stale.exists()
 
 
+def test_a_setup_that_ended_half_way_is_none(tmp_path):
+    pod = Pod(tmp_path, machines=2)
+    pod.answers(pod.there(2))
+    (pod.machine(1) / "full").touch()
+    for _ in range(2):
+        pod.run("setup", type="v5p-16")
+        pod.fails(1, "setting up failed on 1 of 2 workers")
+        assert "worker 1 says: no space left on device" in pod.err
+        start(pod)
+        pod.fails(2, "worker 1 is not set up")
+    (pod.machine(1) / "full").unlink()
+    pod.run("setup", type="v5p-16")
+    pod.succeeds()
+    pod.run("status", type="v5p-16")
+    assert pod.out.count(": no job") == 2
+
+
 def test_a_machine_without_uv_is_given_the_pinned_one(tmp_path):
     pod = Pod(tmp_path, machines=1)
     pod.answers(pod.there(1))

@@ -5,6 +5,7 @@ What they run is COMMAND; the slice gives each worker its own flags, by which JA
 
 import json
 import os
+import runpy
 import socket
 import sys
 
@@ -23,30 +24,8 @@ jax.distributed.initialize(
 gathered = multihost_utils.process_allgather(jnp.array([jax.process_index() + 1]))
 print("gathered", gathered.ravel().tolist(), flush=True)
 """
-# The command line, with a "tiny" model that is shallow enough for tests.
-SKINFLOW = """
-import sys
-from shallow import SHALLOW
-from skinflow_jax.cli import main
-from skinflow_jax.models.config import SIZES
-SIZES["tiny"] = SHALLOW
-sys.exit(main())
-"""
-CONFIG = {
-    "algorithm": "sft",
-    "batch_size": 4,
-    "data": {
-        "count": 8,
-        "tasks": ["diagnosis"],
-        "options": {"image_size": 56},
-        "max_pixels": 56 * 56,
-        "prompt_lengths": [64],
-        "windows": [1],
-        "completion_length": 64,
-    },
-    "evaluation": {"count": 2, "batch_size": 2, "tasks": ["diagnosis"]},
-    "loop": {"steps": 1},
-}
+PODS = ROOT / "tests/pods"
+CONFIG = runpy.run_path(str(PODS / "pods.py"))["SMALL"] | {"algorithm": "sft", "loop": {"steps": 1}}
 
 
 def free_port():
@@ -91,11 +70,10 @@ def test_the_workers_find_each_other_and_compute_together(pod, tmp_path):
 def test_a_run_of_skinflow_on_two_workers(pod, tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps(CONFIG))
-    program = tmp_path / "skinflow.py"
-    program.write_text(SKINFLOW)
     # The tests' own compiler flags: a unit of systemd has no variables of whoever started it.
     path, flags = f"{ROOT}:{ROOT / 'tests'}", os.environ["XLA_FLAGS"]
     environment = f"JAX_PLATFORMS=cpu PYTHONPATH={path} XLA_FLAGS='{flags}'"
+    program = PODS / "small_skinflow.py"
     call = f'#!/bin/sh\nexec env {environment} {sys.executable} {program} "$@"\n'
     for worker in range(2):
         script(pod.machine(worker) / "skinflow/venv/bin/skinflow", call)
