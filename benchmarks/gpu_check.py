@@ -71,6 +71,18 @@ def machine() -> dict:
     }
 
 
+def without_accelerator() -> dict | None:
+    """What is wrong where JAX took the CPU without being asked to."""
+    import jax
+
+    if "JAX_PLATFORMS" in os.environ or jax.default_backend() != "cpu":
+        return None
+    return {
+        "ok": False,
+        "error": "JAX sees no GPU: look at launch/debug_gpu.py; or --help for a CPU",
+    }
+
+
 def peak_gib() -> float | None:
     """The most memory that this process has held on its first device since it began."""
     import jax
@@ -320,7 +332,9 @@ def show(name: str, found: dict) -> None:
 
 def parse() -> tuple[argparse.Namespace, list[str]]:
     """(arguments, those that the parts get too)."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="qwen2_5_vl_3b", help="of the model of `speed`")
     parser.add_argument("--dtype", default="bfloat16", help="of its activations")
     parser.add_argument("--side", type=int, default=SIDE, help="of its images, pixels")
@@ -335,21 +349,28 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
     return args, [f"--size={args.size}", f"--dtype={args.dtype}", f"--side={args.side}"]
 
 
+def one_part(args: argparse.Namespace) -> dict:
+    """What the part finds, in this process."""
+    sys.path.insert(0, str(ROOT))
+    with tempfile.TemporaryDirectory() as folder:
+        if args.part == "runs":
+            # Processes of their own, to which this one leaves the card's memory.
+            return runs(args, Path(folder))
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        if platforms and "cpu" not in platforms.split(","):
+            # What the device is compared with.
+            os.environ["JAX_PLATFORMS"] = f"{platforms},cpu"
+        found = without_accelerator() or PARTS[args.part](args, Path(folder))
+    return {"machine": machine()} | found
+
+
 def main() -> int:
     """0 where all parts are well, 1 where one is not, 2 where packages are missing."""
     args, passed = parse()
     began = time.monotonic()
     args.deadline = began + args.limit
     if args.part:
-        sys.path.insert(0, str(ROOT))
-        platforms = os.environ.get("JAX_PLATFORMS", "")
-        if platforms and "cpu" not in platforms.split(","):
-            # What the device is compared with.
-            os.environ["JAX_PLATFORMS"] = f"{platforms},cpu"
-        with tempfile.TemporaryDirectory() as folder:
-            found = PARTS[args.part](args, Path(folder))
-        found = {"machine": machine()} | found if args.part != "runs" else found
-        Path(args.json).write_text(json.dumps(found))
+        Path(args.json).write_text(json.dumps(one_part(args)))
         return 0
     missing = missing_packages()
     if missing:

@@ -74,6 +74,14 @@ def test_the_parts_run_here_with_a_small_model(small, monkeypatch, tmp_path, cap
     assert "parity: ok" in told and "sampled tokens a second" in told
 
 
+def test_a_cpu_that_nobody_asked_for_is_said(gpu_check, monkeypatch, tmp_path):
+    monkeypatch.delenv("JAX_PLATFORMS")
+    file = tmp_path / "found.json"
+    assert called(gpu_check, monkeypatch, "--part=speed", f"--json={file}") == 0
+    found = json.loads(file.read_text())
+    assert not found["ok"] and found["error"].startswith("JAX sees no GPU")
+
+
 def test_what_does_not_fit_is_a_finding_and_any_other_error_is_not(
     gpu_check, monkeypatch, tmp_path
 ):

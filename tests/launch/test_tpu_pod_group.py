@@ -80,6 +80,7 @@ def test_other_generations_take_their_machine(pod, type, machine, topology):
     assert "--image-family=ubuntu-accel-2204-amd64-tpu-v5e-v5p-v6e" in template
     assert "--provisioning-model=SPOT" in template
     assert pod.calls(f"--accelerator-topology={topology}")
+    assert pod.calls("managed create", "--target-size-policy-mode=bulk")
 
 
 def test_one_machine_needs_no_policy(pod):
