@@ -75,7 +75,7 @@ def without_accelerator() -> dict | None:
     """What is wrong where JAX took the CPU without being asked to."""
     import jax
 
-    if "JAX_PLATFORMS" in os.environ or jax.default_backend() != "cpu":
+    if os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
         return None
     return {
         "ok": False,
