@@ -43,6 +43,11 @@ def test_a_reference_in_bfloat16_is_half_of_the_weights(held):
     assert found["KL reference"] == found["weights"] / 2
 
 
-@pytest.mark.parametrize("how", ["imported", "opened", "compared"])
-def test_the_host_holds_no_more_than_one_tensor(held, how):
-    assert held["host"][how] <= held["tensor"] + SMALL
+@pytest.mark.parametrize("how", ["imported", "opened"])
+def test_beside_what_stays_the_host_holds_a_block_of_a_tensor(held, how):
+    """CPU devices take NumPy's arrays as they are, so that the model itself is counted, once."""
+    assert held["host"][how] <= held["weights"] + 4 * SMALL
+
+
+def test_a_fingerprint_of_a_model_on_a_mesh_gathers_none_of_it(held):
+    assert held["host"]["compared"] <= held["tensor"] + SMALL
