@@ -102,6 +102,7 @@ def test_a_bfloat16_model_made_dynamic_keeps_the_new_spectrum_in_float32():
     assert dynamic.mlp.gate.bias.dtype == dynamic.qkv.kernel.dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", ["adapters and dynamic maps", "all"])
 def test_a_kl_is_to_the_bit_the_one_to_a_reference_kept_in_float32(model, inputs, trained):
     model = model if trained != "all" else without_adapters(model)
