@@ -33,6 +33,7 @@ from skinflow_jax.parallel import TRAIN_RULES, make_mesh, use_mesh
 from skinflow_jax.parallel.programs import compile_ahead, lines_within_loops
 from skinflow_jax.rl.sampler import begin_decoding, decode_chunk, prefill_prompts, rollout_weights
 from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update
+from skinflow_jax.training.memory_table import abstract_copy
 from skinflow_jax.training.optimizer import make_optimizer
 from skinflow_jax.training.state import abstract_state
 
@@ -127,7 +128,8 @@ def step_programs(config: RunConfig, topology: str) -> Iterator[tuple[Program, i
     advantages = placed(jax.ShapeDtypeStruct((prompts, settings.group_size), jnp.float32))
     with use_mesh(mesh):
         state = abstract_state(abstract_model(sizes), optimizer, mesh)
-        reference = bytes_per_chip(state.model) if settings.needs_reference else 0
+        kept = abstract_copy(state.model, compute.dtype, mesh)
+        reference = bytes_per_chip(kept) if settings.needs_reference else 0
         program, weights = measured("rollout copy", rollout_weights, state.model, compute)
         # Its argument, the model, is a part of the train state.
         copied = bytes_per_chip(weights)
@@ -156,7 +158,7 @@ def step_programs(config: RunConfig, topology: str) -> Iterator[tuple[Program, i
             program, fixed = measured(
                 "reference",
                 fixed_log_probs,
-                *(state.model, inputs, rollout),
+                *(kept, inputs, rollout),
                 temperature=settings.temperature,
                 compute=compute,
                 micro_batches=config.micro_batches * settings.mini_batches,

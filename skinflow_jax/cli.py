@@ -240,14 +240,18 @@ def _evaluate(arguments) -> None:
 
 
 def _generate(arguments) -> None:
+    import jax
+
     from skinflow_jax.data.images import load_image
-    from skinflow_jax.evaluation.generate import print_answers
+    from skinflow_jax.evaluation.generate import generation_mesh, print_answers
     from skinflow_jax.models.vlm import ComputeConfig
-    from skinflow_jax.runs.opening import open_checkpoint
+    from skinflow_jax.runs.opening import open_checkpoint, stored_sizes
 
     images = {path: load_image(path) for path in arguments.image}
-    dtype = arguments.dtype or "float32"
-    policy = open_checkpoint(arguments.checkpoint, dtype=dtype)
+    dtype, mesh = arguments.dtype or "float32", None
+    if arguments.tensor or jax.device_count() > 1:
+        mesh = generation_mesh(stored_sizes(arguments.checkpoint), arguments.tensor)
+    policy = open_checkpoint(arguments.checkpoint, mesh, dtype=dtype)
     if policy.pixels is None and arguments.max_pixels is None:
         raise InputError(
             f"{arguments.checkpoint} has no preprocessor_config.json, which says how large its "
@@ -262,6 +266,7 @@ def _generate(arguments) -> None:
         min_pixels=1 if budget is None else budget.min_pixels,
         max_pixels=arguments.max_pixels or budget.max_pixels,
         compute=ComputeConfig(dtype),
+        mesh=mesh,
     )
 
 

@@ -54,9 +54,10 @@ def fingerprint(tree: Any) -> Fingerprint:
 
 def _parts(x) -> Iterator[tuple[Any, tuple[int, ...], tuple[int, ...]]]:
     """What this process sums of an array: parts, the place of each and the whole shape."""
-    if getattr(x, "is_fully_addressable", True):
-        if jax.process_index() == 0:  # else each process, which has its own, would add it
-            yield (x if isinstance(x, jax.Array) else np.asarray(x)), (0,) * x.ndim, x.shape
+    if getattr(x, "is_fully_addressable", True) and jax.process_index() != 0:
+        return  # each process has its own, and would add it
+    if not isinstance(x, jax.Array) or len(x.sharding.device_set) == 1:
+        yield (x if isinstance(x, jax.Array) else np.asarray(x)), (0,) * x.ndim, x.shape
         return
     for shard in x.addressable_shards:
         if shard.replica_id == 0:

@@ -115,7 +115,8 @@ def read_arrays(
     Args:
       where: the step's folder.
       layout: from the facts, what is wanted: a pytree of ShapeDtypeStructs or arrays. An array
-        goes where its `sharding` says, to the first device when that is None.
+        goes where its `sharding` says, to the first device when that is None; it is compared in
+        the type that was saved, and then cast.
       part: only tensors whose names begin so are looked at.
       say: told where nothing can be compared, the checkpoint being an old one.
 
@@ -126,37 +127,41 @@ def read_arrays(
     facts, seal, stored = together(functools.partial(_described, where, part))
     expected = named_leaves(layout(facts))
     check_tensors(stored, expected, where)
-    targets = {name: _target(leaf) for name, leaf in expected.items()}
-    found = _loaded(where, targets, partial=bool(part))
+    targets = {name: _target(leaf, stored[name].dtype) for name, leaf in expected.items()}
+    dtypes = {name: leaf.dtype for name, leaf in expected.items()}
+    found, arrays = _loaded(where, targets, dtypes, partial=bool(part))
     key = _seal_key(part)
-    same_types = all(stored[name].dtype == leaf.dtype for name, leaf in expected.items())
     if key not in seal:
         say(f"{where} was saved by an earlier version, without checksums: it is read unchecked")
-    elif same_types and fingerprint(found).of() != seal[key]:
+    elif arrays.of() != seal[key]:
         raise Damaged(f"{where} is damaged: its arrays are not those that were saved")
     return found, facts
 
 
 def _loaded(
-    where: Path, targets: dict[str, jax.ShapeDtypeStruct], *, partial: bool
-) -> dict[str, Any]:
-    """The arrays, nested by the parts of their names.
+    where: Path, targets: dict[str, jax.ShapeDtypeStruct], dtypes: dict[str, Any], *, partial: bool
+) -> tuple[dict[str, Any], Fingerprint]:
+    """The arrays in `dtypes`, nested by the parts of their names, and the fingerprint as stored.
 
-    Orbax holds what it reads twice. Where one process reads a part, which no other waits for, the
-    arrays come one by one, the largest first: beside all there is never a second large one.
+    Orbax holds what it reads twice. Where one process reads a part, which no other waits for, or
+    where types differ, the arrays come one by one, the largest first: beside all there is never a
+    second large one, nor more than one in the type that is stored.
     """
     parts = [targets]
-    if partial and jax.process_count() == 1:
+    cast = any(target.dtype != dtypes[name] for name, target in targets.items())
+    if partial and (cast or jax.process_count() == 1):
         ordered = sorted(targets.items(), key=lambda one: -math.prod(one[1].shape))
         parts = [{name: target} for name, target in ordered]
-    found = {}
+    found, sums = {}, {}
     for part in parts:
         context = ocp.Context()
         context.pytree.loading.partial_load = partial
         with _damage_told(where), SilentThreads(), context:
             read = ocp.load_checkpointables(where, {STATE: nested(part)})[STATE]
-        found |= named_leaves(read)
-    return nested(found)
+        sums |= fingerprint(read).sums
+        found |= {name: x.astype(dtypes[name]) for name, x in named_leaves(read).items()}
+        del read
+    return nested(found), Fingerprint(sums, [])
 
 
 def seal_of(state: Any, arrays: Fingerprint) -> dict[str, str]:
@@ -196,9 +201,10 @@ def _described(where: Path, part: str):
         return facts, seal, {n: x for n, x in stored.items() if n.startswith(part)}
 
 
-def _target(leaf) -> jax.ShapeDtypeStruct:
+def _target(leaf, stored) -> jax.ShapeDtypeStruct:
+    """What is read, in the type that is `stored`, for `leaf`."""
     sharding = getattr(leaf, "sharding", None) or SingleDeviceSharding(jax.devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+    return jax.ShapeDtypeStruct(leaf.shape, stored, sharding=sharding)
 
 
 @contextlib.contextmanager

@@ -221,6 +221,12 @@ def _generate_arguments(generate: argparse.ArgumentParser) -> None:
         "--max-pixels", type=_positive, help="resize larger images; default: as in training"
     )
     _add_dtype(generate, "default: float32")
+    generate.add_argument(
+        "--tensor",
+        type=_positive,
+        metavar="N",
+        help="devices to split the model over; default: as many as divide it",
+    )
 
 
 def _add_config(parser: argparse.ArgumentParser, text: str) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from skinflow_jax.clinical import find, parse_caption, parse_diagnoses
 from skinflow_jax.data.chat import TASKS, prompt_ids
 from skinflow_jax.data.images import patchify, resize
-from skinflow_jax.errors import InputError, printable
+from skinflow_jax.errors import ConfigError, InputError, printable
+from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import build_inputs
-from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, Vlm
+from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, Vlm, abstract_model
+from skinflow_jax.parallel import MeshConfig, check_divides, make_mesh, use_mesh
+from skinflow_jax.parallel.sharding import MOST_UNDIVIDED, undivided
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
 
@@ -50,16 +54,39 @@ def answer(
         max_tokens=max_tokens,
         compute=compute,
     )
-    return tokenizer.decode(rollout.tokens[0, 0][rollout.mask[0, 0]].tolist())
+    tokens, mask = np.asarray(rollout.tokens)[0, 0], np.asarray(rollout.mask)[0, 0]
+    return tokenizer.decode(tokens[mask].tolist())
 
 
-def print_answers(model: Vlm, tokenizer, images: Mapping[Path, np.ndarray], **options) -> None:
+def generation_mesh(sizes: VlmConfig, tensor: int | None = None) -> Mesh | None:
+    """The devices that a model is split over by its heads and widths; None for one.
+
+    `tensor`: how many; by default the most that divide it. Raises ConfigError where there are not
+    so many, or they do not divide it.
+    """
+    model, devices = abstract_model(sizes), jax.devices()
+    if tensor is None:
+        counts = range(len(devices), 0, -1)
+        tensor = next(n for n in counts if undivided(model, "tensor", n)[0] <= MOST_UNDIVIDED)
+    if tensor > len(devices):
+        raise ConfigError(f"--tensor={tensor}: there are {len(devices)} devices")
+    if tensor == 1:
+        return None
+    mesh = make_mesh(MeshConfig(tensor=tensor), devices[:tensor])
+    check_divides(model, mesh)
+    return mesh
+
+
+def print_answers(
+    model: Vlm, tokenizer, images: Mapping[Path, np.ndarray], *, mesh: Mesh | None = None, **options
+) -> None:
     """Print caption and diagnoses of each image; `options` go to `answer`."""
     for path, image in images.items():
         print(f"\n{printable(str(path))}")
         for task in TASKS:
             try:
-                text = answer(model, tokenizer, image, task, **options)
+                with use_mesh(mesh):
+                    text = answer(model, tokenizer, image, task, **options)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
             print(describe(task, text))

@@ -6,14 +6,20 @@ from flax import nnx
 
 from skinflow_jax.models.config import LoraConfig
 from skinflow_jax.models.layers import Projection
+from skinflow_jax.parallel import place_module
 
 _VISION_STACKS = ("windowed", "full", "dynamic")
 
 
-def add_adapters(model, lora: LoraConfig, *, rngs: nnx.Rngs) -> None:
-    """Give every projection that `lora` targets in a Vlm an adapter whose product is zero."""
+def add_adapters(model, lora: LoraConfig, *, rngs: nnx.Rngs, mesh=None) -> None:
+    """Give every projection that `lora` targets in a Vlm an adapter whose product is zero.
+
+    On `mesh` they are sharded by the training rules, each before the next is made.
+    """
     for projection in _targeted(model, lora):
         projection.add_adapter(lora.rank, lora.alpha / lora.rank, rngs=rngs)
+        factors = projection.lora_a, projection.lora_b
+        projection.lora_a, projection.lora_b = place_module(factors, mesh)
 
 
 def drop_adapters(model, lora: LoraConfig) -> None:

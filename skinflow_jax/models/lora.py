@@ -9,7 +9,6 @@ from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.adapters import add_adapters, drop_adapters, fold_adapters
 from skinflow_jax.models.config import LoraConfig, VlmConfig
 from skinflow_jax.models.vlm import Vlm
-from skinflow_jax.parallel import place_module
 
 
 def with_lora(model: Vlm, lora: LoraConfig, *, seed: int = 0, mesh=None) -> Vlm:
@@ -28,8 +27,8 @@ def with_lora(model: Vlm, lora: LoraConfig, *, seed: int = 0, mesh=None) -> Vlm:
             "them in and start from there"
         )
     adapted = _copy(model, dataclasses.replace(model.config, lora=lora, trainable="all"))
-    add_adapters(adapted, lora, rngs=nnx.Rngs(params=seed))
-    return place_module(adapted, mesh)
+    add_adapters(adapted, lora, rngs=nnx.Rngs(params=seed), mesh=mesh)
+    return adapted
 
 
 def without_adapters(model: Vlm) -> Vlm:

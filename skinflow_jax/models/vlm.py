@@ -1,7 +1,6 @@
 """The whole model: image features into token slots; prefill, completion, decoding on one path."""
 
 import dataclasses
-import functools
 from dataclasses import dataclass
 
 import jax
@@ -30,12 +29,16 @@ class Vlm(nnx.Module):
             add_adapters(self, config.lora, rngs=rngs)
 
 
-def init_model(config: VlmConfig, seed: int = 0) -> Vlm:
-    """A model with random weights, a function of `seed` alone."""
-    return _random_model(config, jax.random.key(seed))
+def init_model(config: VlmConfig, seed: int = 0, mesh=None) -> Vlm:
+    """A model with random weights, a function of `seed` alone.
+
+    On `mesh` each device makes its part of them, by the training rules.
+    """
+    shardings = None if mesh is None else module_shardings(abstract_model(config), mesh)
+    make = jax.jit(_random_model, static_argnums=0, out_shardings=shardings)
+    return make(config, jax.random.key(seed))
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def _random_model(config: VlmConfig, key: jax.Array) -> Vlm:
     return Vlm(config, rngs=nnx.Rngs(params=key))
 

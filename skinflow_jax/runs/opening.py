@@ -17,6 +17,7 @@ from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import load_model, read_facts
 from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.errors import InputError
+from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.runs.facts import check_inherited
 from skinflow_jax.runs.workdir import CHECKPOINTS, SOURCE, TOKENIZER
@@ -74,6 +75,17 @@ def open_checkpoint(
             pad_id=model.config.pad_token_id,
         )
         return Policy(model, tokenizer, pixels, step, read_files(folder / SOURCE))
+
+
+def stored_sizes(folder: Path) -> VlmConfig:
+    """Of the model that `open_checkpoint` would open, of an adapter's base; no weights are read."""
+    check_checkpoint(folder)
+    with reaching(folder):
+        if is_adapter(folder):
+            return stored_sizes(base_folder(folder))
+        if is_run(folder):
+            return model_config_of(read_facts(folder / CHECKPOINTS), folder)
+        return _read_with_tokenizer(folder).config
 
 
 def _read_with_tokenizer(folder: Path) -> HfFolder:

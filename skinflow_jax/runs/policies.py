@@ -62,7 +62,8 @@ def starting_policy(
     """
     if config.model.init_from is None:
         sizes, tokenizer = model_config(config.model.size), make_tokenizer()
-        return Policy(init_model(sizes.with_tokenizer(tokenizer), config.seed), tokenizer)
+        model = init_model(sizes.with_tokenizer(tokenizer), config.seed, mesh)
+        return Policy(model, tokenizer)
     return open_checkpoint(storage_path(config.model.init_from), mesh, step=step)
 
 

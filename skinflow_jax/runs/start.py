@@ -20,6 +20,7 @@ from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.trainable import trained_part
 from skinflow_jax.models.vlm import Vlm, abstract_model
+from skinflow_jax.parallel import as_read
 from skinflow_jax.runs.facts import (
     Origin,
     RunFacts,
@@ -95,9 +96,7 @@ def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
     policy = converted(policy, config, mesh)
     together(functools.partial(_write, policy, config, workdir))
     facts = made_by(config, workdir.local, data, origin)
-    reference = None
-    if measures_kl(config):  # as its own arrays: the policy's will be moved
-        reference = jax.tree.map(jnp.copy, trained_part(policy.model))
+    reference = kept_reference(policy.model, config) if measures_kl(config) else None
     return Start(policy.model, policy.tokenizer, facts, reference)
 
 
@@ -153,6 +152,16 @@ def measures_kl(config: RunConfig) -> bool:
     return config.algorithm == "grpo" and config.rl.needs_reference
 
 
+def kept_reference(model: Vlm, config: RunConfig) -> Vlm:
+    """What a KL is measured to: the trained part, in the types that the forward pass reads it in.
+
+    As arrays of their own: the policy's will be moved.
+    """
+    part = trained_part(model)
+    kept = as_read(part, config.model.dtype)
+    return jax.tree.map(lambda own, its: jnp.copy(its) if own is its else own, kept, part)
+
+
 def _reference(
     origin: Origin, config: RunConfig, workdir: Workdir, mesh, allowed: Collection[str]
 ) -> tuple[Vlm, Origin]:
@@ -178,4 +187,4 @@ def _reference(
     found = _origin(config, policy)
     if found.fingerprint != origin.fingerprint and not another:
         raise InputError(f"{where}: not the model that {workdir} started from; {remedy}")
-    return trained_part(converted(policy, config, mesh).model), found
+    return kept_reference(converted(policy, config, mesh).model, config), found

@@ -264,7 +264,8 @@ class _Run:
         if model.config.vision.dve is not None:
             print(describe_dve(model))
         memory = memory_rows(layout, rollout_shapes(self.config), self.mesh)
-        Console().print(start_table(parameter_rows(model), memory))
+        devices = 1 if self.mesh is None else self.mesh.size
+        Console().print(start_table(parameter_rows(model), memory, devices))
         print("".join(f"{line}\n" for line in undivided), end="")
 
     def _batches(self, start: Start) -> Batches:

@@ -19,7 +19,7 @@ from skinflow_jax.models.trainable import (
     trained_part,
 )
 from skinflow_jax.models.vlm import Vlm
-from skinflow_jax.parallel import ROLLOUT_RULES, as_read, module_shardings
+from skinflow_jax.parallel import ROLLOUT_RULES, TRAIN_RULES, as_read, module_shardings
 from skinflow_jax.parallel.sharding import logical_spec
 from skinflow_jax.training.state import TrainState
 
@@ -116,15 +116,22 @@ def memory_rows(
     if rollout is None:
         return rows
     if rollout.reference:
-        rows.append(MemoryRow("KL reference", trained))
+        reference = abstract_copy(trained_part(state.model), rollout.dtype, mesh)
+        rows.append(MemoryRow(f"KL reference in {rollout.dtype}", _bytes(reference)))
     return [*rows, *_rollout_rows(state.model, rollout, mesh)]
+
+
+def abstract_copy(model: Vlm, dtype: str, mesh, rules=TRAIN_RULES) -> Vlm:
+    """A copy of the weights in the types that the forward pass reads them in, without memory."""
+    copy = jax.eval_shape(lambda model: as_read(model, dtype), model)
+    if mesh is None:
+        return copy
+    return jax.tree.map(_placed, copy, module_shardings(copy, mesh, rules))
 
 
 def _rollout_rows(model: Vlm, rollout: RolloutShapes, mesh) -> Iterable[MemoryRow]:
     text, kept = model.config.text, jnp.dtype(rollout.dtype)
-    copy = jax.eval_shape(lambda model: as_read(model, kept), model)
-    if mesh is not None:
-        copy = jax.tree.map(_placed, copy, module_shardings(copy, mesh, ROLLOUT_RULES))
+    copy = abstract_copy(model, rollout.dtype, mesh, ROLLOUT_RULES)
     if kept != model.decoder.embedding.dtype or (mesh is not None and mesh.shape["fsdp"] > 1):
         yield MemoryRow("sampler's copy of the weights", _bytes(copy))
     yield MemoryRow("layers as decoding reads them", _bytes(copy.decoder.layers), True)
@@ -164,8 +171,10 @@ def _bytes(tree) -> int:
     return total
 
 
-def start_table(parameters: list[ParameterRow], memory: list[MemoryRow]) -> RenderableType:
-    """Both lists for the console."""
+def start_table(
+    parameters: list[ParameterRow], memory: list[MemoryRow], devices: int = 1
+) -> RenderableType:
+    """Both lists for the console; `memory` is what each of `devices` holds."""
     parts = Table("part", "parameters", "", title="parameters", title_justify="left")
     parts.columns[1].justify = "right"
     for row in parameters:
@@ -174,7 +183,8 @@ def start_table(parameters: list[ParameterRow], memory: list[MemoryRow]) -> Rend
     total = sum(row.parameters for row in parameters)
     parts.add_section()
     parts.add_row("trained of all", f"{trained:,}", f"of {total:,} ({trained / total:.1%})")
-    held = Table("kind", "MiB", "", title="memory of one device", title_justify="left")
+    title = "memory of one device" if devices == 1 else f"memory of each of {devices} devices"
+    held = Table("kind", "MiB", "", title=title, title_justify="left")
     held.columns[1].justify = "right"
     for row in memory:
         held.add_row(row.kind, f"{row.bytes / 2**20:,.1f}", "estimate" if row.estimate else "")

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Int
 
 from skinflow_jax.models.trainable import joined, trained_part
 from skinflow_jax.models.vlm import Vlm
-from skinflow_jax.parallel import constrain_module, module_shardings
+from skinflow_jax.parallel import constrain_module, module_shardings, place_module
 
 
 @jax.tree_util.register_dataclass
@@ -28,14 +28,20 @@ class TrainState:
 
 
 def create_state(model: Vlm, optimizer: optax.GradientTransformation, mesh=None) -> TrainState:
-    """A fresh state around `model`, sharded by the training rules on `mesh`."""
+    """A fresh state around `model`, sharded by the training rules on `mesh`.
 
+    It takes the arrays of `model` over, where they lie so already: who needs them after an update
+    of the state, which donates them, gives a copy.
+    """
     # Bound to a device by name, like a restored state: both then run the same compiled program.
-    shardings = SingleDeviceSharding(jax.devices()[0])
+    device = SingleDeviceSharding(jax.devices()[0])
+    model = jax.device_put(model, device) if mesh is None else place_module(model, mesh)
+    build, trained = functools.partial(_fresh, optimizer=optimizer), trained_part(model)
+    shardings = device
     if mesh is not None:
-        shardings = module_shardings(abstract_state(model, optimizer), mesh)
-    build = functools.partial(_build, optimizer=optimizer)
-    return jax.jit(build, out_shardings=shardings)(model)
+        shardings = module_shardings(jax.eval_shape(build, trained), mesh)
+    step, opt_state = jax.jit(build, out_shardings=shardings)(trained)
+    return TrainState(step, model, opt_state)
 
 
 def abstract_state(model: Vlm, optimizer: optax.GradientTransformation, mesh=None) -> TrainState:
@@ -51,7 +57,13 @@ def abstract_state(model: Vlm, optimizer: optax.GradientTransformation, mesh=Non
 
 
 def _build(model: Vlm, optimizer: optax.GradientTransformation) -> TrainState:
-    return TrainState(jnp.int32(0), model, optimizer.init(trained_part(model)))
+    step, opt_state = _fresh(trained_part(model), optimizer)
+    return TrainState(step, model, opt_state)
+
+
+def _fresh(trained: Vlm, optimizer: optax.GradientTransformation):
+    """Step and optimizer state before the first update."""
+    return jnp.int32(0), optimizer.init(trained)
 
 
 def is_finite(metrics: dict[str, jax.Array]) -> Bool[Array, ""]:

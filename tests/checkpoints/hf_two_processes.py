@@ -14,16 +14,20 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, index)
 
+import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from random_model import SHALLOW, listening, spread_model  # noqa: E402
 
 from skinflow_jax.checkpoints.hf_adapter import load_adapter  # noqa: E402
 from skinflow_jax.checkpoints.hf_import import load_pretrained  # noqa: E402
 from skinflow_jax.checkpoints.hf_safetensors import StoredTensor  # noqa: E402
+from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model  # noqa: E402
 from skinflow_jax.errors import InputError  # noqa: E402
 from skinflow_jax.models.config import LoraConfig  # noqa: E402
 from skinflow_jax.models.lora import with_lora  # noqa: E402
-from skinflow_jax.parallel import MeshConfig, make_mesh  # noqa: E402
+from skinflow_jax.models.vlm import init_model  # noqa: E402
+from skinflow_jax.parallel import MeshConfig, as_read, make_mesh, place_module  # noqa: E402
+from skinflow_jax.training.state import TrainState  # noqa: E402
 
 read, StoredTensor_read = [0], StoredTensor.read
 
@@ -61,3 +65,11 @@ try:
     raise AssertionError("loaded upon other weights")
 except InputError as error:
     assert "trained upon other weights" in str(error), error
+# Made where they stay, the weights are those of one device; a run's are read in another type.
+drawn = init_model(SHALLOW, seed=5, mesh=mesh)
+assert_parts_of(drawn, jax.tree.map(np.asarray, init_model(SHALLOW, seed=5)))
+with RunCheckpoints(folder.parent / "run") as checkpoints:
+    state = place_module(TrainState(jnp.int32(1), model, ()), mesh)
+    checkpoints.save(1, state, facts={}, wait=True)
+read_in = load_model(folder.parent / "run", mesh=mesh, dtype="bfloat16")
+assert_parts_of(read_in, jax.tree.map(np.asarray, as_read(spread_model(SHALLOW), "bfloat16")))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import optax
 import pytest
 from random_model import SHALLOW, TINY, spread_model
 
+from skinflow_jax.checkpoints.checksums import FILE as CHECKSUMS
 from skinflow_jax.checkpoints.run_state import RunCheckpoints, load_model, read_facts
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import DveConfig
@@ -230,3 +232,16 @@ def test_a_model_is_read_in_the_type_asked_for_but_for_what_is_read_in_float32(t
     for ours, theirs in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_arrays_of_another_model_are_noticed_in_whatever_type_they_are_read(tmp_path, dtype):
+    with RunCheckpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            model = spread_model(SHALLOW, seed=step)
+            checkpoints.save(step, TrainState(jnp.int32(step), model, ()), facts={}, wait=True)
+    shutil.rmtree(tmp_path / "2" / "state")
+    shutil.copytree(tmp_path / "1" / "state", tmp_path / "2" / "state")
+    (tmp_path / "2" / CHECKSUMS).unlink()
+    with pytest.raises(InputError, match="its arrays are not those that were saved"):
+        load_model(tmp_path, step=2, dtype=dtype)

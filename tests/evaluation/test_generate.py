@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from random_model import SHALLOW, spread_model
 
-from skinflow_jax.errors import printable
-from skinflow_jax.evaluation.generate import answer, describe
+from skinflow_jax.errors import ConfigError, printable
+from skinflow_jax.evaluation.generate import answer, describe, generation_mesh
 
 
 class Words:
@@ -34,6 +34,12 @@ def test_an_answer_depends_on_the_image_and_the_task_and_is_repeatable():
     assert first == ask(images[0], "caption") and len(first.split()) <= 5
     assert first != ask(images[1], "caption")
     assert first != ask(images[0], "diagnosis")
+
+
+def test_more_devices_than_there_are_are_refused():
+    assert generation_mesh(SHALLOW) is None
+    with pytest.raises(ConfigError, match="--tensor=2: there are 1 devices"):
+        generation_mesh(SHALLOW, 2)
 
 
 def test_a_caption_is_shown_field_by_field():

@@ -7,14 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from random_model import SHALLOW, listening, random_inputs, spread_model
+from random_model import SHALLOW, listening, random_completions, random_inputs, spread_model
 
 from skinflow_jax.checkpoints.named_tensors import named_leaves
+from skinflow_jax.config import ModelChoice, RunConfig
 from skinflow_jax.models.config import DveConfig, LoraConfig
 from skinflow_jax.models.dve_conversion import with_dve
+from skinflow_jax.models.lora import without_adapters
+from skinflow_jax.models.trainable import joined, trained_part
 from skinflow_jax.models.vlm import ComputeConfig, prompt_states
 from skinflow_jax.parallel import read_dtype
-from skinflow_jax.rl.sampler import rollout_weights
+from skinflow_jax.rl.sampler import Rollout, rollout_weights
+from skinflow_jax.rl.update import fixed_log_probs
+from skinflow_jax.runs.start import kept_reference
 
 COMPUTE = ComputeConfig("bfloat16")
 # Adapters, static and dynamic blocks, a head of its own: every kind of parameter that there is.
@@ -95,3 +100,22 @@ def test_a_bfloat16_model_made_dynamic_keeps_the_new_spectrum_in_float32():
     dynamic = with_dve(static, DveConfig(groups=16)).vision.dynamic
     assert dynamic.mlp.gate.spectrum.dtype == jnp.float32
     assert dynamic.mlp.gate.bias.dtype == dynamic.qkv.kernel.dtype == jnp.bfloat16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", ["adapters and dynamic maps", "all"])
+def test_a_kl_is_to_the_bit_the_one_to_a_reference_kept_in_float32(model, inputs, trained):
+    model = model if trained != "all" else without_adapters(model)
+    shape = (len(inputs.input_ids), 2, 6)
+    tokens, mask = jnp.asarray(random_completions(shape)), jnp.ones(shape, bool)
+    rollout = Rollout(tokens, mask, jnp.zeros(shape), mask[:, :, 0])
+    kept = kept_reference(model, RunConfig(model=ModelChoice(dtype="bfloat16")))
+    assert {x.dtype.name for x in jax.tree.leaves(kept)} == {"bfloat16", "float32"}
+    ours, theirs = (
+        fixed_log_probs(
+            joined(part, model), inputs, rollout, temperature=0.9, compute=COMPUTE, micro_batches=2
+        )
+        for part in (kept, trained_part(model))
+    )
+    assert jnp.std(ours) > 0.1
+    np.testing.assert_array_equal(ours, theirs)

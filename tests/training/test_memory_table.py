@@ -79,7 +79,7 @@ def test_bytes_are_those_of_the_arrays_there_will_be():
     state = create_state(model, OPTIMIZER)
     assert found["weights"] == sum(x.nbytes for x in jax.tree.leaves(state.model))
     assert found["optimizer state"] == sum(x.nbytes for x in jax.tree.leaves(state.opt_state))
-    assert found["gradients"] == found["KL reference"] == found["weights"]
+    assert found["gradients"] == found["KL reference in float32"] == found["weights"]
     assert "sampler's copy of the weights" not in found
     grids = [[(4, 4)]] * ROLLOUT.prompts
     inputs = random_inputs(grids, SHALLOW, length=32, windows=2)
@@ -99,7 +99,7 @@ def test_adapters_take_gradients_and_moments_of_their_own_size():
     model = configured(lora=LORA)
     adapters = {row.part: row.parameters for row in parameter_rows(model)}["adapters"]
     found = by_kind(memory_rows(abstract_state(model, OPTIMIZER), ROLLOUT))
-    assert found["gradients"] == found["KL reference"] == 4 * adapters
+    assert found["gradients"] == found["KL reference in float32"] == 4 * adapters
     assert found["optimizer state"] == 2 * 4 * adapters + 2 * 4  # and two step counts
 
 
@@ -121,13 +121,16 @@ def test_a_mesh_divides_what_is_spread():
     assert each["one chunk of logits"] * 8 == one["one chunk of logits"]
 
 
-def test_the_table_says_trained_frozen_and_estimate():
+def test_the_table_says_trained_frozen_estimate_and_of_how_many_devices():
     model = configured(lora=LORA)
     console = Console(width=100, record=True, file=io.StringIO())
-    memory = memory_rows(abstract_state(model, OPTIMIZER), ROLLOUT)
-    console.print(start_table(parameter_rows(model), memory))
+    rollout = dataclasses.replace(ROLLOUT, dtype="bfloat16")
+    memory = memory_rows(abstract_state(model, OPTIMIZER), rollout)
+    console.print(start_table(parameter_rows(model), memory, devices=8))
     lines = [line for line in console.export_text().splitlines() if line.strip()]
     assert any("adapters" in line and "trained" in line for line in lines)
     assert any("merger" in line and "frozen" in line for line in lines)
+    assert "memory of each of 8 devices" in map(str.strip, lines)
+    assert any("KL reference in bfloat16" in line for line in lines)
     assert any("prefix keys and values" in line and "estimate" in line for line in lines)
     assert any("weights" in line and "estimate" not in line for line in lines)
