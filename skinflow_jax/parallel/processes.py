@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import urllib.request
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from skinflow_jax.errors import ConfigError, StartAgain, one_line
+from skinflow_jax.errors import ConfigError, RunError, StartAgain, one_line
 
 # Names on the command line, and those of jax.distributed.
 CLUSTERS = {"gke-tpu": "gketpu", "cloud-tpu": "gcetpu", "slurm": "slurm", "openmpi": "ompi"}
@@ -28,6 +29,7 @@ is faster."""
 TPU_PORT = 8476
 """Of the coordinator on TPUs. JAX's own, 8482, is shut by the firewall rule that Google makes."""
 START_UP = 300
+"""Seconds in which all processes must have come."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +117,16 @@ def start_processes(cluster: Cluster, *, timeout: int = START_UP) -> str:
     """Connect this process with the others; a line that says what was found.
 
     Called before anything else touches JAX's devices. Raises ConfigError where the port is in use
-    or JAX does not understand the environment, StartAgain where the others do not answer.
+    or JAX does not understand the environment, RunError where this machine's devices cannot be
+    used, StartAgain where the others do not answer within `timeout` seconds.
     """
     # JAX would take SIGTERM for itself.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    if cluster.method in ("gke-tpu", "cloud-tpu"):
-        os.environ.setdefault("JAX_COORDINATOR_PORT", str(TPU_PORT))
-    if cluster.coordinator and cluster.process == 0:
-        _check_port(cluster.coordinator)
+    if cluster.method is not None:
+        os.environ.setdefault("JAX_COORDINATOR_PORT", str(_default_port(cluster.method)))
+    if process_number(cluster) == 0:
+        _check_port(cluster)
     try:
         jax.distributed.initialize(
             coordinator_address=cluster.coordinator,
@@ -189,21 +192,37 @@ def _local_devices(environ: Mapping[str, str]) -> list[int] | None:
     return list(range(count)) if count and (alone or count == 1) else None
 
 
-def _check_port(address: str) -> None:
-    port = int(address.rpartition(":")[2])
+def _default_port(method: str, environ: Mapping[str, str] = os.environ) -> int:
+    """Jobs that share a machine have ports of their own, below those that Linux hands out."""
+    names = {"slurm": "SLURM_JOB_ID", "openmpi": "OMPI_MCA_orte_hnp_uri"}
+    if method not in names:
+        return TPU_PORT
+    return 20_000 + zlib.crc32(environ.get(names[method], "").encode()) % 10_000
+
+
+def _check_port(cluster: Cluster) -> None:
+    """Process 0 listens there; JAX would die of a segmentation fault where it cannot."""
+    given = cluster.coordinator or os.environ["JAX_COORDINATOR_PORT"]
+    port = int(given.rpartition(":")[2])
+    remedy = "take another port" if cluster.coordinator else "set JAX_COORDINATOR_PORT on all"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
         except OSError as error:
             raise ConfigError(
-                f"--coordinator={address}: port {port} of this machine is in use "
-                f"({error.strerror}); end the process that has it or take another port"
+                f"{cluster}: port {port} of this machine is in use ({error.strerror}); end the "
+                f"process that has it or {remedy}"
             ) from error
 
 
 def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseException:
     told = one_line(error)
+    if "initialize backend" in told:
+        return RunError(
+            f"the devices of {socket.gethostname()} cannot be used ({told}); see that no other "
+            "process there holds them"
+        )
     if any(word in told for word in ("DEADLINE_EXCEEDED", "UNAVAILABLE", "timed out", "Timed out")):
         return StartAgain(f"{_not_answered(cluster, timeout)} ({told})")
     return ConfigError(f"processes cannot be connected by {cluster}: {told}")
@@ -233,7 +252,7 @@ def _first_all_gather(cluster: Cluster, timeout: int) -> np.ndarray:
 def _not_answered(cluster: Cluster, timeout: int) -> str:
     told = f"not all processes answered within {timeout} s, found by {cluster}"
     port = os.environ.get("JAX_COORDINATOR_PORT")
-    told += f", JAX_COORDINATOR_PORT={port}" if port and not cluster.coordinator else ""
+    told += f", port {port}" if port and not cluster.coordinator else ""
     stale = sorted(name for name in os.environ if name.startswith("MEGASCALE_"))
     if stale:
         told += f"; unset {', '.join(stale)} unless this job has several slices"

@@ -1,8 +1,10 @@
 """Which way a process finds the others, by its arguments and its environment."""
 
+import socket
+
 import pytest
 
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.parallel import processes
 from skinflow_jax.parallel.processes import Cluster, _local_devices, find_cluster
 
@@ -77,15 +79,40 @@ def test_a_task_alone_on_its_node_has_all_gpus(environ, devices):
     assert _local_devices(environ) == devices
 
 
-def test_a_port_in_use_is_named():
-    import socket
-
+def test_a_port_in_use_is_named_however_it_was_found(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"port {port} of this machine is in use"):
-            processes._check_port(f"127.0.0.1:{port}")
+        monkeypatch.setenv("JAX_COORDINATOR_PORT", str(port))
+        given = Cluster(None, f"127.0.0.1:{port}", 2, 0)
+        for cluster, remedy in (
+            (given, "another port"),
+            (Cluster("slurm"), "JAX_COORDINATOR_PORT"),
+        ):
+            words = rf"port {port} of this machine is in use.*{remedy}"
+            with pytest.raises(ConfigError, match=words):
+                processes._check_port(cluster)
+
+
+def test_jobs_on_one_machine_have_ports_of_their_own():
+    ports = {processes._default_port("slurm", {"SLURM_JOB_ID": str(i)}) for i in range(20)}
+    assert len(ports) == 20 and all(20_000 <= port < 30_000 for port in ports)
+    assert processes._default_port("gke-tpu", {}) == processes.TPU_PORT
+
+
+def test_devices_that_cannot_be_used_are_no_reason_to_start_again():
+    error = RuntimeError("Unable to initialize backend 'tpu': UNAVAILABLE: /dev/vfio/0 is busy")
+    told = processes._start_error(Cluster("gke-tpu"), error, 300)
+    assert isinstance(told, RunError) and "no other process there holds them" in str(told)
+
+
+def test_who_did_not_come_is_told_by_method_port_and_stale_variables(monkeypatch):
+    monkeypatch.setenv("JAX_COORDINATOR_PORT", "8476")
+    monkeypatch.setenv("MEGASCALE_SLICE_ID", "1")
+    told = str(processes._start_error(Cluster("gke-tpu"), TimeoutError("timed out"), 7))
+    for words in ("within 7 s", "gke-tpu", "port 8476", "unset MEGASCALE_SLICE_ID"):
+        assert words in told
 
 
 @pytest.mark.parametrize(
