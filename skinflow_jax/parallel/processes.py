@@ -28,8 +28,6 @@ HEARTBEAT = 90
 is faster."""
 TPU_PORT = 8476
 """Of the coordinator on TPUs. JAX's own, 8482, is shut by the firewall rule that Google makes."""
-START_UP = 300
-"""Seconds in which all processes must have come."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _worker_number() -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def start_processes(cluster: Cluster, *, timeout: int = START_UP) -> str:
+def start_processes(cluster: Cluster, *, timeout: int) -> str:
     """Connect this process with the others; a line that says what was found.
 
     Called before anything else touches JAX's devices. Raises ConfigError where the port is in use
@@ -127,20 +125,7 @@ def start_processes(cluster: Cluster, *, timeout: int = START_UP) -> str:
         os.environ.setdefault("JAX_COORDINATOR_PORT", str(_default_port(cluster.method)))
     if process_number(cluster) == 0:
         _check_port(cluster)
-    try:
-        jax.distributed.initialize(
-            coordinator_address=cluster.coordinator,
-            num_processes=cluster.processes,
-            process_id=cluster.process,
-            local_device_ids=_local_devices(os.environ) if cluster.method == "slurm" else None,
-            cluster_detection_method=CLUSTERS.get(cluster.method, "deactivate"),
-            initialization_timeout=timeout,
-            heartbeat_timeout_seconds=HEARTBEAT,
-            shutdown_timeout_seconds=HEARTBEAT,
-        )
-    except Exception as error:  # jax's own kinds differ between versions
-        raise _start_error(cluster, error, timeout) from error
-    counts = _first_all_gather(cluster, timeout)
+    counts = _in_time(cluster, timeout)
     devices = jax.local_devices()
     per = "+".join(map(str, sorted(set(counts.tolist()))))
     return (
@@ -228,18 +213,17 @@ def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseExcept
     return ConfigError(f"processes cannot be connected by {cluster}: {told}")
 
 
-def _first_all_gather(cluster: Cluster, timeout: int) -> np.ndarray:
-    """How many devices each process has. Raises StartAgain where it does not end in time."""
+def _in_time(cluster: Cluster, timeout: int) -> np.ndarray:
+    """`_connect`, in a thread: JAX would abort the process where the others do not come in time."""
     found: list = []
 
-    def gather() -> None:
+    def connect() -> None:
         try:
-            count = np.int32(jax.local_device_count())
-            found.append(multihost_utils.process_allgather(count).reshape(-1))
-        except Exception as error:
+            found.append(_connect(cluster, timeout))
+        except Exception as error:  # jax's own kinds differ between versions
             found.append(error)
 
-    thread = threading.Thread(target=gather, name="first all-gather", daemon=True)
+    thread = threading.Thread(target=connect, name="connecting", daemon=True)
     thread.start()
     thread.join(timeout)
     if not found:
@@ -247,6 +231,22 @@ def _first_all_gather(cluster: Cluster, timeout: int) -> np.ndarray:
     if isinstance(found[0], Exception):
         raise _start_error(cluster, found[0], timeout) from found[0]
     return found[0]
+
+
+def _connect(cluster: Cluster, timeout: int) -> np.ndarray:
+    """How many devices each process has, by a first all-gather."""
+    jax.distributed.initialize(
+        coordinator_address=cluster.coordinator,
+        num_processes=cluster.processes,
+        process_id=cluster.process,
+        local_device_ids=_local_devices(os.environ) if cluster.method == "slurm" else None,
+        cluster_detection_method=CLUSTERS.get(cluster.method, "deactivate"),
+        initialization_timeout=2 * timeout,  # ours is over before
+        heartbeat_timeout_seconds=HEARTBEAT,
+        shutdown_timeout_seconds=HEARTBEAT,
+    )
+    count = np.int32(jax.local_device_count())
+    return multihost_utils.process_allgather(count).reshape(-1)
 
 
 def _not_answered(cluster: Cluster, timeout: int) -> str:
