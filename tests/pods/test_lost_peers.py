@@ -39,7 +39,7 @@ EVERY_2 = {
     "rollouts_every": 1,
 }
 CONFIGS = {
-    "sft": WARM_UP | {"loop": EVERY_2 | {"evaluate_every": 0}},
+    "sft": WARM_UP | {"loop": EVERY_2 | {"steps": 16, "evaluate_every": 0}},
     "grpo": STAGE | {"loop": EVERY_2, "rl": STAGE["rl"] | {"max_refills": 1}},
 }
 # What happens to which process in which phase.
