@@ -31,6 +31,9 @@ _LOST = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+# What JAX raises as another kind than its own where an operation fails as it is called.
+_COLLECTIVE = re.compile(r"^\W*[A-Z_]+: .*\b(gloo|nccl)", re.IGNORECASE | re.DOTALL)
+
 
 def broken_operation(error: BaseException | None) -> tuple[BaseException, bool] | None:
     """What `error` comes from where it may be a lost process, and whether it surely is.
@@ -43,7 +46,7 @@ def broken_operation(error: BaseException | None) -> tuple[BaseException, bool] 
         text = str(error)
         if "arrier" in text and "process" in text:  # Orbax's, over jax's coordination service
             return error, True
-        if isinstance(error, jax.errors.JaxRuntimeError):
+        if isinstance(error, jax.errors.JaxRuntimeError) or _COLLECTIVE.search(text):
             if _OWN.search(text):
                 return None
             return error, bool(_LOST.search(text))

@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 import urllib.request
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,14 +19,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from skinflow_jax.errors import ConfigError, RunError, StartAgain, one_line
+from skinflow_jax.parallel.coordinator import address_of, check_port, default_port, held_open
 
 # Names on the command line, and those of jax.distributed.
 CLUSTERS = {"gke-tpu": "gketpu", "cloud-tpu": "gcetpu", "slurm": "slurm", "openmpi": "ompi"}
 HEARTBEAT = 90
 """Seconds after which JAX takes a silent process for dead. It aborted from half of it on; peers.py
 is faster."""
-TPU_PORT = 8476
-"""Of the coordinator on TPUs. JAX's own, 8482, is shut by the firewall rule that Google makes."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +119,7 @@ def start_processes(cluster: Cluster, *, timeout: int) -> str:
     # JAX would take SIGTERM for itself.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    if cluster.method is not None:
-        os.environ.setdefault("JAX_COORDINATOR_PORT", str(_default_port(cluster.method)))
-    if process_number(cluster) == 0:
-        _check_port(cluster)
-    counts = _in_time(cluster, timeout)
+    counts = _in_time(cluster, _coordinator(cluster, timeout), timeout)
     devices = jax.local_devices()
     per = "+".join(map(str, sorted(set(counts.tolist()))))
     return (
@@ -177,30 +171,6 @@ def _local_devices(environ: Mapping[str, str]) -> list[int] | None:
     return list(range(count)) if count and (alone or count == 1) else None
 
 
-def _default_port(method: str, environ: Mapping[str, str] = os.environ) -> int:
-    """Jobs that share a machine have ports of their own, below those that Linux hands out."""
-    names = {"slurm": "SLURM_JOB_ID", "openmpi": "OMPI_MCA_orte_hnp_uri"}
-    if method not in names:
-        return TPU_PORT
-    return 20_000 + zlib.crc32(environ.get(names[method], "").encode()) % 10_000
-
-
-def _check_port(cluster: Cluster) -> None:
-    """Process 0 listens there; JAX would die of a segmentation fault where it cannot."""
-    given = cluster.coordinator or os.environ["JAX_COORDINATOR_PORT"]
-    port = int(given.rpartition(":")[2])
-    remedy = "take another port" if cluster.coordinator else "set JAX_COORDINATOR_PORT on all"
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise ConfigError(
-                f"{cluster}: port {port} of this machine is in use ({error.strerror}); end the "
-                f"process that has it or {remedy}"
-            ) from error
-
-
 def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseException:
     told = one_line(error)
     if "initialize backend" in told:
@@ -213,13 +183,27 @@ def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseExcept
     return ConfigError(f"processes cannot be connected by {cluster}: {told}")
 
 
-def _in_time(cluster: Cluster, timeout: int) -> np.ndarray:
+def _coordinator(cluster: Cluster, timeout: int) -> str | None:
+    """Where this process reaches the coordinator; None leaves it to JAX."""
+    address, method = cluster.coordinator, cluster.method
+    if method is not None:
+        port = os.environ.setdefault("JAX_COORDINATOR_PORT", str(default_port(method)))
+    if process_number(cluster) == 0:
+        used = port if address is None else address.rpartition(":")[2]
+        remedy = "set JAX_COORDINATOR_PORT on all" if address is None else "take another port"
+        check_port(int(used), str(cluster), remedy)
+        return address
+    address = address or address_of(CLUSTERS[method], timeout)
+    return address and held_open(address)
+
+
+def _in_time(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndarray:
     """`_connect`, in a thread: JAX would abort the process where the others do not come in time."""
     found: list = []
 
     def connect() -> None:
         try:
-            found.append(_connect(cluster, timeout))
+            found.append(_connect(cluster, coordinator, timeout))
         except Exception as error:  # jax's own kinds differ between versions
             found.append(error)
 
@@ -233,10 +217,10 @@ def _in_time(cluster: Cluster, timeout: int) -> np.ndarray:
     return found[0]
 
 
-def _connect(cluster: Cluster, timeout: int) -> np.ndarray:
+def _connect(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndarray:
     """How many devices each process has, by a first all-gather."""
     jax.distributed.initialize(
-        coordinator_address=cluster.coordinator,
+        coordinator_address=coordinator,
         num_processes=cluster.processes,
         process_id=cluster.process,
         local_device_ids=_local_devices(os.environ) if cluster.method == "slurm" else None,

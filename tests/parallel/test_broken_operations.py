@@ -68,6 +68,11 @@ def test_what_an_error_comes_from_counts_but_not_what_is_no_operation_s():
     error.__cause__ = of("UNAVAILABLE: Socket closed")
     assert broken_operation(error)[0] is error.__cause__
     assert broken_operation(InputError("records: connection reset by peer")) is None
+    called = ValueError(
+        "UNKNOWN: Gloo AllGather failed: Connection closed by peer [127.0.0.1]:9355"
+    )
+    assert broken_operation(called)[1]
+    assert broken_operation(ValueError("UNAVAILABLE: Error writing gs://bucket/run")) is None
     assert broken_operation(ValueError("Barrier timed out: process 1 did not come"))[1]
 
 

@@ -1,7 +1,5 @@
 """Which way a process finds the others, by its arguments and its environment."""
 
-import socket
-
 import pytest
 
 from skinflow_jax.errors import ConfigError, RunError
@@ -77,28 +75,6 @@ def test_what_cannot_be_is_refused_by_name(arguments, message):
 )
 def test_a_task_alone_on_its_node_has_all_gpus(environ, devices):
     assert _local_devices(environ) == devices
-
-
-def test_a_port_in_use_is_named_however_it_was_found(monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        monkeypatch.setenv("JAX_COORDINATOR_PORT", str(port))
-        given = Cluster(None, f"127.0.0.1:{port}", 2, 0)
-        for cluster, remedy in (
-            (given, "another port"),
-            (Cluster("slurm"), "JAX_COORDINATOR_PORT"),
-        ):
-            words = rf"port {port} of this machine is in use.*{remedy}"
-            with pytest.raises(ConfigError, match=words):
-                processes._check_port(cluster)
-
-
-def test_jobs_on_one_machine_have_ports_of_their_own():
-    ports = {processes._default_port("slurm", {"SLURM_JOB_ID": str(i)}) for i in range(20)}
-    assert len(ports) == 20 and all(20_000 <= port < 30_000 for port in ports)
-    assert processes._default_port("gke-tpu", {}) == processes.TPU_PORT
 
 
 def test_devices_that_cannot_be_used_are_no_reason_to_start_again():

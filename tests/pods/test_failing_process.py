@@ -37,6 +37,17 @@ def breaks(completions, examples):
     return [0.5] * len(completions)
 """
 
+PREEMPTED = """
+import os, signal, time
+import jax
+
+def sleeps(completions, examples):
+    if jax.process_index() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    return [0.5] * len(completions)
+"""
+
 
 @pytest.fixture
 def pod(tmp_path):
@@ -163,3 +174,17 @@ def test_a_target_that_is_too_long_in_one_ends_both(pod):
     config = WARM_UP | {"loop": {"steps": 24}}
     environ = {"SKINFLOW_TEST_LONG_TARGET": "20"}
     train_in_a_loop(pod, config, code=1, words="", **environ)
+
+
+@whole_only
+def test_a_process_whose_grace_is_over_tells_the_other_why_it_leaves(pod, tmp_path):
+    path = tmp_path / "sleeps.py"
+    path.write_text(PREEMPTED)
+    rl = STAGE["rl"] | {"rewards": [f"{path}:sleeps"], "max_refills": 0}
+    done = pod.train("run", STAGE | {"rl": rl}, "--grace=2", code=42)
+    lines = sorted(line for line in done.stderr.splitlines() if "] skinflow: " in line)
+    assert [line[:41] for line in lines] == [
+        "[0] skinflow: the grace of 2 s is over; n",
+        "[1] skinflow: the grace of 2 s is over; n",
+    ]
+    assert lines[0].endswith("(process 1)"), done.stderr
