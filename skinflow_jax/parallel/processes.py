@@ -19,6 +19,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from skinflow_jax.errors import ConfigError, RunError, StartAgain, one_line
+from skinflow_jax.parallel.broken_operations import broken_operation
 from skinflow_jax.parallel.coordinator import address_of, check_port, default_port, held_open
 
 # Names on the command line, and those of jax.distributed.
@@ -171,6 +172,9 @@ def _local_devices(environ: Mapping[str, str]) -> list[int] | None:
     return list(range(count)) if count and (alone or count == 1) else None
 
 
+_LATE = ("DEADLINE_EXCEEDED", "UNAVAILABLE", "timed out", "Timed out")
+
+
 def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseException:
     told = one_line(error)
     if "initialize backend" in told:
@@ -178,8 +182,10 @@ def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseExcept
             f"the devices of {socket.gethostname()} cannot be used ({told}); see that no other "
             "process there holds them"
         )
-    if any(word in told for word in ("DEADLINE_EXCEEDED", "UNAVAILABLE", "timed out", "Timed out")):
-        return StartAgain(f"{_not_answered(cluster, timeout)} ({told})")
+    broken = broken_operation(error)
+    if (broken is not None and broken[1]) or any(word in told for word in _LATE):
+        own = "; let each machine's name lead to its own address" * ("remote=[127." in str(error))
+        return StartAgain(f"{_not_answered(cluster, timeout)} ({told}){own}")
     return ConfigError(f"processes cannot be connected by {cluster}: {told}")
 
 

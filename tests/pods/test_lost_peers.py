@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -68,30 +69,25 @@ def hosts():
         yield ([], []), "127.0.0.1"
         return
     names = [f"skinflow-{os.getpid()}-{i}" for i in range(2)]
+    etc = [Path("/etc/netns") / name for name in names]
     try:
         for name in names:
             ip("netns", "add", name)
             ip("-n", name, "link", "set", "lo", "up")
-        ip(
-            "link",
-            "add",
-            "sf0",
-            "netns",
-            names[0],
-            "type",
-            "veth",
-            "peer",
-            "sf1",
-            "netns",
-            names[1],
-        )
+        ip(*f"link add sf0 netns {names[0]} type veth peer sf1 netns {names[1]}".split())
         for i, name in enumerate(names):
             ip("-n", name, "addr", "add", f"10.77.0.{i + 1}/24", "dev", f"sf{i}")
             ip("-n", name, "link", "set", f"sf{i}", "up")
+            # Each has the other look where its own name leads to.
+            etc[i].mkdir(parents=True)
+            (etc[i] / "hosts").write_text(
+                f"127.0.0.1 localhost\n10.77.0.{i + 1} {socket.gethostname()}\n"
+            )
         yield tuple(["ip", "netns", "exec", name] for name in names), "10.77.0.1"
     finally:
-        for name in names:
+        for name, folder in zip(names, etc, strict=True):
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
