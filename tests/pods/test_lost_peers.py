@@ -90,16 +90,10 @@ def hosts():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """A cache of compiled programs: all starts of all runs have the same."""
-    return tmp_path_factory.mktemp("programs")
-
-
 class Run:
     """A run of two processes, one on each host, that can be started again."""
 
-    def __init__(self, hosts, folder, algorithm, programs):
+    def __init__(self, hosts, folder, algorithm):
         self.workdir, self.phases = folder / "run", folder / "phases"
         self.phases.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps(CONFIGS[algorithm]))
@@ -107,8 +101,6 @@ class Run:
         self._environ = environment(
             XLA_FLAGS=f"{os.environ.get('XLA_FLAGS', '')} {ONE_DEVICE}",
             JAX_PLATFORMS="cpu",
-            JAX_COMPILATION_CACHE_DIR=str(programs),
-            JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
             SKINFLOW_TEST_PHASES=str(self.phases),
         )
 
@@ -192,9 +184,9 @@ def link(prefixes, state):
 
 
 @pytest.mark.parametrize("algorithm", MOMENTS)
-def test_what_happens_to_one_ends_both_and_both_go_on(hosts, programs, tmp_path, algorithm):
-    alone = Run(hosts, tmp_path / "alone", algorithm, programs).to_its_end()
-    run = Run(hosts, tmp_path / "disturbed", algorithm, programs)
+def test_what_happens_to_one_ends_both_and_both_go_on(hosts, tmp_path, algorithm):
+    alone = Run(hosts, tmp_path / "alone", algorithm).to_its_end()
+    run = Run(hosts, tmp_path / "disturbed", algorithm)
     choose = random.Random(f"{SEED} {algorithm}")
     for moment in choose.sample(MOMENTS[algorithm], len(MOMENTS[algorithm])):
         if moment[0] != "link" or hosts[0][1]:
