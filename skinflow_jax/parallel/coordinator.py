@@ -86,6 +86,8 @@ def _connected(address: str) -> socket.socket:
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Until `source` has ended; what comes for a `target` that is gone is dropped."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
-            target.sendall(data)
+            with contextlib.suppress(OSError):
+                target.sendall(data)
