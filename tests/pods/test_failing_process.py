@@ -173,7 +173,8 @@ def test_a_bad_image_in_the_evaluation_of_one_ends_both(pod, records):
 def test_a_target_that_is_too_long_in_one_ends_both(pod):
     config = WARM_UP | {"loop": {"steps": 24}}
     environ = {"SKINFLOW_TEST_LONG_TARGET": "20"}
-    train_in_a_loop(pod, config, code=1, words="", **environ)
+    words = "tokens but completion_length is 64; raise data.completion_length"
+    train_in_a_loop(pod, config, code=2, words=words, **environ)
 
 
 @whole_only
