@@ -18,6 +18,7 @@ from skinflow_jax.command.signals import ended_by_signals
 from skinflow_jax.config_files.shipped import config_file
 from skinflow_jax.errors import (
     FAILED_RUN,
+    STOPPED,
     SUCCESS,
     ConfigError,
     InputError,
@@ -100,13 +101,16 @@ def _processes(arguments) -> Iterator[bool]:
 def _among_peers(arguments, cluster) -> Iterator[None]:
     import jax
 
-    from skinflow_jax.parallel.peers import among_peers
+    from skinflow_jax.parallel.peers import among_peers, leave_at_once
     from skinflow_jax.parallel.processes import first_process, start_processes
 
     if arguments.name == "import-hf":
         _stay_off_accelerators()
-    found = start_processes(cluster)
     outcome = functools.partial(_outcome, arguments=arguments)
+    try:
+        found = start_processes(cluster, timeout=arguments.start_timeout)
+    except STOPPED as error:  # JAX still waits, in a thread, and would abort at the end
+        leave_at_once(_fail(*outcome(error)))
     with among_peers(outcome), open(os.devnull, "w") as nowhere:
         if arguments.name in _OF_ONE and jax.process_count() > 1:
             raise ConfigError(

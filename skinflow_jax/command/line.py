@@ -270,6 +270,13 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
     several.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
     several.add_argument("--processes", type=_positive, metavar="N", help="how many")
     several.add_argument("--process", type=_count, metavar="I", help="which this is, from 0")
+    several.add_argument(
+        "--start-timeout",
+        type=_positive,
+        default=300,
+        metavar="SECONDS",
+        help="in which all must have come; default: 300",
+    )
 
 
 def _here(text: str) -> Path:

@@ -96,7 +96,7 @@ def usable_pairs(
             try:
                 text = target_text(task, case, records.manifest.diagnoses, seed)
                 if targets:
-                    reason = reason or _too_long(text, tokenizer, buckets)
+                    reason = reason or too_long(len(tokenizer.encode(text)) + 1, buckets)
             except InputError as error:
                 reason = str(error).removeprefix(f"case {case.case_id}: ")
             if reason:
@@ -109,12 +109,12 @@ def usable_pairs(
     return Usable(tuple(sorted(pairs)), tuple(dropped))
 
 
-def _too_long(text: str, tokenizer, buckets: Buckets) -> str | None:
-    length = len(tokenizer.encode(text)) + 1  # and the end of the turn
-    if length <= buckets.completion_length:
+def too_long(target: int, buckets: Buckets) -> str | None:
+    """What is wrong with a target of so many tokens, the end of the turn among them; or None."""
+    if target <= buckets.completion_length:
         return None
     return (
-        f"its target has {length} tokens but completion_length is {buckets.completion_length}; "
+        f"its target has {target} tokens but completion_length is {buckets.completion_length}; "
         "raise data.completion_length"
     )
 

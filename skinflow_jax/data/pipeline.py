@@ -15,11 +15,11 @@ import numpy as np
 
 from skinflow_jax.data.buckets import Buckets, check_buckets, smallest
 from skinflow_jax.data.chat import prompt_ids, target_text
-from skinflow_jax.data.checks import Usable, usable_pairs
+from skinflow_jax.data.checks import Usable, too_long, usable_pairs
 from skinflow_jax.data.images import patchify
 from skinflow_jax.data.record_set import Record, RecordSet
 from skinflow_jax.data.sources.case import Caption
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import ModelInputs, build_inputs, window_count
 from skinflow_jax.parallel.agreement import agreed
@@ -96,6 +96,8 @@ class _BatchMaker:
         for row, (record, task) in enumerate(zip(records, tasks, strict=True)):
             text = target_text(task, record.case, diagnoses, self.seed)
             target = [*self.tokenizer.encode(text), self.tokenizer.end_id]
+            if reason := too_long(len(target), self.buckets):
+                raise InputError(f"case {record.case.case_id}: {reason}")
             ids[row, : len(target)] = target
             mask[row, : len(target)] = True
         return ids, mask

@@ -20,7 +20,8 @@ import jax
 from jax._src import distributed  # the key-value store, which jax does not export; Orbax has it so
 from jax.experimental import multihost_utils
 
-from skinflow_jax.errors import FAILED_RUN, START_AGAIN, STOPPED, one_line, printable
+from skinflow_jax.errors import FAILED_RUN, START_AGAIN, one_line, printable
+from skinflow_jax.parallel.broken_operations import broken_operation
 
 BEAT = 1.0
 """Seconds between two signs of life."""
@@ -60,7 +61,8 @@ class Peers:
         self._leave, self._lost, self._hang = leave, lost, hang
         self._moves, self._done = 0, threading.Event()
         self._beats: dict[str, tuple[str, float]] = {}
-        self._reached = time.monotonic()
+        self._reached, self._told = time.monotonic(), None
+        self._last_word = threading.Lock()
 
     def moved(self) -> None:
         """This process has got on: a step, a program compiled, a batch evaluated."""
@@ -73,24 +75,35 @@ class Peers:
             self._store.key_value_set(_LEFT, told)
 
     def verdict(self, wait: float = 0.0) -> tuple[int, str] | None:
-        """(code, line) of the process that left first; None if none has within `wait` seconds."""
+        """(code, line) of what ends all; None if nothing has come up within `wait` seconds."""
         until = time.monotonic() + wait
         while True:
-            with contextlib.suppress(Exception):  # not there yet, or no store any more
-                process, code, message = json.loads(self._store.key_value_try_get(_LEFT))
+            if self._told is not None:
+                process, code, message = self._told
                 return code, f"{message} (process {process})"
+            if time.monotonic() - self._reached > self._lost:
+                return START_AGAIN, f"process 0 has not answered for {self._lost:g} s: it is lost"
             if time.monotonic() > until:
                 return None
             time.sleep(0.1)
 
+    def has_last_word(self) -> bool:
+        """Whether the caller may say why this process ends: one line does, the first that asks."""
+        return self._last_word.acquire(blocking=False)
+
     def start(self) -> None:
-        """Watch, by two threads, until `stop`: a store that does not answer holds one of them."""
+        """Watch until `stop`, by two threads: a store out of reach may hold the one that calls."""
         for work in (self._beat, self._watch):
             threading.Thread(target=work, name=f"peers{work.__name__}", daemon=True).start()
 
     def stop(self) -> None:
         """The command is done: nobody is missed any more."""
         self._done.set()
+
+    def linger(self) -> None:
+        """Before an end: the store is in process 0, and the others have to read in it why."""
+        if self._process == 0:
+            time.sleep(2 * BEAT)
 
     def _beat(self) -> None:
         number = 0
@@ -100,13 +113,13 @@ class Peers:
                 key, sign = f"{_ALIVE}{self._process}", f"{number} {self._moves}"
                 self._store.key_value_set(key, sign, allow_overwrite=True)
                 self._reached = time.monotonic()
+            with contextlib.suppress(Exception):  # not there yet, or no store any more
+                self._told = json.loads(self._store.key_value_try_get(_LEFT))
 
     def _watch(self) -> None:
         moved = time.monotonic()
         while not self._done.wait(BEAT):
             found = self.verdict()
-            if found is None and time.monotonic() - self._reached > self._lost:
-                found = START_AGAIN, f"process 0 has not answered for {self._lost:g} s: it is lost"
             if found is None and self._process == 0:
                 gone, got_on = self._look()
                 moved = time.monotonic() if got_on else moved
@@ -142,9 +155,9 @@ class Peers:
             if "got on" in line:
                 with contextlib.suppress(Exception):
                     faulthandler.dump_traceback()
-            print("skinflow:", printable(line), file=sys.stderr, flush=True)
-            if self._process == 0:  # the store is here: the others read in it why
-                time.sleep(2 * BEAT)
+            if self.has_last_word():
+                print("skinflow:", printable(line), file=sys.stderr, flush=True)
+            self.linger()
         finally:
             self._leave(code)
 
@@ -174,7 +187,8 @@ def among_peers(outcome: Callable[[BaseException], tuple[int, str] | None]) -> I
         code, line = _why(error, outcome, peers)
         peers.tell(code, line)
         peers.stop()  # else its own news would end it a second time
-        print("skinflow:", printable(" ".join(line.splitlines())), file=sys.stderr)
+        if peers.has_last_word():
+            print("skinflow:", printable(" ".join(line.splitlines())), file=sys.stderr)
         # The store is in process 0: the others read in it why.
         leave_at_once(code, linger=2 * BEAT + GRACE if process == 0 else 0.0)
     finally:
@@ -188,6 +202,21 @@ def moved() -> None:
         _PEERS.moved()
 
 
+def tell_peers(code: int, message: str) -> None:
+    """See `Peers.tell`, for what ends the process at once: within seconds all know of it.
+
+    Nothing where there are no peers.
+    """
+    peers = _PEERS
+    if peers is None:
+        return
+    peers.has_last_word()  # the caller has said it
+    told = threading.Thread(target=peers.tell, args=(code, message), daemon=True)
+    told.start()
+    told.join(2 * BEAT)  # not for ever, where the others are out of reach
+    peers.linger()
+
+
 def leave_at_once(code: int, *, linger: float = 0.0) -> None:
     """End the process without waiting for the others; what was printed is written."""
     for stream in (sys.stdout, sys.stderr):
@@ -197,29 +226,16 @@ def leave_at_once(code: int, *, linger: float = 0.0) -> None:
     os._exit(code)
 
 
-_BROKEN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "onnection", "loo")
-
-
 def _why(error: BaseException, outcome, peers: Peers) -> tuple[int, str]:
     """What to leave with: an operation that broke since another process left says why that did."""
-    broken = _broken_operation(error)
+    broken = broken_operation(error)
     if broken is not None:
-        told = f"lost another process: {one_line(broken)}"
-        return peers.verdict(2 * BEAT) or (START_AGAIN, told)
+        operation, sure = broken
+        found = peers.verdict(2 * BEAT if sure else LOST + 2 * BEAT)
+        if sure or found:
+            return found or (START_AGAIN, f"lost another process: {one_line(operation)}")
     known = outcome(error)
     if known is None:
         traceback.print_exception(error)
         return FAILED_RUN, one_line(error)
     return known
-
-
-def _broken_operation(error: BaseException | None) -> BaseException | None:
-    """What `error` comes from, where that is an operation of several processes."""
-    while error is not None and not isinstance(error, STOPPED):
-        text = str(error)
-        if "arrier" in text and "process" in text:  # Orbax's, over jax's coordination service
-            return error
-        if isinstance(error, jax.errors.JaxRuntimeError) and any(word in text for word in _BROKEN):
-            return error
-        error = error.__cause__ or error.__context__
-    return None

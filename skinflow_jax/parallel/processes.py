@@ -18,16 +18,15 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from skinflow_jax.errors import ConfigError, StartAgain, one_line
+from skinflow_jax.errors import ConfigError, RunError, StartAgain, one_line
+from skinflow_jax.parallel.broken_operations import broken_operation
+from skinflow_jax.parallel.coordinator import address_of, check_port, default_port, held_open
 
 # Names on the command line, and those of jax.distributed.
 CLUSTERS = {"gke-tpu": "gketpu", "cloud-tpu": "gcetpu", "slurm": "slurm", "openmpi": "ompi"}
 HEARTBEAT = 90
 """Seconds after which JAX takes a silent process for dead. It aborted from half of it on; peers.py
 is faster."""
-TPU_PORT = 8476
-"""Of the coordinator on TPUs. JAX's own, 8482, is shut by the firewall rule that Google makes."""
-START_UP = 300
 
 
 @dataclass(frozen=True)
@@ -111,33 +110,17 @@ def _worker_number() -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def start_processes(cluster: Cluster, *, timeout: int = START_UP) -> str:
+def start_processes(cluster: Cluster, *, timeout: int) -> str:
     """Connect this process with the others; a line that says what was found.
 
     Called before anything else touches JAX's devices. Raises ConfigError where the port is in use
-    or JAX does not understand the environment, StartAgain where the others do not answer.
+    or JAX does not understand the environment, RunError where this machine's devices cannot be
+    used, StartAgain where the others do not answer within `timeout` seconds.
     """
     # JAX would take SIGTERM for itself.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    if cluster.method in ("gke-tpu", "cloud-tpu"):
-        os.environ.setdefault("JAX_COORDINATOR_PORT", str(TPU_PORT))
-    if cluster.coordinator and cluster.process == 0:
-        _check_port(cluster.coordinator)
-    try:
-        jax.distributed.initialize(
-            coordinator_address=cluster.coordinator,
-            num_processes=cluster.processes,
-            process_id=cluster.process,
-            local_device_ids=_local_devices(os.environ) if cluster.method == "slurm" else None,
-            cluster_detection_method=CLUSTERS.get(cluster.method, "deactivate"),
-            initialization_timeout=timeout,
-            heartbeat_timeout_seconds=HEARTBEAT,
-            shutdown_timeout_seconds=HEARTBEAT,
-        )
-    except Exception as error:  # jax's own kinds differ between versions
-        raise _start_error(cluster, error, timeout) from error
-    counts = _first_all_gather(cluster, timeout)
+    counts = _in_time(cluster, _coordinator(cluster, timeout), timeout)
     devices = jax.local_devices()
     per = "+".join(map(str, sorted(set(counts.tolist()))))
     return (
@@ -189,38 +172,48 @@ def _local_devices(environ: Mapping[str, str]) -> list[int] | None:
     return list(range(count)) if count and (alone or count == 1) else None
 
 
-def _check_port(address: str) -> None:
-    port = int(address.rpartition(":")[2])
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise ConfigError(
-                f"--coordinator={address}: port {port} of this machine is in use "
-                f"({error.strerror}); end the process that has it or take another port"
-            ) from error
+_LATE = ("DEADLINE_EXCEEDED", "UNAVAILABLE", "timed out", "Timed out")
 
 
 def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseException:
     told = one_line(error)
-    if any(word in told for word in ("DEADLINE_EXCEEDED", "UNAVAILABLE", "timed out", "Timed out")):
-        return StartAgain(f"{_not_answered(cluster, timeout)} ({told})")
+    if "initialize backend" in told:
+        return RunError(
+            f"the devices of {socket.gethostname()} cannot be used ({told}); see that no other "
+            "process there holds them"
+        )
+    broken = broken_operation(error)
+    if (broken is not None and broken[1]) or any(word in told for word in _LATE):
+        own = "; let each machine's name lead to its own address" * ("remote=[127." in str(error))
+        return StartAgain(f"{_not_answered(cluster, timeout)} ({told}){own}")
     return ConfigError(f"processes cannot be connected by {cluster}: {told}")
 
 
-def _first_all_gather(cluster: Cluster, timeout: int) -> np.ndarray:
-    """How many devices each process has. Raises StartAgain where it does not end in time."""
+def _coordinator(cluster: Cluster, timeout: int) -> str | None:
+    """Where this process reaches the coordinator; None leaves it to JAX."""
+    address, method = cluster.coordinator, cluster.method
+    if method is not None:
+        port = os.environ.setdefault("JAX_COORDINATOR_PORT", str(default_port(method)))
+    if process_number(cluster) == 0:
+        used = port if address is None else address.rpartition(":")[2]
+        remedy = "set JAX_COORDINATOR_PORT on all" if address is None else "take another port"
+        check_port(int(used), str(cluster), remedy)
+        return address
+    address = address or address_of(CLUSTERS[method], timeout)
+    return address and held_open(address)
+
+
+def _in_time(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndarray:
+    """`_connect`, in a thread: JAX would abort the process where the others do not come in time."""
     found: list = []
 
-    def gather() -> None:
+    def connect() -> None:
         try:
-            count = np.int32(jax.local_device_count())
-            found.append(multihost_utils.process_allgather(count).reshape(-1))
-        except Exception as error:
+            found.append(_connect(cluster, coordinator, timeout))
+        except Exception as error:  # jax's own kinds differ between versions
             found.append(error)
 
-    thread = threading.Thread(target=gather, name="first all-gather", daemon=True)
+    thread = threading.Thread(target=connect, name="connecting", daemon=True)
     thread.start()
     thread.join(timeout)
     if not found:
@@ -230,10 +223,26 @@ def _first_all_gather(cluster: Cluster, timeout: int) -> np.ndarray:
     return found[0]
 
 
+def _connect(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndarray:
+    """How many devices each process has, by a first all-gather."""
+    jax.distributed.initialize(
+        coordinator_address=coordinator,
+        num_processes=cluster.processes,
+        process_id=cluster.process,
+        local_device_ids=_local_devices(os.environ) if cluster.method == "slurm" else None,
+        cluster_detection_method=CLUSTERS.get(cluster.method, "deactivate"),
+        initialization_timeout=2 * timeout,  # ours is over before
+        heartbeat_timeout_seconds=HEARTBEAT,
+        shutdown_timeout_seconds=HEARTBEAT,
+    )
+    count = np.int32(jax.local_device_count())
+    return multihost_utils.process_allgather(count).reshape(-1)
+
+
 def _not_answered(cluster: Cluster, timeout: int) -> str:
     told = f"not all processes answered within {timeout} s, found by {cluster}"
     port = os.environ.get("JAX_COORDINATOR_PORT")
-    told += f", JAX_COORDINATOR_PORT={port}" if port and not cluster.coordinator else ""
+    told += f", port {port}" if port and not cluster.coordinator else ""
     stale = sorted(name for name in os.environ if name.startswith("MEGASCALE_"))
     if stale:
         told += f"; unset {', '.join(stale)} unless this job has several slices"

@@ -33,7 +33,6 @@ from skinflow_jax.parallel import MeshConfig, make_mesh, place_module
 from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import open_source, readable_cases
 from skinflow_jax.runs.facts import inherited
-from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.opening import (
     Policy,
     adapted,
@@ -113,7 +112,7 @@ def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:
     mesh = make_mesh(MeshConfig(fsdp=jax.device_count())) if jax.process_count() > 1 else None
     policy = open_checkpoint(folder, mesh) if base is None else _upon(folder, base, mesh)
     check_chat(policy.tokenizer, folder)
-    with workdir_lock(place.local, enabled=place.is_writer), place.synced():
+    with place.locked(), place.synced():
         place.remove(TOKENIZER, SOURCE, PREPROCESSOR)  # left by an import that was killed
         together(partial(_write_import, policy, place))
         state = place_module(TrainState(jnp.int32(0), policy.model, ()), mesh)

@@ -38,7 +38,6 @@ from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.runs.cases import buckets, prepare_records
 from skinflow_jax.runs.evaluate import heldout_evaluation
 from skinflow_jax.runs.facts import RunFacts, code_version
-from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.start import (
     Start,
@@ -116,8 +115,7 @@ def train(
     first = jax.process_index() == 0
     place = Workdir.of(workdir)
     place.check_own()
-    locked = workdir_lock(place.local, enabled=first)
-    with StopSignals(grace) as stop, locked, place.synced():
+    with StopSignals(grace) as stop, place.locked(), place.synced():
         with reaching(place.address):
             stored = stored_run(config, place, resume, step, allow_changed)
         begun = 0 if stored is None else stored.step

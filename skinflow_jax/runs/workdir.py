@@ -20,6 +20,7 @@ import jax
 from skinflow_jax.checkpoints.agreement import together
 from skinflow_jax.errors import InputError, RunError
 from skinflow_jax.runs.lock import FILE as LOCK
+from skinflow_jax.runs.lock import check_shared, workdir_lock
 from skinflow_jax.storage.paths import (
     copy_file,
     files_in,
@@ -87,6 +88,19 @@ class Workdir:
     def is_writer(self) -> bool:
         """Whether this process writes in `local`: of those that share the folder one does."""
         return jax.process_index() == 0 or self.local != self.address
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workdir alone, see `workdir_lock`; all processes must ask.
+
+        Raises InputError where it is in use, or where the processes do not share it.
+        """
+        shared = self.local == self.address
+        with contextlib.ExitStack() as lock:
+            together(lambda: lock.enter_context(workdir_lock(self.local, enabled=self.is_writer)))
+            if shared:
+                check_shared(self.local)
+            yield
 
     @contextlib.contextmanager
     def synced(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 
 from skinflow_jax.errors import INTERRUPTED, START_AGAIN, Interrupted, StartAgain
+from skinflow_jax.parallel.peers import tell_peers
 
 GRACE = 25.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -112,10 +113,13 @@ class StopSignals:
             self._end(f"the grace of {self._grace:g} s is over")
 
     def _end(self, why: str) -> None:
+        code = INTERRUPTED if self._received == signal.SIGINT else START_AGAIN
         try:  # a closed stderr, a folder that is gone: nothing may keep the process
-            print(f"skinflow: {why}; {self.saved()}", file=sys.stderr, flush=True)
+            line = f"{why}; {self.saved()}"
+            print(f"skinflow: {line}", file=sys.stderr, flush=True)
+            tell_peers(code, line)
         finally:
-            self._leave(INTERRUPTED if self._received == signal.SIGINT else START_AGAIN)
+            self._leave(code)
 
 
 def _received(reading: socket.socket) -> bytes | None:

@@ -106,10 +106,41 @@ def test_a_process_that_is_done_is_not_missed_once_all_are(watched):
     assert module._LEFT not in store.values
 
 
-def test_what_is_told_first_counts():
+def test_what_is_told_first_counts(watched):
     store = Store()
-    peers = Peers(store, 1, 2)
+    peers = watched(store, 1)
     peers.tell(1, "first")
     peers.tell(42, "second")
     assert json.loads(store.values[module._LEFT]) == [1, 1, "first"]
-    assert peers.verdict() == (1, "first (process 1)")
+    assert peers.verdict(10) == (1, "first (process 1)")
+
+
+class OutOfReach(Store):
+    """Calls hang, as over a link that is down."""
+
+    def key_value_set(self, *arguments, **options):
+        threading.Event().wait(30)
+
+    key_value_try_get = key_value_set
+
+
+def test_a_store_that_hangs_keeps_nobody(watched):
+    code, line = watched(OutOfReach(), 1, lost=0.3).ended()
+    assert code == START_AGAIN and "process 0 has not answered" in line
+
+
+def test_one_line_says_why_a_process_ends(watched):
+    store = Store()
+    first = watched(store, 0)
+    assert first.has_last_word()
+    Peers(store, 1, 2).tell(1, "the disk is full")
+    assert first.ended() == (1, "")
+
+
+def test_a_process_that_ends_at_once_tells_the_others_first(watched, monkeypatch):
+    """As its grace is over, or a second signal has come."""
+    store = Store()
+    first, second = watched(store, 0), Peers(store, 1, 2)
+    monkeypatch.setattr(module, "_PEERS", second)
+    module.tell_peers(42, "the grace of 25 s is over; step 3 is saved")
+    assert first.ended()[1].startswith("skinflow: the grace of 25 s is over; step 3 is saved (proc")

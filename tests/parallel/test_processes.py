@@ -2,7 +2,7 @@
 
 import pytest
 
-from skinflow_jax.errors import ConfigError
+from skinflow_jax.errors import ConfigError, RunError, StartAgain
 from skinflow_jax.parallel import processes
 from skinflow_jax.parallel.processes import Cluster, _local_devices, find_cluster
 
@@ -77,15 +77,24 @@ def test_a_task_alone_on_its_node_has_all_gpus(environ, devices):
     assert _local_devices(environ) == devices
 
 
-def test_a_port_in_use_is_named():
-    import socket
+def test_devices_that_cannot_be_used_are_no_reason_to_start_again():
+    error = RuntimeError("Unable to initialize backend 'tpu': UNAVAILABLE: /dev/vfio/0 is busy")
+    told = processes._start_error(Cluster("gke-tpu"), error, 300)
+    assert isinstance(told, RunError) and "no other process there holds them" in str(told)
 
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"port {port} of this machine is in use"):
-            processes._check_port(f"127.0.0.1:{port}")
+
+def test_a_process_lost_as_they_are_connected_is_a_reason_to_start_again():
+    error = ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer [10.0.0.2]:9355")
+    told = processes._start_error(Cluster(None, "10.0.0.1:1", 2, 0), error, 300)
+    assert isinstance(told, StartAgain) and "10.0.0.1:1" in str(told)
+
+
+def test_who_did_not_come_is_told_by_method_port_and_stale_variables(monkeypatch):
+    monkeypatch.setenv("JAX_COORDINATOR_PORT", "8476")
+    monkeypatch.setenv("MEGASCALE_SLICE_ID", "1")
+    told = str(processes._start_error(Cluster("gke-tpu"), TimeoutError("timed out"), 7))
+    for words in ("within 7 s", "gke-tpu", "port 8476", "unset MEGASCALE_SLICE_ID"):
+        assert words in told
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+# Compiled once for all commands of a test session that have the same shape.
+PROGRAMS = tempfile.TemporaryDirectory(prefix="skinflow-pods-")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -27,12 +31,12 @@ WARM_UP = SMALL | {
     "algorithm": "sft",
     "micro_batches": 1,
     "optimizer": {"learning_rate": 3e-3, "warmup_steps": 5},
-    "loop": {"steps": 24, "checkpoint_every": 8},
+    "loop": {"steps": 12, "checkpoint_every": 4},
 }
 STAGE = SMALL | {
     "algorithm": "grpo",
     "optimizer": {"learning_rate": 1e-3},
-    "loop": {"steps": 3, "evaluate_every": 3, "rollouts_every": 1, "checkpoint_every": 1},
+    "loop": {"steps": 2, "evaluate_every": 2, "rollouts_every": 1, "checkpoint_every": 1},
     "rl": {
         "group_size": 4,
         "max_tokens": 8,
@@ -76,7 +80,13 @@ class Pod:
 def environment(**more: str) -> dict[str, str]:
     """Of a command of the pod."""
     paths = [str(ROOT), str(HERE.parent)]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | more
+    programs = os.environ.get("JAX_COMPILATION_CACHE_DIR") or PROGRAMS.name
+    own = {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "JAX_COMPILATION_CACHE_DIR": programs,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+    return os.environ | own | more
 
 
 def lines(path: Path) -> list[dict]:

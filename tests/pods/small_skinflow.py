@@ -1,5 +1,6 @@
 """The command line, with a "tiny" model and a demo that are small enough for tests."""
 
+import os
 import sys
 
 from shallow import SHALLOW
@@ -20,4 +21,12 @@ if __name__ == "__main__":
         stage1_steps=1,
         stage2_steps=1,
     )
+    if "SKINFLOW_TEST_PHASES" in os.environ:
+        from phases import log_phases
+
+        log_phases(os.environ["SKINFLOW_TEST_PHASES"])
+    if "SKINFLOW_TEST_LONG_TARGET" in os.environ:
+        from faults import long_target
+
+        long_target(int(os.environ["SKINFLOW_TEST_LONG_TARGET"]))
     sys.exit(main())

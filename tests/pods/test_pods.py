@@ -49,9 +49,8 @@ def stage(pod, model):
 def test_the_warm_up_learns_alike(one, several):
     ours, theirs = (lines(pod.folder / "warmup" / "metrics.jsonl") for pod in (several, one))
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
-    assert ours[0]["loss"] == pytest.approx(theirs[0]["loss"], rel=1e-5)
     for mine, other in zip(ours, theirs, strict=True):
-        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-3)
+        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,22 +58,23 @@ def test_the_same_rollouts_rewards_and_losses(one, several, kind):
     """Of all processes each is in the log once; groups were refilled over all of them."""
     ours, theirs = (lines(pod.folder / kind / "rollouts.jsonl") for pod in (several, one))
     told = [
-        [(r["case_id"], r["completion"], r["rewards"]) for r in rows if r["step"] == 1]
+        [(r["step"], r["case_id"], r["completion"], r["rewards"]) for r in rows]
         for rows in (ours, theirs)
     ]
-    assert told[0] == told[1] and len(told[0]) == 8 * 4
+    assert told[0] == told[1] and len(told[0]) == 2 * 8 * 4
     metrics = [lines(pod.folder / kind / "metrics.jsonl") for pod in (several, one)]
     assert metrics[1][0]["dynamic_sampling/refills"] > 0
-    for name in ("loss", "reward", "kl", "grad_norm", "dynamic_sampling/informative"):
-        expected = pytest.approx(metrics[1][0][name], rel=1e-5, abs=1e-5)
-        assert metrics[0][0][name] == expected, name
+    for mine, other in zip(*metrics, strict=True):
+        for name in ("loss", "reward", "kl", "grad_norm", "dynamic_sampling/informative"):
+            assert mine[name] == pytest.approx(other[name], rel=1e-5, abs=1e-5), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_evaluated_within_the_run_and_after_it_alike(several, kind):
+def test_evaluated_within_the_run_and_after_it_alike(one, several, kind):
     run = several.folder / kind
-    within = lines(run / "eval" / "3" / "predictions.jsonl")
+    within = lines(run / "eval" / "2" / "predictions.jsonl")
     assert len(within) == len({line["case_id"] for line in within}) == 12
+    assert within == lines(one.folder / kind / "eval" / "2" / "predictions.jsonl")
     several("evaluate", f"--checkpoint={run}", f"--out={several.folder / 'after'}")
     assert lines(several.folder / "after" / "predictions.jsonl") == within
 
@@ -93,12 +93,13 @@ def test_exported_and_imported_by_several_processes_it_is_the_same_model(several
 def test_a_run_goes_on_with_other_numbers_of_processes(one, tmp_path):
     """2, then 1, then 4: the steps of each are those of the run that was never stopped."""
     loop = WARM_UP["loop"]
-    for processes, steps in ((2, 8), (1, 16), (4, 24)):
+    for processes, steps in ((2, 4), (1, 8), (4, 12)):
         pod = Pod(processes, 8 // processes, tmp_path)
         config = WARM_UP | MESH | {"loop": loop | {"steps": steps}}
-        options = ["--resume", "--allow-changed=loop.steps"] if steps > 8 else []
+        options = ["--resume", "--allow-changed=loop.steps"] if steps > 4 else []
         pod.train("warmup", config, *options)
     ours = lines(tmp_path / "warmup" / "metrics.jsonl")
     theirs = lines(one.folder / "warmup" / "metrics.jsonl")
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
-    assert ours[-1]["loss"] == pytest.approx(theirs[-1]["loss"], rel=1e-2)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)

@@ -1,13 +1,17 @@
-"""One process writes a workdir; a second one is told which."""
+"""One run writes a workdir; a second one is told which, and all of its processes see the same."""
 
 import os
+import re
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from skinflow_jax.errors import InputError
-from skinflow_jax.runs.lock import FILE, workdir_lock
+from skinflow_jax.runs import lock
+from skinflow_jax.runs.lock import FILE, _wait_until_seen, workdir_lock
 
 HOLD = """
 import sys, time
@@ -64,3 +68,23 @@ def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
 def test_processes_that_do_not_write_hold_nothing(holder, tmp_path):
     with workdir_lock(tmp_path / "run", enabled=False):
         pass
+
+
+def test_what_another_machine_writes_may_be_seen_late(tmp_path):
+    """As over NFS: the folder is there, an older lock is read for a while."""
+    path = tmp_path / FILE
+    path.write_text("of an earlier run")
+    threading.Timer(0.5, path.write_text, ["of this run"]).start()
+    _wait_until_seen(path, "of this run")
+
+
+@pytest.mark.parametrize("there", ["of another run", "", None])
+def test_a_folder_of_that_name_that_is_another_is_named_with_its_machine(
+    tmp_path, monkeypatch, there
+):
+    monkeypatch.setattr(lock, "SEEN_WITHIN", 0.5)
+    if there is not None:
+        (tmp_path / FILE).write_text(there)
+    words = f"workdir {tmp_path} on {socket.gethostname()} is not the folder that process 0 writes"
+    with pytest.raises(InputError, match=re.escape(words)):
+        _wait_until_seen(tmp_path / FILE, "of this run")
