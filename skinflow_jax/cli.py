@@ -116,9 +116,9 @@ def _among_peers(arguments, cluster) -> Iterator[None]:
             raise ConfigError(
                 f"{arguments.name} is for one process: start it on one, --cluster=none"
             )
+        print(printable(found), flush=True)
         # People look at one of them.
         with contextlib.redirect_stdout(sys.stdout if first_process() else nowhere):
-            print(printable(found))
             yield
 
 

@@ -177,7 +177,8 @@ def among_peers(outcome: Callable[[BaseException], tuple[int, str] | None]) -> I
     if jax.process_count() == 1:
         yield
         return
-    client, process = distributed.global_state.client, jax.process_index()
+    # The coordinator's numbers: on a TPU jax.process_index() follows where the chips are.
+    client, process = distributed.global_state.client, distributed.global_state.process_id
     _PEERS = peers = Peers(client, process, jax.process_count())
     peers.start()
     try:

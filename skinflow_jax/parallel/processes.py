@@ -10,15 +10,15 @@ import importlib.util
 import os
 import socket
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
 from skinflow_jax.errors import ConfigError, RunError, StartAgain, one_line
+from skinflow_jax.parallel.agreement import gather
 from skinflow_jax.parallel.broken_operations import broken_operation
 from skinflow_jax.parallel.coordinator import address_of, check_port, default_port, held_open
 
@@ -97,7 +97,10 @@ def process_number(cluster: Cluster, environ: Mapping[str, str] = os.environ) ->
 
 
 def _worker_number() -> int:
-    """Of a Cloud TPU's own metadata; 0 where it states none."""
+    """Of a Cloud TPU's own metadata; 0 where it states none, on a machine that is alone.
+
+    Raises RunError where the metadata cannot be asked: every machine would be the first.
+    """
     path = (
         "http://metadata.google.internal/computeMetadata/v1/instance/attributes/agent-worker-number"
     )
@@ -105,9 +108,20 @@ def _worker_number() -> int:
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             text = answer.read().decode()
-    except OSError:
-        return 0
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return 0
+        raise _no_metadata(error) from error
+    except OSError as error:
+        raise _no_metadata(error) from error
     return int(text) if text.isdecimal() else 0
+
+
+def _no_metadata(error: OSError) -> RunError:
+    return RunError(
+        f"which worker {socket.gethostname()} is cannot be asked of its metadata ({error}); give "
+        "--coordinator, --processes and --process, or --cluster=none for one machine"
+    )
 
 
 def start_processes(cluster: Cluster, *, timeout: int) -> str:
@@ -120,12 +134,14 @@ def start_processes(cluster: Cluster, *, timeout: int) -> str:
     # JAX would take SIGTERM for itself.
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    counts = _in_time(cluster, _coordinator(cluster, timeout), timeout)
-    devices = jax.local_devices()
-    per = "+".join(map(str, sorted(set(counts.tolist()))))
+    found = _in_time(cluster, _coordinator(cluster, timeout), timeout)
+    kind = jax.local_devices()[0].device_kind
+    per = "+".join(map(str, sorted({count for _, count in found})))
+    # Which machine has it is not to be known before: a TPU numbers them by itself.
+    first = "this one" if first_process() else f"the one on {found[0][0]}"
     return (
-        f"{len(counts)} processes x {per} devices ({devices[0].device_kind}), found by {cluster}; "
-        f"this is process {jax.process_index()} on {socket.gethostname()}"
+        f"{len(found)} processes x {per} devices ({kind}), found by {cluster}; this is process "
+        f"{jax.process_index()} on {socket.gethostname()}; {first} prints what all do"
     )
 
 
@@ -186,7 +202,10 @@ def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseExcept
     if (broken is not None and broken[1]) or any(word in told for word in _LATE):
         own = "; let each machine's name lead to its own address" * ("remote=[127." in str(error))
         return StartAgain(f"{_not_answered(cluster, timeout)} ({told}){own}")
-    return ConfigError(f"processes cannot be connected by {cluster}: {told}")
+    return ConfigError(
+        f"processes cannot be connected by {cluster}: {told}; give --coordinator, --processes and "
+        "--process, or --cluster=none for one process"
+    )
 
 
 def _coordinator(cluster: Cluster, timeout: int) -> str | None:
@@ -203,7 +222,7 @@ def _coordinator(cluster: Cluster, timeout: int) -> str | None:
     return address and held_open(address)
 
 
-def _in_time(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndarray:
+def _in_time(cluster: Cluster, coordinator: str | None, timeout: int) -> list[tuple[str, int]]:
     """`_connect`, in a thread: JAX would abort the process where the others do not come in time."""
     found: list = []
 
@@ -223,8 +242,8 @@ def _in_time(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndar
     return found[0]
 
 
-def _connect(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndarray:
-    """How many devices each process has, by a first all-gather."""
+def _connect(cluster: Cluster, coordinator: str | None, timeout: int) -> list[tuple[str, int]]:
+    """(host, number of its devices) of each process, by a first all-gather."""
     jax.distributed.initialize(
         coordinator_address=coordinator,
         num_processes=cluster.processes,
@@ -235,8 +254,7 @@ def _connect(cluster: Cluster, coordinator: str | None, timeout: int) -> np.ndar
         heartbeat_timeout_seconds=HEARTBEAT,
         shutdown_timeout_seconds=HEARTBEAT,
     )
-    count = np.int32(jax.local_device_count())
-    return multihost_utils.process_allgather(count).reshape(-1)
+    return gather((socket.gethostname(), jax.local_device_count()))
 
 
 def _not_answered(cluster: Cluster, timeout: int) -> str:

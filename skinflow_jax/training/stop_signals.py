@@ -12,12 +12,16 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from skinflow_jax.errors import INTERRUPTED, START_AGAIN, Interrupted, StartAgain
 from skinflow_jax.parallel.peers import tell_peers
 
 GRACE = 25.0
+ECHO = 1.0
+"""Seconds in which a signal again is the same one: a scheduler sends it to a process and to what
+started that, which passes it on."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -99,16 +103,19 @@ class StopSignals:
             raise self.error()
 
     def _watch(self, reading: socket.socket) -> None:
-        seen = 0
+        first = None
         reading.settimeout(None)
         while numbers := _received(reading):
             for number in numbers:
-                if number in _SIGNALS:
-                    seen += 1
+                if number not in _SIGNALS:
+                    continue
+                now = time.monotonic()
+                if first is None:
+                    first, until = now, now + self._grace
                     self._received = self._received or number
-                    if seen > 1:
-                        self._end("a second signal: left at once")
-                    reading.settimeout(self._grace)
+                elif now - first > ECHO:
+                    self._end("a second signal: left at once")
+                reading.settimeout(max(until - now, 0.001))
         if numbers is None:
             self._end(f"the grace of {self._grace:g} s is over")
 

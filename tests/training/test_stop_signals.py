@@ -11,7 +11,7 @@ import time
 import pytest
 
 from skinflow_jax.errors import Interrupted, StartAgain
-from skinflow_jax.training.stop_signals import StopSignals
+from skinflow_jax.training.stop_signals import ECHO, StopSignals
 
 PROGRAM = """
 import signal, sys, time
@@ -23,7 +23,9 @@ with StopSignals(grace=float(sys.argv[1])) as stop:
     print("ready", flush=True)
     # A step on the devices: the main thread is in C and runs no Python handler.
     if sys.argv[2] == "blocked":
-        import ctypes; ctypes.CDLL(None).sleep(30); ctypes.CDLL(None).sleep(30)
+        import ctypes
+        for _ in range(5):  # a signal ends one
+            ctypes.CDLL(None).sleep(30)
     while not stop.requested:
         time.sleep(0.01)
     time.sleep(float(sys.argv[3]))
@@ -31,8 +33,8 @@ with StopSignals(grace=float(sys.argv[1])) as stop:
 """
 
 
-def run(signals, grace, how, rest=0.0, *more):
-    """(exit code or -signal, last line on stderr, seconds)"""
+def run(signals, grace, how, rest=0.0, *more, apart=0.3):
+    """(exit code or -signal, last line on stderr) after signals so many seconds apart."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(grace), how, str(rest), *more],
         stdout=subprocess.PIPE,
@@ -42,7 +44,7 @@ def run(signals, grace, how, rest=0.0, *more):
     assert process.stdout.readline() == "ready\n"
     for number in signals:
         process.send_signal(number)
-        time.sleep(0.3)
+        time.sleep(apart)
     _, said = process.communicate(timeout=25)
     return process.returncode, said.strip().rpartition("\n")[2]
 
@@ -62,9 +64,17 @@ def test_the_first_signal_lets_the_run_reach_its_safe_point(number, error):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 42), (signal.SIGINT, 130)])
 def test_a_second_signal_ends_the_process_at_once_even_inside_a_step(number, code):
-    assert run([number, number], 20, "blocked") == (
+    assert run([number, number], 20, "blocked", apart=ECHO + 0.2) == (
         code,
         "skinflow: a second signal: left at once; step 3 is saved",
+    )
+
+
+def test_the_same_signal_twice_at_once_is_one():
+    """Sent to a process group, and passed on by what started the process."""
+    assert run([signal.SIGTERM] * 3, 1.5, "blocked", apart=0.1) == (
+        42,
+        "skinflow: the grace of 1.5 s is over; step 3 is saved",
     )
 
 
