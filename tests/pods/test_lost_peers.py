@@ -34,7 +34,7 @@ SEED = int(os.environ.get("SKINFLOW_PODS_SEED", "0"))
 WITHIN = 120
 ONE_DEVICE = "--xla_force_host_platform_device_count=1"
 EVERY_2 = {
-    "steps": 40 if WHOLE else 10,
+    "steps": 32 if WHOLE else 10,
     "checkpoint_every": 2,
     "evaluate_every": 2,
     "rollouts_every": 1,
