@@ -2,9 +2,9 @@
 
 Axes, outermost first: `slice` (over the data-centre network; of what is large only gradients cross
 it), `data` (copies), `fsdp` (sharded copies), `tensor` (split layers; within a process). Devices
-are taken in the order of slice, process and coordinates, so that each process holds whole rows of the batch.
-`jax.make_mesh` would follow the torus instead: on a v6e 4x4 its innermost axis of 4 lies over two
-hosts.
+are taken in the order of slice, process and coordinates, so that each process holds whole rows of
+the batch. `jax.make_mesh` would follow the torus instead: on a v6e 4x4 its innermost axis of 4 lies
+over two hosts.
 """
 
 import itertools
