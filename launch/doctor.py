@@ -26,9 +26,12 @@ STALE = re.compile(
     r"(MEGASCALE|SLURM|OMPI|JAX|XLA|LIBTPU|CLOUD_TPU)_\w+"
     r"|TPU_(WORKER|PROCESS|SKIP|CHIPS|HOST|VISIBLE|ACCELERATOR|TOPOLOGY)\w*"
 )
+# Any command of skinflow's, and the scripts that stand before one.
 LEFT = re.compile(
-    r"(\S*python\S* (-m )?)?\S*skinflow(_jax)? (train|evaluate|generate|import|export)"
+    r"(\S*python\S* (-\S+ )*)?\S*skinflow(_jax)? [a-z]|(\S*bash )?\S*/(stages|job)\.sh "
 )
+# As much of a command line as is printed.
+SHOWN = 60
 FREE_GB = 20
 CLOCK_SECONDS = 5
 WAIT = float(os.environ.get("DOCTOR_WAIT", 60))
@@ -61,7 +64,7 @@ def holders(devices):
     names = {str(device) for device in devices}
     for process in Path("/proc").glob("[0-9]*"):
         if names & set(open_files(process)):
-            yield f"{process.name} {command(process)}"
+            yield f"{process.name} {command(process)[:SHOWN]}"
 
 
 def open_files(process):
@@ -73,9 +76,9 @@ def open_files(process):
 
 
 def command(process):
-    """The command line of a /proc folder, cut short."""
+    """The whole command line of a /proc folder."""
     try:
-        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:60]
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
 
@@ -93,7 +96,7 @@ def left_over():
     for process in Path("/proc").glob("[0-9]*"):
         words = command(process)
         if LEFT.match(words) and not in_job(process):
-            yield f"{process.name} {words}"
+            yield f"{process.name} {words[:SHOWN]}"
 
 
 def running():

@@ -3,6 +3,8 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 . "$here/lib/say.sh"
+# For its waits of parts of a second.
+need_bash 4
 
 usage="usage: launch/local_pod.sh N [--devices=D] [--logs=DIR] [--port=PORT] [--patience=SECONDS]
                            [--dry-run] -- COMMAND...

@@ -1,17 +1,15 @@
 #!/usr/bin/env bash
 # A slice of Cloud TPU from a laptop: made, set up, looked at, run on, and created again when it is lost.
 set -euo pipefail
-if ((BASH_VERSINFO[0] < 5)); then
-  echo "tpu_pod.sh: bash 5 or newer is needed (on a Mac: brew install bash)" >&2
-  exit 2
-fi
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 . "$here/lib/say.sh"
+need_bash 5
 . "$here/lib/gcloud.sh"
 . "$here/lib/tpu_sizes.sh"
 . "$here/lib/workers.sh"
 . "$here/lib/pod.sh"
 . "$here/lib/pod_job.sh"
+. "$here/lib/pod_logs.sh"
 . "$here/lib/pod_doctor.sh"
 . "$here/lib/pod_resume.sh"
 
@@ -21,7 +19,8 @@ usage="usage: launch/tpu_pod.sh COMMAND --name=NAME --zone=ZONE --project=PROJEC
   setup     copy the project as it stands here, with a Python for it, to all workers
   doctor    look at all workers: versions, port, disk, TPU free, left processes, bucket, clocks, variables
   run       start the three runs of the method on all workers; they go on without this machine
-  logs      what a worker writes
+  logs      what the workers write, each line after the worker's number; one of them prints, and the
+            first line of each says on which machine that one is
   status    the slice, and the job on each worker; exit code 1 if it has failed or is to be resumed
   resume    create, setup and run, as far as they are needed: after a preemption, or at the start
   delete    give the slice up
@@ -48,11 +47,11 @@ run, resume:
   --data=gs://...       records to bring to each machine's disk; with a root in a bucket they are needed
   --exec -- COMMAND...  run this skinflow command instead, on all workers, with the flags by which they
                         find each other added; --data is then found in ../records
-  --worker=I            with --exec: on this worker alone (then also --worker=I for logs)
+  --worker=I            with --exec: on this worker alone
   --replace             stop a job that runs (SIGTERM: it saves) before starting or setting up
   --watch               resume: stay, and resume again until the job has finished or failed
   -- FLAGS              for skinflow train
-logs: --worker=I (default 0), --lines=N (default 100), --follow
+logs: --worker=I (this one alone), --lines=N (default 100), --follow
 all that connect: --ssh=FLAG, again for each, for gcloud's ssh and scp: --ssh=--tunnel-through-iap
   --port=PORT           where process 0 listens; default 8476
 
@@ -124,13 +123,6 @@ else
   . "$here/lib/queued_resource.sh"
 fi
 
-follow_logs() {
-  local command="tail -n $lines skinflow/job.log"
-  [ "$follow" = no ] || command="tail -n $lines -F skinflow/job.log"
-  need_pod
-  each_of "${worker:-0}" "$command"
-}
-
 case "$what" in
   run | resume) job_words "$@" ;;
   *) [ $# -eq 0 ] || die "$what takes nothing after --" ;;
@@ -140,7 +132,7 @@ case "$what" in
   setup) need_pod && make_setup && note "$machines worker(s) are set up" ;;
   doctor) doctor ;;
   run) need_pod && start_job ;;
-  logs) follow_logs ;;
+  logs) show_logs ;;
   status)
     show_status
     [ "$job" = running ] || [ "$job" = finished ] || [ "$dry_run" = yes ] || exit 1

@@ -16,7 +16,8 @@ cluster of kubectl's current context:
 Submitted again, one that runs is left alone, and one that has ended is replaced: \`--resume\` goes on.
 
   --status   what has become of it, and its pods
-  --logs     follow the output of its first pod
+  --logs     follow the output of its pods, each line after the pod's name; one of them prints, and
+             the first line of each says on which machine that one is
   --delete   end it: SIGTERM to all pods, which save within their grace
   --dry-run  print the manifest and the commands, do nothing"
 
@@ -92,9 +93,10 @@ case "$verb" in
     run "${kubectl[@]}" get pods "--selector=jobset.sigs.k8s.io/jobset-name=$name" --output=wide
     ;;
   logs)
-    first="jobset.sigs.k8s.io/job-index=0,batch.kubernetes.io/job-completion-index=0"
-    run "${kubectl[@]}" logs --follow --container=skinflow \
-      "--selector=jobset.sigs.k8s.io/jobset-name=$name,$first"
+    # Of all pods: JAX numbers processes by the slice's shape, so that any of them may be the one that
+    # prints. Pods that are still coming up do not end it.
+    run "${kubectl[@]}" logs --follow --prefix --tail=1000 --ignore-errors --max-log-requests=1000 \
+      --container=skinflow "--selector=jobset.sigs.k8s.io/jobset-name=$name"
     ;;
   delete) run "${kubectl[@]}" delete jobset "$name" --ignore-not-found --cascade=foreground --wait ;;
 esac

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced: doctor.py on all workers, and what differs between them.
+# Sourced: doctor.py on all workers, and what differs between them. awk reads its lines: sed knows no
+# tabulators on a Mac.
 
 # doctor_py FLAGS: runs the script there. It goes with the command: it works before setup, and is the
 # one that lies here. -E: else sudo hides the variables that a command over ssh would get.
@@ -24,7 +25,7 @@ doctor() {
   sort -u "$scratch/problems"
   problems="$(sort -u "$scratch/problems" | wc -l | tr -d ' ')"
   [ "$problems" = 0 ] || die "$problems problem(s) on $name" 1
-  sed 's/^[^\t]*\t\([^\t]*\)\t/\1: /' "$scratch/same"
+  awk -F '\t' '{ print $2 ": " $3 }' "$scratch/same"
   note "$machines worker(s) of $name are well and alike"
 }
 
@@ -36,7 +37,7 @@ said_problems() {
     if [ "$(cat "$scratch/code.$i")" != 0 ]; then
       echo "worker $i: $(complaint "$i")"
     else
-      sed -n "s/^problem\t/worker $i: /p" "$scratch/out.$i"
+      awk -F '\t' -v worker="$i" '$1 == "problem" { print "worker " worker ": " $2 }' "$scratch/out.$i"
     fi
   done
 }
@@ -46,7 +47,7 @@ said_same() {
   local i
   [ "$dry_run" = no ] || return 0
   for ((i = 0; i < ${1:-machines}; i++)); do
-    sed -n "s/^same\t/$i\t/p" "$scratch/out.$i"
+    awk -F '\t' -v worker="$i" '$1 == "same" { print worker "\t" $2 "\t" $3 }' "$scratch/out.$i"
   done
 }
 

@@ -64,12 +64,15 @@ each_of() {
   ssh_worker "$@" || die "worker $1 failed or does not answer (exit code $?)" 1
 }
 
+# ask_states COMMAND...: what the workers' jobs do; one that has ended only counts if it was this
+# command, where one is given.
 ask_states() {
-  on_workers "$machines" \
-    "if [ -e skinflow/ready ]; then bash skinflow/code/launch/machine/state.sh; else echo not set up; fi"
+  on_workers "$machines" "if [ -e skinflow/ready ]; then \
+$(show bash skinflow/code/launch/machine/state.sh "$@"); else echo not set up; fi"
 }
 
-# state_of I: running, restarting, finished, failed CODE, stopped, not set up or `does not answer`.
+# state_of I: running, restarting, stopping, finished, failed CODE, stopped, another job, no job, not
+# set up or `does not answer`.
 state_of() {
   if [ "$(cat "$scratch/code.$1")" = 0 ]; then
     head -n 1 "$scratch/out.$1"
@@ -78,8 +81,8 @@ state_of() {
   fi
 }
 
-# show_status: a line for the slice and one for each worker; sets `job`: running, finished, failed or
-# lost, that is, to be resumed.
+# show_status COMMAND...: a line for the slice and one for each worker; sets `job`: running, finished,
+# failed or lost, that is, to be resumed.
 show_status() {
   local i one count=0
   pod_state
@@ -87,10 +90,10 @@ show_status() {
   job=lost
   [ "$dry_run" = yes ] || [ "$state" = ready ] || return 0
   pod_hosts
-  [ "$dry_run" = no ] || { ask_states && return; }
+  [ "$dry_run" = no ] || { ask_states "$@" && return; }
   count="${#addresses[@]}"
   [ "$count" = "$machines" ] || { printf '%s of %s workers are there\n' "$count" "$machines" && return; }
-  ask_states
+  ask_states "$@"
   job=finished
   for ((i = 0; i < machines; i++)); do
     one="$(state_of "$i")"
@@ -103,7 +106,7 @@ show_status() {
 graver() {
   case "$1 $2" in
     failed* | *' failed'*) echo failed ;;
-    *' finished' | *' no job') echo "$1" ;;
+    *' finished') echo "$1" ;;
     running*' running' | running*' restarting' | finished*' running' | finished*' restarting') echo running ;;
     *) echo lost ;;
   esac

@@ -8,7 +8,7 @@ restart_failed=yes
 resume_once() {
   create_pod
   job=lost
-  [ "$dry_run" = yes ] || show_status
+  [ "$dry_run" = yes ] || show_status "${words[@]}"
   case "$job $restart_failed" in
     running* | finished* | 'failed no')
       note "the job: $job"
@@ -28,7 +28,7 @@ watch_job() {
   local before=""
   while :; do
     sleep "$poll"
-    show_status > "$scratch/status"
+    show_status "${words[@]}" > "$scratch/status"
     case "$job" in
       finished) exit 0 ;;
       failed) exit 3 ;;

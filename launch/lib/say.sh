@@ -35,3 +35,8 @@ count() {
     '' | *[!0-9]* | 0*) die "$1 must be a whole number from 1, not '$2'" ;;
   esac
 }
+
+# need_bash VERSION: a Mac's own is 3.2.
+need_bash() {
+  [ "${BASH_VERSINFO[0]}" -ge "$1" ] || die "bash $1 or newer is needed (on a Mac: brew install bash)"
+}

@@ -2,7 +2,8 @@
 # usage: pack.sh ARCHIVE: makes what setup.sh finds unpacked: the project as it stands here, changes
 # included, that is what git tracks or does not ignore.
 set -euo pipefail
-archive="$(realpath "$1")"
+# Without realpath, which on a Mac wants a file that is there.
+archive="$(cd "$(dirname "$1")" && pwd)/${1##*/}"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 files="$(mktemp)"
 trap 'rm -f "$files"' EXIT
@@ -12,4 +13,6 @@ git ls-files -z --cached --others --exclude-standard 2> /dev/null |
 # No git, as in a release: all but what a run or an environment leaves.
 [ -s "$files" ] ||
   find . \( -name '.venv*' -o -name __pycache__ -o -path ./runs \) -prune -o \( -type f -o -type l \) -print0 > "$files"
+# Else a Mac's tar adds a ._FILE for each file that has attributes.
+export COPYFILE_DISABLE=1
 tar --null -T "$files" -czf "$archive"

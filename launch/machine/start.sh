@@ -15,7 +15,7 @@ while [ "$1" != -- ]; do
   shift
 done
 shift
-command=("$@")
+given=("$@") command=("$@")
 
 state="$(systemctl is-active skinflow 2> /dev/null || true)"
 if [ "$state" = active ] || [ "$state" = activating ]; then
@@ -35,7 +35,7 @@ done
 
 rm -f "$home/ended"
 port="${coordinator##*:}"
-declare -p command data port > "$home/command"
+declare -p given command data port > "$home/command"
 [ ! -e "$home/job.log" ] || mv "$home/job.log" "$home/job.log.before"
 sed -e "s|@HOME@|$home|g" -e "s|@USER@|$(id -un)|g" -e "s|@STOP@|$stop|g" \
   "$home/code/launch/machine/skinflow.service" > "$home/skinflow.service"

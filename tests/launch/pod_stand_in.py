@@ -75,15 +75,19 @@ class Pod:
             "networkEndpoints": [{"out": addresses + "\n"}],
         }
 
-    def run(self, *words, type="v6e-16", path=None, **variables):
-        """What tpu_pod.sh did with the words: code, out and err in one object."""
-        environment = {
-            **os.environ,
-            "PATH": path or f"{self.place / 'bin'}:{os.environ['PATH']}",
+    def environment(self):
+        """Of tpu_pod.sh, with the stand-ins."""
+        return os.environ | {
+            "PATH": f"{self.place / 'bin'}:{os.environ['PATH']}",
             "STAND_IN": str(self.place),
             "POD_POLL_SECONDS": "0.05",
-            **variables,
         }
+
+    def run(self, *words, type="v6e-16", path=None, **variables):
+        """What tpu_pod.sh did with the words: code, out and err in one object."""
+        environment = self.environment() | variables
+        if path:
+            environment["PATH"] = path
         where = ["--name=derm", "--zone=us-east5-b", "--project=p", f"--type={type}"]
         command = ["bash", str(SCRIPT), words[0], *where, *words[1:]]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

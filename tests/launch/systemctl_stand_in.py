@@ -1,7 +1,8 @@
 """A systemctl for the one unit `skinflow` of the "machine" HOME, that keeps to the unit's file.
 
 Starting leaves a supervisor behind, as systemd is: it runs ExecStart in the unit's environment,
-again while the exit code is one of RestartForceExitStatus. Only SIGTERM is ever sent, and noted.
+again while the exit code is one of RestartForceExitStatus, or where a signal killed it and Restart
+says so, up to StartLimitBurst times. Only SIGTERM is ever sent, and noted.
 """
 
 import os
@@ -39,6 +40,8 @@ def supervise():
     # A service has none of the shell's variables.
     environment |= {"HOME": str(HOME), "PATH": f"{environment['PATH']}:{os.environ['PATH']}"}
     again = {int(code) for code in settings["RestartForceExitStatus"][0].split()}
+    well = {0, -15, *map(int, settings["SuccessExitStatus"][0].split())}
+    starts = 0
     log = Path(settings["StandardOutput"][0].removeprefix("append:"))
     while True:
         with log.open("a") as output:
@@ -53,11 +56,14 @@ def supervise():
         (PLACE / "main").write_text(str(process.pid))
         say("active")
         code = process.wait()
-        if (PLACE / "stopping").exists() or code not in again:
-            break
+        starts += 1
+        killed = code < 0 and code not in well and settings["Restart"] == ["on-abnormal"]
+        if (PLACE / "stopping").exists() or not (code in again or killed):
+            return say("inactive" if code in well else "failed")
+        if starts == int(settings["StartLimitBurst"][0]):
+            return say("failed")
         say("activating")
         time.sleep(0.2)
-    say("inactive" if code in (0, 143, -15) else "failed")
 
 
 def state():
@@ -67,7 +73,10 @@ def state():
 def start():
     (PLACE / "stopping").unlink(missing_ok=True)
     say("activating")
-    subprocess.Popen([sys.executable, "-S", "-E", __file__, "supervise"], start_new_session=True)
+    # Nothing of whoever starts it stays open, such as a connection.
+    words = [sys.executable, "-S", "-E", __file__, "supervise"]
+    nowhere = {stream: subprocess.DEVNULL for stream in ("stdin", "stdout", "stderr")}
+    subprocess.Popen(words, start_new_session=True, **nowhere)
 
 
 def stop():

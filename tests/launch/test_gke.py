@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import itertools
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -126,10 +127,26 @@ def test_all_pods_have_the_hosts_network_and_no_restart_of_their_own(make):
     assert (pod["hostNetwork"], pod["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
 
 
-def test_data_lies_on_the_disk_before_the_run_and_its_copier_may_fail_the_job(make):
+def test_data_lies_on_the_disk_before_the_run(make):
     pod = pod_of(make("--data=gs://b/records"))
     assert pod["initContainers"][0]["command"][-2:] == ["gs://b/records", "/data"]
     assert {"name": "data", "mountPath": "/data"} in pod["containers"][0]["volumeMounts"]
+
+
+@pytest.mark.parametrize(("fails", "code"), [(0, 0), (2, 0), (3, 42)])
+def test_a_copy_that_fails_is_tried_again_and_then_starts_the_jobset_again(
+    make, tmp_path, fails, code
+):
+    jobset = make("--data=gs://b/records")
+    [copier] = pod_of(jobset)["initContainers"]
+    answers = [["gcloud storage rsync", [{"code": 1}] * fails + [{}]]]
+    machine = StandIns(tmp_path / "bin", "gcloud", "sleep", answers=answers)
+    done = subprocess.run(copier["command"], env=machine.environment(), stdin=subprocess.DEVNULL)
+    copies = [call for call in machine.calls() if call[0] == "gcloud"]
+    words = ["gcloud", "storage", "rsync", "--recursive", "gs://b/records", "/data"]
+    assert copies == [words] * min(fails + 1, 3)
+    assert done.returncode == code
+    assert code == 0 or outcome(job_of(jobset), code) == "Count"
 
 
 REFUSED = {
@@ -279,6 +296,16 @@ def test_each_verb_says_the_same_dry_as_it_does(tmp_path, verb):
     asked = [call for call in cluster.calls() if "crd" not in call]
     assert [shlex.split(line) for line in dry.stdout.splitlines()] == asked
     assert all("--namespace=n" in call for call in asked)
+
+
+def test_logs_are_those_of_all_pods_with_their_names(tmp_path):
+    cluster = kubectl(tmp_path)
+    assert cluster.run("gke/submit.sh", "--logs", "--name=run").returncode == 0
+    call = cluster.calls()[-1]
+    # Process 0, which prints, may be any of them.
+    assert "--selector=jobset.sigs.k8s.io/jobset-name=run" in call
+    # More than kubectl's five, and more than its last ten lines.
+    assert {"--prefix", "--max-log-requests=1000", "--tail=1000"} <= set(call)
 
 
 def test_the_image_has_all_that_its_pods_need():

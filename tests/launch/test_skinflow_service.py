@@ -14,12 +14,16 @@ def settings(text):
     return {name: value for name, equals, value in lines if equals}
 
 
-def test_it_asks_first_restarts_on_42_alone_and_outlives_a_reboot():
+def test_it_asks_first_restarts_what_may_pass_and_outlives_a_reboot():
     unit = settings(UNIT.read_text())
     assert unit["KillSignal"] == "SIGTERM"
     # Only the job's shell is asked, and hands it on once; the rest is killed after the time-out.
     assert unit["KillMode"] == "mixed" and unit["TimeoutStopSec"] == "@STOP@"
-    assert (unit["Restart"], unit["RestartForceExitStatus"]) == ("no", "42")
+    # All other codes are told from these by the job's shell, unless it is killed itself.
+    assert (unit["Restart"], unit["RestartForceExitStatus"]) == ("on-abnormal", "42")
+    # Else the kernel's kill of a process for memory would be a stop, which is final.
+    assert unit["OOMPolicy"] == "continue"
+    assert unit["SuccessExitStatus"] == "42 130 143"
     # More starts than preemptions make on one machine; a peer that is gone for good ends them.
     assert int(unit["StartLimitBurst"]) == 10 and unit["StartLimitIntervalSec"] == "21600"
     assert unit["WantedBy"] == "multi-user.target"

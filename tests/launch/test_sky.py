@@ -37,8 +37,8 @@ def machine(tmp_path):
     (tmp_path / "skinflow-venv" / "bin").mkdir(parents=True)
     (tmp_path / "skinflow-venv" / "bin" / "activate").touch()
 
-    def run(part, *commands, **variables):
-        commands = StandIns(tmp_path / "bin", "skinflow", *commands)
+    def run(part, *commands, code=0, answers=(), **variables):
+        commands = StandIns(tmp_path / "bin", "skinflow", *commands, answers=answers)
         done = subprocess.run(
             ["bash", "-c", TASK[part]],
             env=commands.environment(HOME=str(tmp_path), **TASK["envs"] | variables),
@@ -47,7 +47,7 @@ def machine(tmp_path):
             stdin=subprocess.DEVNULL,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return commands.calls()
 
     return run
@@ -84,12 +84,26 @@ def test_one_gpu_machine_is_one_process(machine):
 
 @pytest.mark.parametrize(("tools", "extra"), [((), "tpu"), (("nvidia-smi",), "cuda")])
 def test_setup_brings_a_python_and_the_right_jax(machine, tools, extra):
-    calls = machine("setup", "uv", "gcloud", "sudo", *tools, DATA="gs://b/data")
+    calls = machine("setup", "uv", "sudo", *tools, DATA="gs://b/data")
     assert next(call for call in calls if "venv" in call)[:3] == ["uv", "venv", "--python=3.12"]
     [install] = [call for call in calls if "install" in call]
     assert f".[{extra}]" in install
-    assert ["gcloud", "storage", "rsync", "--recursive", "gs://b/data", "/data"] in calls
 
 
-def test_setup_copies_nothing_where_there_is_no_data(machine):
-    assert not [call for call in machine("setup", "uv", "gcloud") if call[0] == "gcloud"]
+COPY = ["gcloud", "storage", "rsync", "--recursive", "gs://b/data", "/data"]
+
+
+@pytest.mark.parametrize(("fails", "code"), [(0, 0), (2, 0), (3, 42)])
+def test_data_that_could_not_be_brought_is_tried_again_and_never_fails_the_job(
+    machine, fails, code
+):
+    answers = [["gcloud storage rsync", [{"code": 1}] * fails + [{}]]]
+    words = {"COMMAND": COMMAND, "DATA": "gs://b/data", "SKYPILOT_NUM_NODES": "1"}
+    calls = machine("run", "gcloud", "sleep", code=code, answers=answers, **words)
+    assert calls.count(COPY) == min(fails + 1, 3)
+    assert (COMMAND.split() in calls) == (code == 0)
+
+
+def test_nothing_is_copied_where_there_is_no_data(machine):
+    calls = machine("run", "gcloud", COMMAND=COMMAND, SKYPILOT_NUM_NODES="1")
+    assert calls == [COMMAND.split()]

@@ -3,10 +3,12 @@
 import importlib.util
 import os
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from pod_stand_in import ROOT, Pod
+from pod_stand_in import ROOT, Pod, script
 
 spec = importlib.util.spec_from_file_location("doctor", ROOT / "launch/doctor.py")
 doctor = importlib.util.module_from_spec(spec)
@@ -155,6 +157,38 @@ def test_a_device_that_is_held_names_its_holder(tmp_path):
         holders = list(doctor.holders([device]))
     assert [holder.split()[0] for holder in holders] == [str(os.getpid())]
     assert list(doctor.holders([device])) == []
+
+
+LEFT = [
+    "/home/u/skinflow/venv/bin/python -m skinflow_jax demo",
+    "python3 -u /home/u/skinflow/venv/bin/skinflow ablation --configs=x",
+    "skinflow data build",
+    "skinflow train --config=x",
+    "bash launch/stages.sh --root=gs://b",
+    "/bin/bash /home/u/skinflow/code/launch/stages.sh --root=gs://b",
+]
+OTHERS = [
+    "tail -n 100 -F skinflow/job.log",
+    "/home/u/skinflow/bin/uv pip install skinflow",
+    "vim launch/stages.sh",
+    "python3 - --port=8476",
+]
+
+
+def test_every_command_of_skinflow_is_known_and_no_other(tmp_path):
+    assert [line for line in LEFT if not doctor.LEFT.match(line)] == []
+    assert [line for line in OTHERS if doctor.LEFT.match(line)] == []
+
+
+def test_a_process_that_is_left_is_found_however_long_its_path(tmp_path):
+    program = tmp_path / ("a-long-name" * 9) / "skinflow"
+    script(program, "import time\nprint(flush=True)\ntime.sleep(600)\n")
+    words = [str(program.parent / "python"), str(program), "train"]
+    with subprocess.Popen(words, executable=sys.executable, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        left = list(doctor.left_over())
+        process.kill()
+    assert f"{process.pid} {' '.join(words)[:60]}" in left
 
 
 def test_versions_are_read_from_the_environment(tmp_path):

@@ -1,6 +1,8 @@
 """tpu_pod.sh setup, run, logs, status and resume: the job lives on the machines."""
 
+import os
 import shutil
+import signal
 import sys
 
 import pytest
@@ -9,7 +11,7 @@ from pod_stand_in import ACTIVE, ROOT, Pod, script
 # Notes its arguments and each start; ends with the codes of `codes`, one a start, then waits for a
 # signal if there are no more.
 WORKER = f"""#!{sys.executable} -S
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 home = pathlib.Path.home()
 def asked(*_):
     with (home / "asked").open("a") as lines:
@@ -21,6 +23,7 @@ starts = home / "starts"
 count = len(starts.read_text().splitlines()) if starts.exists() else 0
 with starts.open("a") as lines:
     print(*sys.argv[1:], file=lines)
+(home / ("pid." + str(count))).write_text(str(os.getpid()))
 print("start", count, flush=True)
 codes = (home / "codes").read_text().split()
 if count < len(codes):
@@ -66,6 +69,11 @@ def ended(pod, worker):
     return path.read_text().strip() if path.exists() else None
 
 
+def state(pod, worker):
+    path = pod.machine(worker) / "systemd/state"
+    return path.read_text() if path.exists() else None
+
+
 def start(pod, *words):
     pod.run("run", "--exec", *words, "--", "work", "a b", "--x='y'", type="v5p-16")
 
@@ -85,15 +93,35 @@ def test_the_job_runs_on_all_workers_with_its_words_and_the_cluster(pod):
     assert pod.out == "start 0\n"
 
 
-@pytest.mark.parametrize("code", ["1", "134"])
-def test_42_starts_it_again_and_no_other_code_does(pod, code):
-    codes(pod, f"42 42 {code}")
+@pytest.mark.parametrize("code", ["1", "126"])
+def test_what_may_pass_starts_it_again_and_no_other_code_does(pod, code):
+    # 134 is JAX's abort, 137 the kernel's kill for memory.
+    codes(pod, f"42 134 137 {code}")
     start(pod)
     pod.until(lambda: ended(pod, 0) == ended(pod, 1) == code)
-    assert len(starts(pod, 0)) == len(starts(pod, 1)) == 3
+    assert len(starts(pod, 0)) == len(starts(pod, 1)) == 4
     pod.run("status", type="v5p-16")
     assert pod.code == 1
     assert f"failed {code}" in pod.out
+
+
+def test_a_job_whose_shell_is_killed_starts_again(pod):
+    start(pod, "--worker=0")
+    pod.until(lambda: len(starts(pod, 0)) == 1)
+    os.kill(int((pod.machine(0) / "systemd/main").read_text()), signal.SIGKILL)
+    pod.until(lambda: len(starts(pod, 0)) == 2)
+    # What the stand-in's kill of the shell alone leaves, systemd kills.
+    os.kill(int((pod.machine(0) / "pid.0").read_text()), signal.SIGKILL)
+
+
+def test_a_job_that_starts_too_often_has_failed(pod):
+    codes(pod, " ".join(["137"] * 20))
+    start(pod)
+    pod.until(lambda: all(state(pod, worker) == "failed" for worker in range(2)))
+    assert ended(pod, 0) is None and len(starts(pod, 0)) == 10
+    pod.run("status", type="v5p-16")
+    assert pod.code == 1
+    assert pod.out.count(": failed: started too often") == 2
 
 
 def test_a_job_that_runs_is_replaced_only_when_asked_and_by_sigterm(pod):
@@ -237,6 +265,82 @@ def test_resume_makes_the_slice_sets_it_up_and_runs_and_then_leaves_it_alone(tmp
     pod.succeeds()
     assert "the job: finished" in pod.err
     assert len(starts(pod, 0)) == 2
+
+
+def test_a_worker_without_a_job_is_not_finished(pod):
+    codes(pod, "0")
+    start(pod, "--worker=0")
+    pod.until(lambda: ended(pod, 0) == "0")
+    pod.run("status", type="v5p-16")
+    assert (pod.code, pod.err) == (1, "")
+    assert ": finished" in pod.out and ": no job\n" in pod.out
+
+
+@pytest.mark.parametrize("watch", [[], ["--watch"]])
+def test_resume_starts_the_job_after_create_and_setup_alone(pod, watch):
+    codes(pod, "0")
+    pod.run("status", type="v5p-16")
+    assert pod.code == 1 and pod.out.count(": no job\n") == 2
+    pod.run("resume", "--exec", *watch, "--", "work", type="v5p-16")
+    pod.succeeds()
+    pod.until(lambda: ended(pod, 0) == ended(pod, 1) == "0")
+    assert len(starts(pod, 0)) == len(starts(pod, 1)) == 1
+
+
+def test_resume_starts_a_job_after_another_has_ended(pod):
+    codes(pod, "0 0")
+    start(pod)
+    pod.until(lambda: ended(pod, 0) == ended(pod, 1) == "0")
+    # As an import of weights on the slice, and then the runs.
+    words = ["resume", "--exec", "--watch", "--", "work", "a b --x='y'"]
+    pod.run(*words, type="v5p-16")
+    pod.succeeds()
+    assert len(starts(pod, 0)) == len(starts(pod, 1)) == 2
+    pod.run(*words, type="v5p-16")
+    pod.succeeds()
+    assert "the job: finished" in pod.err and len(starts(pod, 0)) == 2
+
+
+# Its copies end with the codes of `copy_codes`, one after the other.
+GCLOUD = """#!/bin/sh
+echo "$@" >> "$HOME/copies"
+exit $(sed -n "$(wc -l < "$HOME/copies")p" "$HOME/copy_codes")
+"""
+
+
+# As gcloud's answers SIGTERM between two files.
+ENDS_WELL = """#!/bin/bash
+trap "exit 0" TERM
+touch "$HOME/copying"
+while :; do sleep 0.05; done
+"""
+
+
+def test_data_that_could_not_be_brought_is_tried_again_and_never_fails_the_job(pod):
+    for worker in range(2):
+        home = pod.machine(worker)
+        script(home / "skinflow/bin/gcloud", GCLOUD)
+        script(home / "skinflow/bin/sleep", "#!/bin/sh\n")
+        (home / "copy_codes").write_text("1\n0\n1\n1\n1\n0\n")
+    codes(pod, "42 0")
+    pod.run("run", "--exec", "--data=gs://b/d", "--", "work", type="v5p-16")
+    pod.succeeds()
+    pod.until(lambda: ended(pod, 0) == ended(pod, 1) == "0")
+    for worker in range(2):
+        home = pod.machine(worker)
+        copies = (home / "copies").read_text().splitlines()
+        assert copies == [f"storage rsync --recursive gs://b/d {home}/skinflow/records"] * 6
+        assert len(starts(pod, worker)) == 2
+        assert "gs://b/d could not be brought" in (home / "skinflow/job.log").read_text()
+
+
+def test_a_stop_while_data_is_brought_is_not_forgotten(pod):
+    script(pod.machine(0) / "skinflow/bin/gcloud", ENDS_WELL)
+    pod.run("run", "--exec", "--worker=0", "--data=gs://b/d", "--", "work", type="v5p-16")
+    pod.until(lambda: (pod.machine(0) / "copying").exists())
+    pod.systemctl(0, "stop", "skinflow")
+    assert starts(pod, 0) == [] and ended(pod, 0) is None
+    assert state(pod, 0) == "inactive"
 
 
 def test_watch_starts_a_failed_job_once_because_a_person_asks(pod):
