@@ -253,7 +253,8 @@ def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
         "--compilation-cache",
         type=_programs,
         metavar="DIR|off",
-        help="where compiled programs are kept for later starts; default: the user's cache folder",
+        help="where compiled programs are kept for later starts, gs:// too; default: the user's "
+        "cache folder. On several machines name one that all see: one process alone writes to it",
     )
 
 

@@ -2,7 +2,9 @@
 
 JAX keeps the programs; here it is told where. Code for one processor can crash another (XLA:CPU
 uses AVX-512 where there is some), so each kind of processor, set of XLA_FLAGS and version of JAX
-has a folder of its own. In a run of several processes only process 0 writes, all of them read.
+has a folder of its own. In a run of several processes JAX writes on process 0 alone, all of them
+read: on machines with disks of their own the others compile at each start, unless the folder is
+one that all see, which may be a bucket.
 Programs may run whatever they like: never share the folder with people you do not trust.
 """
 

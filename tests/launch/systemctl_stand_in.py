@@ -75,7 +75,7 @@ def start():
     say("activating")
     # Nothing of whoever starts it stays open, such as a connection.
     words = [sys.executable, "-S", "-E", __file__, "supervise"]
-    nowhere = {stream: subprocess.DEVNULL for stream in ("stdin", "stdout", "stderr")}
+    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     subprocess.Popen(words, start_new_session=True, **nowhere)
 
 

@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import itertools
+import re
 import shlex
 import subprocess
 import sys
@@ -147,6 +148,15 @@ def test_a_copy_that_fails_is_tried_again_and_then_starts_the_jobset_again(
     assert copies == [words] * min(fails + 1, 3)
     assert done.returncode == code
     assert code == 0 or outcome(job_of(jobset), code) == "Count"
+
+
+def test_what_starts_again_under_cluster_toolkit_is_what_does_in_our_jobsets(render):
+    [codes] = re.findall(r"--restart-on-exit-codes=(\S+)", (LAUNCH / "README.md").read_text())
+    listed = {int(code) for code in codes.split(",")}
+    # Of kills: JAX's abort, no memory, a segmentation fault, SIGTERM. Newer releases of it fail the
+    # job for good on any other.
+    assert listed >= {42, 134, 137, 139, 143}
+    assert listed <= set(sys.modules["jobset"].START_AGAIN)
 
 
 REFUSED = {
