@@ -127,16 +127,27 @@ case "$what" in
   run | resume) job_words "$@" ;;
   *) [ $# -eq 0 ] || die "$what takes nothing after --" ;;
 esac
+# One after the other: in a list of && bash goes on after an error.
 case "$what" in
   create) create_pod ;;
-  setup) need_pod && make_setup && note "$machines worker(s) are set up" ;;
+  setup)
+    need_pod
+    make_setup
+    note "$machines worker(s) are set up"
+    ;;
   doctor) doctor ;;
-  run) need_pod && start_job ;;
+  run)
+    need_pod
+    start_job
+    ;;
   logs) show_logs ;;
   status)
     show_status
     [ "$job" = running ] || [ "$job" = finished ] || [ "$dry_run" = yes ] || exit 1
     ;;
   resume) resume ;;
-  delete) pod_remove && note "$name is gone" ;;
+  delete)
+    pod_remove
+    note "$name is gone"
+    ;;
 esac

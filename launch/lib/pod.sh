@@ -63,7 +63,7 @@ make_setup() {
   local archive="$scratch/code.tar.gz"
   # A command that is shown to be pasted cannot use a folder that is removed.
   [ "$dry_run" = no ] || archive=/tmp/code.tar.gz
-  run bash "$here/machine/pack.sh" "$archive"
+  run bash "$here/machine/pack.sh" "$archive" || die "the project cannot be packed" 1
   on_workers "$machines" "mkdir -p skinflow"
   all_workers "$machines" "reaching them"
   copy_to_workers "$machines" "$archive" skinflow/code.tar.gz

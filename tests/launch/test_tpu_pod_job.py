@@ -221,6 +221,13 @@ def test_setup_brings_the_code_as_it_stands_and_a_python(tmp_path):
     assert not stale.exists()
 
 
+def test_a_project_that_cannot_be_packed_reaches_no_machine(pod):
+    script(pod.place / "bin/tar", "#!/bin/sh\necho 'tar: no space left on device' >&2\nexit 1\n")
+    pod.run("setup", type="v5p-16")
+    pod.fails(1, "the project cannot be packed")
+    assert "no space left" in pod.err and not pod.calls(" scp ")
+
+
 def test_a_setup_that_ended_half_way_is_none(tmp_path):
     pod = Pod(tmp_path, machines=2)
     pod.answers(pod.there(2))
