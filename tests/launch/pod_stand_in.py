@@ -138,7 +138,8 @@ class Pod:
     def systemctl(self, worker, *words):
         """As the machine itself does at a shutdown or a boot."""
         command = [self.place / "machine_bin/systemctl", *words]
-        subprocess.run(command, env={**os.environ, "HOME": str(self.machine(worker))}, check=True)
+        environment = os.environ | {"HOME": str(self.machine(worker))}
+        subprocess.run(command, env=environment, check=True, timeout=60)
 
     def stop(self):
         """End what the machines still run."""

@@ -34,7 +34,8 @@ code=0; pass_signals touch started || code=$?; echo "$code $signalled" """
 
 
 def test_a_signal_that_a_command_answers_by_ending_well_stops_the_next(tmp_path):
-    words = """pass_signals bash -c 'trap "exit 0" TERM; kill -TERM $PPID; while :; do sleep 0.05; done'
+    words = """pass_signals bash -c 'trap "exit 0" TERM; kill -TERM $PPID
+while :; do sleep 0.05; done'
 code=0; pass_signals touch started || code=$?; echo "$code $signalled" """
     assert bash(tmp_path, words).stdout == "42 yes\n"
     assert not (tmp_path / "started").exists()
