@@ -12,9 +12,9 @@ SMALL = 2**17  # scalars, keys; on the host Python's own objects
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory, on_devices):
-    """What memory_program.py saw on a mesh of 2 x 2 x 2, bytes."""
+    """What start_program.py saw on a mesh of 2 x 2 x 2, bytes."""
     out = tmp_path_factory.mktemp("memory")
-    on_devices(8, "memory_program.py", out)
+    on_devices(8, "start_program.py", out)
     return json.loads((out / "held.json").read_text())
 
 

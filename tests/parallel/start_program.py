@@ -1,6 +1,6 @@
-"""What devices and host hold while runs begin on a mesh of eight; for test_memory.py.
+"""What devices and host hold while runs begin on a mesh of eight; for test_bytes_at_start.py.
 
-Run as `python memory_program.py OUT`, with eight CPU devices and tests/ on its path; it writes
+Run as `python start_program.py OUT`, with eight CPU devices and tests/ on its path; it writes
 OUT/held.json. Learners are stand-ins: it is the start that is measured.
 """
 
