@@ -18,7 +18,6 @@ from skinflow_jax.command.signals import ended_by_signals
 from skinflow_jax.config_files.shipped import config_file
 from skinflow_jax.errors import (
     FAILED_RUN,
-    STOPPED,
     SUCCESS,
     ConfigError,
     InputError,
@@ -109,8 +108,11 @@ def _among_peers(arguments, cluster) -> Iterator[None]:
     outcome = functools.partial(_outcome, arguments=arguments)
     try:
         found = start_processes(cluster, timeout=arguments.start_timeout)
-    except STOPPED as error:  # JAX still waits, in a thread, and would abort at the end
-        leave_at_once(_fail(*outcome(error)))
+    except BaseException as error:  # JAX still waits, in a thread, and would abort at the end
+        known = outcome(error)
+        if known is None:
+            raise
+        leave_at_once(_fail(*known))
     with among_peers(outcome), open(os.devnull, "w") as nowhere:
         if arguments.name in _OF_ONE and jax.process_count() > 1:
             raise ConfigError(

@@ -10,17 +10,19 @@ import importlib.util
 import os
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
+from jax._src import distributed  # the key-value store, see peers.py
 
 from skinflow_jax.errors import ConfigError, RunError, StartAgain, one_line
 from skinflow_jax.parallel.agreement import gather
 from skinflow_jax.parallel.broken_operations import broken_operation
-from skinflow_jax.parallel.coordinator import address_of, check_port, default_port, held_open
+from skinflow_jax.parallel.coordinator import Entrance, Way, address_of, default_port
 
 # Names on the command line, and those of jax.distributed.
 CLUSTERS = {"gke-tpu": "gketpu", "cloud-tpu": "gcetpu", "slurm": "slurm", "openmpi": "ompi"}
@@ -208,21 +210,22 @@ def _start_error(cluster: Cluster, error: Exception, timeout: int) -> BaseExcept
     )
 
 
-def _coordinator(cluster: Cluster, timeout: int) -> str | None:
-    """Where this process reaches the coordinator; None leaves it to JAX."""
-    address, method = cluster.coordinator, cluster.method
+def _coordinator(cluster: Cluster, timeout: int) -> Entrance | Way | None:
+    """What leads to the coordinator; None leaves it to JAX to say why there is none."""
+    address, method, number = cluster.coordinator, cluster.method, process_number(cluster)
     if method is not None:
         port = os.environ.setdefault("JAX_COORDINATOR_PORT", str(default_port(method)))
-    if process_number(cluster) == 0:
+    if number == 0:
         used = port if address is None else address.rpartition(":")[2]
         remedy = "set JAX_COORDINATOR_PORT on all" if address is None else "take another port"
-        check_port(int(used), str(cluster), remedy)
-        return address
+        return Entrance(int(used), cluster.processes, str(cluster), remedy)
     address = address or address_of(CLUSTERS[method], timeout)
-    return address and held_open(address)
+    return address and Way(address, number, cluster.processes)
 
 
-def _in_time(cluster: Cluster, coordinator: str | None, timeout: int) -> list[tuple[str, int]]:
+def _in_time(
+    cluster: Cluster, coordinator: Entrance | Way | None, timeout: int
+) -> list[tuple[str, int]]:
     """`_connect`, in a thread: JAX would abort the process where the others do not come in time."""
     found: list = []
 
@@ -234,18 +237,28 @@ def _in_time(cluster: Cluster, coordinator: str | None, timeout: int) -> list[tu
 
     thread = threading.Thread(target=connect, name="connecting", daemon=True)
     thread.start()
-    thread.join(timeout)
+    until = time.monotonic() + timeout
+    while thread.is_alive() and time.monotonic() < until:
+        thread.join(0.2)
+        if coordinator is not None and not found:
+            coordinator.check()
     if not found:
-        raise StartAgain(_not_answered(cluster, timeout))
+        waits = "" if coordinator is None else coordinator.waits_for()
+        raise StartAgain(f"{_not_answered(cluster, timeout)}{waits}")
+    if isinstance(found[0], ConfigError):
+        raise found[0]
     if isinstance(found[0], Exception):
         raise _start_error(cluster, found[0], timeout) from found[0]
     return found[0]
 
 
-def _connect(cluster: Cluster, coordinator: str | None, timeout: int) -> list[tuple[str, int]]:
+def _connect(
+    cluster: Cluster, coordinator: Entrance | Way | None, timeout: int
+) -> list[tuple[str, int]]:
     """(host, number of its devices) of each process, by a first all-gather."""
     jax.distributed.initialize(
-        coordinator_address=coordinator,
+        coordinator_address=coordinator and coordinator.address,
+        coordinator_bind_address=coordinator.address if isinstance(coordinator, Entrance) else None,
         num_processes=cluster.processes,
         process_id=cluster.process,
         local_device_ids=_local_devices(os.environ) if cluster.method == "slurm" else None,
@@ -254,7 +267,24 @@ def _connect(cluster: Cluster, coordinator: str | None, timeout: int) -> list[tu
         heartbeat_timeout_seconds=HEARTBEAT,
         shutdown_timeout_seconds=HEARTBEAT,
     )
+    _check_devices(timeout)
     return gather((socket.gethostname(), jax.local_device_count()))
+
+
+def _check_devices(timeout: int) -> None:
+    """Raise ConfigError, in all processes, where they have not equally many devices."""
+    store, number = distributed.global_state.client, distributed.global_state.process_id
+    count, key = jax.local_device_count(), "skinflow/devices/{}"
+    store.key_value_set(key.format(number), f"{count} {socket.gethostname()}")
+    others = [
+        store.blocking_key_value_get(key.format(i), 1000 * timeout).partition(" ")
+        for i in range(distributed.global_state.num_processes)
+    ]
+    if len({count for count, _, _ in others}) > 1:
+        told = ", ".join(
+            f"process {i} on {host} has {count}" for i, (count, _, host) in enumerate(others)
+        )
+        raise ConfigError(f"processes must have equally many devices: {told}")
 
 
 def _not_answered(cluster: Cluster, timeout: int) -> str:
