@@ -52,9 +52,10 @@ class Entrance:
         try:
             listener = _listening(port)
         except OSError as error:
+            told = os.strerror(error.errno)
             raise ConfigError(
-                f"{found_by}: port {port} of this machine is in use ({error.strerror}); end the "
-                f"process that has it or {remedy}"
+                f"{found_by}: port {port} of this machine is in use ({told}); end the process that "
+                f"has it or {remedy}"
             ) from error
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.address = f"127.0.0.1:{free.getsockname()[1]}"

@@ -49,13 +49,25 @@ def sleeps(completions, examples):
 """
 
 
+PREEMPTED_ONCE = """
+import os, signal
+import jax
+
+def once(completions, examples):
+    if jax.process_index() == 1 and not os.path.exists(os.environ["ONCE"]):
+        open(os.environ["ONCE"], "w").close()
+        os.kill(os.getpid(), signal.SIGTERM)
+    return [0.5] * len(completions)
+"""
+
+
 @pytest.fixture
 def pod(tmp_path):
     return Pod(2, 1, tmp_path)
 
 
-def train_in_a_loop(pod, config, *arguments, code, words, **environ):
-    """Both processes end alike, each after one restart at most, and say why in one line a start."""
+def train_in_loops(pod, config, *arguments, **environ):
+    """(what the pod said, each process's (code, second) of all starts)"""
     (pod.folder / "loop.sh").write_text(LOOP)
     path, ends = pod.folder / "run.json", pod.folder / "ends"
     path.write_text(json.dumps(config))
@@ -69,11 +81,17 @@ def train_in_a_loop(pod, config, *arguments, code, words, **environ):
         text=True,
     )
     print(done.stderr, ends.read_text())
-    assert done.returncode == code, done.stderr
     of = [[], []]
     for line in ends.read_text().splitlines():
         process, ended_with, when = map(int, line.split())
         of[process].append((ended_with, when))
+    return done, of
+
+
+def train_in_a_loop(pod, config, *arguments, code, words, **environ):
+    """Both processes end alike, each after one restart at most, and say why in one line a start."""
+    done, of = train_in_loops(pod, config, *arguments, **environ)
+    assert done.returncode == code, done.stderr
     assert len(of[0]) == len(of[1]) <= 2
     assert [found[-1][0] for found in of] == [code, code]
     assert all(abs(mine[1] - other[1]) <= 20 for mine, other in zip(*of, strict=True))
@@ -101,6 +119,18 @@ def damage(folder: Path, row: int) -> None:
     (shard,) = folder.glob("*.array_record")
     data = shard.read_bytes()
     shard.write_bytes(data.replace(pixels, bytes(len(pixels))))
+
+
+@whole_only
+def test_one_that_is_started_again_while_the_other_still_ends_joins_the_next_run(pod, tmp_path):
+    """As systemd does it. JAX aborts a run that a process joins a second time."""
+    path = tmp_path / "once.py"
+    path.write_text(PREEMPTED_ONCE)
+    rl = STAGE["rl"] | {"rewards": [f"{path}:once"], "max_refills": 0}
+    config = STAGE | {"rl": rl, "model": {"size": "tiny"}}
+    done, of = train_in_loops(pod, config, ONCE=str(tmp_path / "preempted"))
+    assert [[code for code, _ in starts] for starts in of] == [[42, 0], [42, 0]], done.stderr
+    assert done.returncode == 0 and "Check failure" not in done.stderr
 
 
 def test_different_configs_are_told_by_field_before_anything_is_written(pod, tmp_path):
