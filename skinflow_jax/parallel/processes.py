@@ -59,7 +59,9 @@ def find_cluster(
     """
     given = {"--coordinator": coordinator, "--processes": processes, "--process": process}
     if any(value is not None for value in given.values()):
-        if method not in ("auto", "none"):
+        if method == "none":
+            raise ConfigError("--cluster=none is one process: leave its addresses out, or it")
+        if method != "auto":
             raise ConfigError(f"--cluster={method} finds the addresses itself: leave them out")
         return _by_address(given, coordinator, processes, process)
     present = {

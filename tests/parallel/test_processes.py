@@ -55,6 +55,7 @@ def test_slurm_s_batch_script_is_one_process_and_its_step_several():
         (("auto", "h:99999", 2, 0), "is no HOST:PORT"),
         (("auto", "h:1", 2, 2), "--process=2 of --processes=2: must be from 0 to 1"),
         (("slurm", "h:1", 2, 0), "--cluster=slurm finds the addresses itself"),
+        (("none", "h:1", 2, 0), "--cluster=none is one process: leave its addresses out"),
         (("slurm", None, None, None), "--cluster=slurm: this process has not been started by it"),
     ],
 )
