@@ -48,6 +48,7 @@ def test_versions_are_compared_as_numbers(gpu_check):
 def small(gpu_check, monkeypatch):
     """The check with a shallow model, few tokens and few steps."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # asked for: else its absence of a GPU is told
     monkeypatch.setitem(SIZES, "tiny", SHALLOW)
     for name, value in {"TOKENS": 4, "GROUP": 2, "STEPS": 2}.items():
         monkeypatch.setattr(gpu_check, name, value)
