@@ -6,7 +6,6 @@ all meshes: most of the time is start-up and compiling.
 """
 
 import dataclasses
-import functools
 import json
 import sys
 import time
@@ -28,7 +27,13 @@ from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.parallel import MeshConfig, make_mesh, place_batch, place_module, use_mesh
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
-from skinflow_jax.rl.sampler import sample
+from skinflow_jax.rl.sampler import (
+    begin_decoding,
+    decode,
+    decode_chunk,
+    prefill_prompts,
+    rollout_weights,
+)
 from skinflow_jax.rl.token_choice import make_sampling
 from skinflow_jax.rl.update import PolicyBatch, fixed_log_probs, policy_update, score_rollout
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
@@ -77,17 +82,22 @@ def inputs_and_targets():
 
 
 def draw(model, inputs, mesh):
-    """(rollout, compiled text of the sampler)."""
-    static = {"group_size": GROUP, "max_tokens": LENGTH, "compactions": 1}
-    arguments = (
-        place_module(model, mesh),
-        place_batch(inputs, mesh),
-        jax.random.key(3),
-        place_batch(np.arange(len(GRIDS)), mesh),
-        make_sampling(TEMPERATURE),
-    )
-    compiled = jax.jit(functools.partial(sample, **static)).lower(*arguments).compile()
-    return compiled(*arguments), compiled.as_text()
+    """(rollout, compiled text of the sampler: weights, prompts, a chunk of two)."""
+    lengths = {"group_size": GROUP, "max_tokens": LENGTH}
+    inputs, rows = place_batch((inputs, np.arange(len(GRIDS))), mesh)
+    key, sampling, chunk = jax.random.key(3), make_sampling(TEMPERATURE), LENGTH // 2
+    model = place_module(model, mesh)
+    weights = rollout_weights(model)
+    prefix = prefill_prompts(weights, inputs)
+    decoding = begin_decoding(weights, prefix, key, rows, **lengths)
+    programs = [
+        rollout_weights.lower(model),
+        prefill_prompts.lower(weights, inputs),
+        decode_chunk.lower(weights, decoding, sampling, jnp.int32(chunk), compactions=1),
+    ]
+    text = "\n".join(program.compile().as_text() for program in programs)
+    options = {"compactions": 1, "chunk": chunk}
+    return decode(weights, prefix, key, rows, sampling, **lengths, **options), text
 
 
 def updates(mesh, model, reference, rollout, algorithms):
