@@ -333,7 +333,9 @@ def show(name: str, found: dict) -> None:
 def parse() -> tuple[argparse.Namespace, list[str]]:
     """(arguments, those that the parts get too)."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--size", default="qwen2_5_vl_3b", help="of the model of `speed`")
     parser.add_argument("--dtype", default="bfloat16", help="of its activations")

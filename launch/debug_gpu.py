@@ -146,7 +146,7 @@ def find_devices(platform: str) -> list:
 
 def main() -> int:
     """Run the checks one after the other; a failed one does not keep the next from its turn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--platform", default="gpu", help="default: gpu")
     parser.add_argument("--size", type=int, default=8192, help="side of the matrices")
     args = parser.parse_args()

@@ -8,22 +8,25 @@ launch/gke/render.py --type=v6e-16 --image=IMAGE -- \
 """
 
 import argparse
-import itertools
 import re
 import sys
 from pathlib import Path
 
-from jobset import JOB, jobset
+from checks import (
+    MAX_SLICES,
+    Refused,
+    check_command,
+    check_env,
+    check_name,
+    check_places,
+    check_spot,
+    grace_of,
+)
+from jobset import jobset
 
 SIZES = Path(__file__).resolve().parent.parent / "tpu_sizes.tsv"
-# What `skinflow train` takes where it is not told.
-GRACE = 25.0
 # Of the 30 seconds of a spot node the last 15 are the system's, unless its pool is set otherwise.
 SPOT_GRACE = 15
-
-
-class Refused(Exception):
-    """What the person wrote cannot be run; the message says why and what to write."""
 
 
 def read_sizes(path: Path = SIZES) -> dict[str, dict[str, str]]:
@@ -43,57 +46,6 @@ def size_of(kind: str) -> dict[str, str]:
     return sizes[kind]
 
 
-def check_name(name: str, slices: int, machines: int) -> None:
-    """Kubernetes' rules for the name, from which those of jobs, pods and hosts are made."""
-    if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
-        raise Refused(f"--name={name}: use small letters, digits and -, a letter first")
-    pod = f"{name}-{JOB}-{slices - 1}-{machines - 1}-abcde"
-    if len(pod) > 63:
-        raise Refused(f"--name={name} is too long by {len(pod) - 63}: pods' names have 63 letters")
-
-
-def check_command(command: list[str], lasting: list[str]) -> None:
-    """A command that a restart can repeat, in a workdir that outlives the pod."""
-    if not command:
-        raise Refused("no command: -- skinflow train --config=NAME --workdir=gs://... --resume")
-    if Path(command[0]).name in ("sh", "bash", "dash") and "-c" in command[1:2]:
-        raise Refused("a shell as process 1 keeps SIGTERM from Python: give the command itself")
-    if command[:2] == ["skinflow", "train"] and "--resume" not in command:
-        raise Refused("after a restart `skinflow train` must find its workdir: add --resume")
-    for flag in ("--workdir", "--root"):
-        for folder in values(command, flag):
-            if not folder.startswith(("gs://", *lasting)):
-                raise Refused(f"{flag}={folder} ends with the pod: use gs:// or a --volume")
-
-
-def values(command: list[str], flag: str) -> list[str]:
-    """What a command gives for a flag, as --flag=VALUE or --flag VALUE."""
-    joined = [word.partition("=")[2] for word in command if word.startswith(f"{flag}=")]
-    apart = [value for word, value in itertools.pairwise(command) if word == flag]
-    return joined + apart
-
-
-def grace_of(command: list[str]) -> float:
-    """Seconds that the command may take from SIGTERM to its end."""
-    given = values(command, "--grace")
-    if not given:
-        return GRACE
-    if not re.fullmatch(r"\d+(\.\d+)?s?", given[-1]):
-        raise Refused(f"--grace={given[-1]} is not a number of seconds")
-    return float(given[-1].removesuffix("s"))
-
-
-def check_spot(args: argparse.Namespace) -> None:
-    """A run on spot nodes whose save fits into the seconds that they leave it."""
-    trains = args.command[:2] == ["skinflow", "train"] or "stages.sh" in args.command[0]
-    if args.spot and trains and args.grace > args.spot_grace:
-        raise Refused(
-            f"GKE leaves a pod {args.spot_grace} s when a spot node goes: add "
-            f"--grace={max(args.spot_grace - 3, 1)} to the command, or say by --spot-grace what "
-            "the node pool is set to"
-        )
-
-
 def pair(separator: str):
     """A parser of LEFT<separator>RIGHT."""
 
@@ -106,25 +58,41 @@ def pair(separator: str):
     return parse
 
 
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+def whole(text: str, most: int = 10**6) -> int:
+    """A whole number from 1 to `most`."""
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
     return int(text)
+
+
+def slices(text: str) -> int:
+    """A number of slices."""
+    return whole(text, MAX_SLICES)
+
+
+class Parser(argparse.ArgumentParser):
+    """No abbreviations, which `submit.sh` would not see; an error is one line."""
+
+    def __init__(self, *words, **options):
+        super().__init__(*words, allow_abbrev=False, **options)
+
+    def error(self, message):
+        """Raises Refused."""
+        raise Refused(f"{message}; see --help")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The arguments; what stands after -- is the command."""
     end = argv.index("--") if "--" in argv else len(argv)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "render.py", usage="%(prog)s --type=TYPE --image=IMAGE [options] -- skinflow train ..."
     )
     add = parser.add_argument
     add("--type", required=True, help="slice, as in launch/tpu_sizes.tsv: v6e-16")
     add("--image", required=True, help="made from launch/gke/Dockerfile")
     add("--name", default="skinflow", help="of the JobSet; default: skinflow")
-    add("--slices", type=positive, default=1, help="slices that train together; default: 1")
-    add("--max-restarts", type=positive, default=50, help="after code 42 or a kill; default: 50")
+    add("--slices", type=slices, default=1, help="that train together, to 256; default: 1")
+    add("--max-restarts", type=whole, default=50, help="after code 42 or a kill; default: 50")
     add("--data", help="gs:// folder that each machine copies to /data before the run")
     add(
         "--volume",
@@ -138,7 +106,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--spot", action="store_true", help="on spot nodes")
     add(
         "--spot-grace",
-        type=positive,
+        type=whole,
         default=SPOT_GRACE,
         metavar="SECONDS",
         help="what their node pool leaves a pod; default: 15, as GKE makes it",
@@ -158,6 +126,8 @@ def manifest(args: argparse.Namespace) -> dict:
     size = size_of(args.type)
     machines = int(size["machines"])
     check_name(args.name, args.slices, machines)
+    check_places(args)
+    check_env(args.env)
     check_command(args.command, [path for _, path in args.volume])
     if args.slices > 1 and machines == 1:
         raise Refused(f"--slices={args.slices}: GKE joins only slices of several machines")

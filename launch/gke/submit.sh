@@ -21,24 +21,33 @@ Submitted again, one that runs is left alone, and one that has ended is replaced
   --delete   end it: SIGTERM to all pods, which save within their grace
   --dry-run  print the manifest and the commands, do nothing"
 
-name=skinflow namespace="" verb=submit dry_run=no
+name=skinflow namespace="" verb=submit more="" dry_run=no
 arguments=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --status | --logs | --delete) verb="${1#--}" ;;
+    --status | --logs | --delete)
+      [ "$verb" = submit ] || die "--$verb and $1: one of them"
+      verb="${1#--}"
+      ;;
     --dry-run) dry_run=yes ;;
     --help | -h) help ;;
     --)
-      arguments+=("$@")
+      arguments+=("$@") more="${more:-$1}"
       break
       ;;
     --name=*) name="${1#*=}" arguments+=("$1") ;;
+    --namespace=) die "--namespace= is empty: leave it out for kubectl's own" ;;
     --namespace=*) namespace="${1#*=}" arguments+=("$1") ;;
     --name | --namespace) die "write $1=VALUE" ;;
-    *) arguments+=("$1") ;;
+    *) arguments+=("$1") more="${more:-$1}" ;;
   esac
   shift
 done
+# Whatever is unknown here would be left out, a misspelt namespace too. Of a submission render.py knows all.
+[ "$verb" = submit ] || [ -z "$more" ] || die "--$verb takes --name and --namespace, not '$more'"
+label='^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'
+[[ $name =~ $label ]] || die "--name=$name: use up to 63 small letters, digits and -"
+[ "$namespace" = "" ] || [[ $namespace =~ $label ]] || die "--namespace=$namespace: use up to 63 small letters, digits and -"
 kubectl=(kubectl)
 [ -z "$namespace" ] || kubectl+=("--namespace=$namespace")
 
@@ -67,8 +76,9 @@ state() {
 }
 
 submit() {
-  local manifest found
-  manifest="$("${PYTHON:-python3}" "$here/render.py" ${arguments[@]+"${arguments[@]}"})" || exit 2
+  local manifest found python="${PYTHON:-python3}"
+  command -v "$python" > /dev/null || die "'$python' is not there, which renders the JobSet: install Python 3, or set PYTHON"
+  manifest="$("$python" "$here/render.py" ${arguments[@]+"${arguments[@]}"})" || exit 2
   if [ "$dry_run" = yes ]; then
     printf '%s <<"EOF"\n%s\nEOF\n' "$(show "${kubectl[@]}" create --filename=-)" "$manifest"
     return

@@ -181,7 +181,76 @@ REFUSED = {
         "--grace=12",
     ),
     "a grace that is no number": ([], [*COMMAND, "--grace=soon"], "v6e-16", "--grace=soon"),
+    "a shell after env": ([], ["env", "A=1", "bash", "-e", "-c", "x"], "v6e-16", "SIGTERM"),
+    "no resume of a module": (
+        [],
+        ["python", "-m", "skinflow_jax", "train", "--workdir=gs://b/r"],
+        "v6e-16",
+        "--resume",
+    ),
+    "a long save after env": (["--spot"], ["env", "A=1", *COMMAND], "v6e-16", "--grace=12"),
+    "no workdir": (
+        [],
+        ["skinflow", "train", "--config=debug_sft", "--resume"],
+        "v6e-16",
+        "--workdir",
+    ),
+    "stages without a root": ([], ["launch/stages.sh"], "v6e-16", "--root"),
+    "a workdir in no bucket": ([], [*COMMAND, "--workdir=gs://"], "v6e-16", "--workdir=gs://"),
+    "a workdir beside a volume": (
+        ["--volume=c:/mnt"],
+        [*COMMAND, "--workdir=/mntother/x"],
+        "v6e-16",
+        "/mntother/x",
+    ),
+    "a workdir out of a volume": (
+        ["--volume=c:/mnt/a"],
+        [*COMMAND, "--workdir=/mnt/a/../x"],
+        "v6e-16",
+        "../x",
+    ),
 }
+FLAGS_REFUSED = {
+    "--image=": "--image=",
+    "--image=a b": "no image",
+    "--env=BAD NAME=1": "BAD NAME",
+    "--env=TPU_WORKER_ID=9": "TPU_WORKER_ID",
+    "--env=MEGASCALE_NUM_SLICES=2": "MEGASCALE_NUM_SLICES",
+    "--env=JOB_COMPLETION_INDEX=2": "JOB_COMPLETION_INDEX",
+    "--env=PYTHONUNBUFFERED=0": "PYTHONUNBUFFERED",
+    "--env=A=1 --env=A=2": "twice",
+    "--volume=c:relative": "absolute",
+    "--volume=c:/": "absolute",
+    "--volume=c:/mnt/../usr": "absolute",
+    "--volume=c:/usr": "taken",
+    "--volume=C_:/mnt": "claim",
+    "--volume=c:/mnt --volume=d:/mnt/": "taken",
+    "--data=gs://b/d --volume=c:/data": "taken",
+    "--data=/local": "gs://",
+    "--data=": "gs://",
+    "--data=gs://": "gs://BUCKET",
+    "--namespace=": "--namespace=",
+    "--namespace=A b": "A b",
+    "--queue=Q": "--queue=Q",
+    "--service-account=": "--service-account=",
+    "--spot --spot-grace=60 --reservation=r": "exclude",
+    "--slices=2000": "256",
+    "--max-restarts=99999999999": "--max-restarts",
+    "--no-such=1": "--no-such=1",
+}
+
+
+@pytest.mark.parametrize(("flags", "said"), FLAGS_REFUSED.items(), ids=FLAGS_REFUSED)
+def test_a_flag_that_a_cluster_or_a_run_would_refuse_is_one_line(render, make, flags, said):
+    with pytest.raises(render.Refused) as error:
+        make(*re.split(" (?=--)", flags))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_workdir_in_a_volume_lasts(make):
+    command = [*COMMAND, "--workdir=/mnt/runs/x"]
+    assert faults(make("--volume=my.claim:/mnt/runs/", command=command)) == []
 
 
 @pytest.mark.parametrize(("flags", "command", "kind", "said"), REFUSED.values(), ids=REFUSED)
@@ -276,6 +345,33 @@ def test_submit_says_what_is_missing(tmp_path, answer, said):
     done = cluster.run("gke/submit.sh", *SUBMIT)
     assert done.returncode == 2
     assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--namesp=prod", *SUBMIT], "--namesp=prod"),
+        (["--namespace=A b", *SUBMIT], "--namespace=A b"),
+        (["--namespace=", *SUBMIT], "leave it out"),
+        (["--delete", "--namesp=prod"], "--namesp=prod"),
+        (["--delete", "--name="], "--name="),
+        (["--status", "--delete"], "one of them"),
+    ],
+)
+def test_a_namespace_that_is_not_understood_touches_no_run(tmp_path, arguments, said):
+    cluster = kubectl(tmp_path, ["get jobset run", [{"out": "Failed"}]])
+    done = cluster.run("gke/submit.sh", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not [call for call in cluster.calls() if "delete" in call or "create" in call]
+
+
+def test_without_a_python_it_says_so(tmp_path):
+    done = kubectl(tmp_path).run("gke/submit.sh", "--dry-run", *SUBMIT, PYTHON="no-such-python")
+    assert done.returncode == 2
+    assert done.stderr.startswith("submit.sh: 'no-such-python' is not there")
     assert len(done.stderr.splitlines()) == 1
 
 

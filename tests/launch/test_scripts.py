@@ -33,6 +33,23 @@ def test_help_says_how_it_is_called(path):
     assert max(map(len, done.stdout.splitlines())) <= 110
 
 
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("launch/doctor.py", ["--por=80"]),
+        ("launch/debug_gpu.py", ["--plat=cpu"]),
+        ("launch/gke/render.py", ["--type=v6e-16", "--image=i", "--namesp=prod"]),
+        ("benchmarks/gpu_check.py", ["--onl=speed"]),
+    ],
+)
+def test_an_abbreviated_flag_is_unknown(script, flags):
+    command = [sys.executable, ROOT / script, *flags]
+    done = subprocess.run(command, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 2
+    said = done.stderr.splitlines()[-1]
+    assert flags[-1] in said or "required: --port" in said
+
+
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_finds_nothing():
     flags = ["--external-sources", "--check-sourced", "--source-path=SCRIPTDIR"]
