@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 
 import pytest
 from stand_ins import LAUNCH, StandIns
@@ -80,6 +81,35 @@ def test_a_dry_run_starts_nothing(tmp_path):
     assert cluster.calls() == []
     submitted(cluster)
     assert shlex.split(dry.stdout.splitlines()[0]) == srun(cluster)
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (42, True), (137, True)])
+def test_what_a_dry_run_prints_does_the_same_when_pasted(tmp_path, code, requeued):
+    cluster = slurm(tmp_path, code)
+    dry = cluster.run("slurm.sbatch", "--dry-run", *COMMAND)
+    environment = cluster.environment(SLURM_JOB_ID="12001")
+    subprocess.run(["bash", "-c", dry.stdout], env=environment, stdin=subprocess.DEVNULL)
+    assert (["scontrol", "requeue", "12001"] in cluster.calls()) == requeued
+    inside = cluster.run("slurm.sbatch", "--dry-run", *COMMAND, **JOB)
+    assert "scontrol requeue 12001;" in inside.stdout
+
+
+def test_a_requeue_that_fails_is_said_and_ends_with_42(tmp_path):
+    answers = [["srun", [{"code": 42}]], ["scontrol requeue", [{"code": 1, "err": "refused\n"}]]]
+    cluster = StandIns(tmp_path / "bin", "srun", "scontrol", answers=answers)
+    done = submitted(cluster)
+    assert done.returncode == 42
+    assert "could not be requeued" in done.stderr
+    assert "requeued (restart" not in done.stdout
+
+
+@pytest.mark.parametrize("number", ["abc", "-1", "08", "9" * 20])
+def test_a_wrong_number_of_restarts_is_said_before_the_run(tmp_path, number):
+    cluster = slurm(tmp_path, 42)
+    done = submitted(cluster, MAX_RESTARTS=number)
+    assert done.returncode == 2
+    assert f"MAX_RESTARTS must be a whole number, not '{number}'" in done.stderr
+    assert cluster.calls() == []
 
 
 @pytest.mark.parametrize(
