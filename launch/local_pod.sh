@@ -22,8 +22,8 @@ added, and waits for all:
                       they get SIGTERM, and at most 30 seconds later SIGKILL; default: 150
   --dry-run           print the commands, do nothing
 
-SIGTERM and Ctrl-C go to all. The exit code is the gravest: 2, then 1, then 42, then 0; a process that
-died of a signal counts less than 42."
+SIGTERM, Ctrl-C and the SIGHUP of a closed terminal go to all. The exit code is the gravest: 2, then 1,
+then 42, then 0; a process that died of a signal counts less than 42."
 
 processes="" devices=1 logs="" port="" patience=150 dry_run=no
 while [ $# -gt 0 ]; do
@@ -69,7 +69,7 @@ free_port() {
 if [ -z "$port" ]; then
   port="$(free_port)"
 else
-  count --port "$port"
+  port_number "$port"
   [ "$dry_run" = yes ] || ! listening "$port" || die "port $port is in use; leave --port out for a free one" 1
 fi
 
@@ -100,14 +100,15 @@ pids=() filters=()
 
 # relay I STREAM: the lines of a process, to its log or after its number.
 relay() {
-  trap '' INT TERM
+  # A reader or terminal that is gone must not take what a process writes while it saves.
+  trap '' INT TERM HUP QUIT PIPE
   local line
   while IFS= read -r line || [ -n "$line" ]; do
     if [ -z "$logs" ]; then
-      printf '[%s] %s\n' "$1" "$line"
+      printf '[%s] %s\n' "$1" "$line" 2> /dev/null || true
     else
       printf '%s\n' "$line" >> "$logs/process_$1.log"
-      [ "$1" != 0 ] || printf '%s\n' "$line"
+      [ "$1" != 0 ] || printf '%s\n' "$line" 2> /dev/null || true
     fi
   done < "$pipes/$1.$2"
 }
@@ -132,8 +133,10 @@ to_all() {
   done
 }
 limit() { [ -n "$deadline" ] || deadline=$((SECONDS + patience)); }
-trap 'asked=TERM; limit; to_all TERM' TERM
-trap 'asked=INT; limit; to_all INT' INT
+for name in TERM INT HUP QUIT; do
+  # shellcheck disable=SC2064 # the name is that of now
+  trap "asked=$name; limit; to_all $name" "$name"
+done
 
 for ((i = 0; i < processes; i++)); do
   start "$i" "$@"
@@ -176,11 +179,12 @@ rank() {
     *) if [ "$1" -gt 126 ]; then echo 1; else echo 4; fi ;;
   esac
 }
+trap '' PIPE
 gravest=0
 for code in "${codes[@]}"; do
   [ "$(rank "$code")" -le "$(rank "$gravest")" ] || gravest="$code"
 done
 if [ "$gravest" != 0 ]; then
-  printf '%s: exit codes of processes 0 to %s: %s\n' "${0##*/}" "$((processes - 1))" "${codes[*]}" >&2
+  printf '%s: exit codes of processes 0 to %s: %s\n' "${0##*/}" "$((processes - 1))" "${codes[*]}" >&2 || true
 fi
 exit "$gravest"

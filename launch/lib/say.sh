@@ -33,7 +33,14 @@ run() {
 count() {
   case "$2" in
     '' | *[!0-9]* | 0*) die "$1 must be a whole number from 1, not '$2'" ;;
+    ??????????*) die "$1=$2 is too large" ;;
   esac
+}
+
+# port_number VALUE: of --port.
+port_number() {
+  count --port "$1"
+  [ "$1" -le 65535 ] || die "--port=$1: ports end at 65535"
 }
 
 # need_bash VERSION: a Mac's own is 3.2.

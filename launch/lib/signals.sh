@@ -6,13 +6,16 @@
 signalled=no
 child="" not_yet=""
 
-# pass_signals COMMAND...: runs it, hands on SIGTERM and SIGINT, returns its exit code; 42 without
-# running it where a signal has come before: one that reached the shell between two commands, or
-# that the last one answered by ending well, asked all of them to stop.
+# pass_signals COMMAND...: runs it, hands on what asks it to end, SIGHUP of a closed terminal too (which
+# stays ignored under nohup), returns its exit code; 42 without running it where a signal has come
+# before: one that reached the shell between two commands, or that the last one answered by ending
+# well, asked all of them to stop.
 pass_signals() {
-  local code
-  trap 'hand_on TERM' TERM
-  trap 'hand_on INT' INT
+  local code name
+  for name in TERM INT HUP QUIT; do
+    # shellcheck disable=SC2064 # the name is that of now
+    trap "hand_on $name" "$name"
+  done
   [ "$signalled" = no ] || return 42
   # Job control, for a group of its own: else bash starts it with SIGINT ignored.
   set -m

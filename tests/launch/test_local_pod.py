@@ -39,6 +39,7 @@ def deaf(_):
 
 def signalled(_):
     signal.signal(signal.SIGTERM, wait_for(42))
+    signal.signal(signal.SIGHUP, wait_for(42))
     print("ready", flush=True)
     try:
         time.sleep(60)
@@ -144,7 +145,9 @@ def test_a_process_that_is_deaf_is_killed_in_the_end(pod):
     assert "1 137" in done.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 42), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 42), (signal.SIGINT, 130), (signal.SIGHUP, 42)]
+)
 def test_signals_reach_all(pod, number, code):
     process = start_when_ready(pod("signalled", processes=3), 3)
     process.send_signal(number)
@@ -159,6 +162,8 @@ def test_signals_reach_all(pod, number, code):
         (["0", "--", "true"], "number of processes"),
         (["two", "--", "true"], "number of processes"),
         (["2", "--devices=x", "--", "true"], "--devices"),
+        (["2", "--devices=99999999999", "--", "true"], "too large"),
+        (["2", "--port=99999", "--", "true"], "65535"),
         (["2"], "no command"),
         (["2", "true"], "after --"),
         (["2", "--", "no-such-command"], "not a command"),
@@ -170,6 +175,14 @@ def test_what_is_wrong_is_one_line(arguments, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_terminal_that_is_gone_does_not_keep_them_from_their_codes(pod):
+    process = start_when_ready(pod("signalled", processes=2), 2)
+    process.stdout.close()
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=30) == 42
 
 
 def test_a_port_in_use_is_refused(pod):

@@ -8,6 +8,8 @@ from stand_ins import LAUNCH
 # Waits until it has been asked, and says by what.
 CHILD = """trap 'echo asked by TERM; exit 3' TERM
 trap 'echo asked by INT; exit 4' INT
+trap 'echo asked by HUP; exit 5' HUP
+trap 'echo asked by QUIT; exit 6' QUIT
 touch ready; while :; do sleep 0.05; done"""
 
 
@@ -17,7 +19,7 @@ def bash(tmp_path, words, *arguments):
     return subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60)
 
 
-@pytest.mark.parametrize(("name", "code"), [("TERM", 3), ("INT", 4)])
+@pytest.mark.parametrize(("name", "code"), [("TERM", 3), ("INT", 4), ("HUP", 5), ("QUIT", 6)])
 def test_a_signal_is_handed_on_once_and_the_childs_code_returned(tmp_path, name, code):
     words = f"""(until [ -e ready ]; do sleep 0.05; done; kill -{name} $$) &
 code=0; pass_signals bash -c "$1" || code=$?; echo "$code $signalled" """
@@ -25,12 +27,21 @@ code=0; pass_signals bash -c "$1" || code=$?; echo "$code $signalled" """
     assert done.stdout == f"asked by {name}\n{code} yes\n", done.stderr
 
 
-@pytest.mark.parametrize("name", ["TERM", "INT"])
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT"])
 def test_a_signal_between_two_commands_stops_the_next(tmp_path, name):
     words = f"""pass_signals true; kill -{name} $$
 code=0; pass_signals touch started || code=$?; echo "$code $signalled" """
     assert bash(tmp_path, words).stdout == "42 yes\n"
     assert not (tmp_path / "started").exists()
+
+
+def test_a_hangup_is_ignored_under_nohup(tmp_path):
+    text = (
+        f'. "{LAUNCH}/lib/signals.sh"; kill -HUP $$; pass_signals bash -c "$1"; echo "$signalled"'
+    )
+    command = ["nohup", "bash", "-c", text, "test", "kill -HUP $PPID $$; echo done"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    assert done.stdout == "done\nno\n"
 
 
 def test_a_signal_that_a_command_answers_by_ending_well_stops_the_next(tmp_path):
