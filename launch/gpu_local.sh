@@ -33,8 +33,8 @@ gpus="" restarts=3 check=no dry_run=no
 flags "gpus restarts" "check dry-run" "$@"
 set -- ${rest[@]+"${rest[@]}"}
 [ $# -gt 0 ] || die "no command: launch/gpu_local.sh -- skinflow train ..."
-case "$restarts" in '' | *[!0-9]*) die "--restarts must be a whole number, not '$restarts'" ;; esac
-case "$gpus" in *[!0-9,]*) die "--gpus=$gpus: give numbers as nvidia-smi -L counts them: --gpus=0,1" ;; esac
+[ "$restarts" = 0 ] || count --restarts "$restarts"
+[[ $gpus =~ ^([0-9]+(,[0-9]+)*)?$ ]] || die "--gpus=$gpus: give numbers as nvidia-smi -L counts them: --gpus=0,1"
 if [ "$dry_run" = no ]; then
   nvidia-smi -L > /dev/null 2>&1 || die "nvidia-smi finds no GPU: install the driver, or use launch/local_pod.sh"
   command -v "$1" > /dev/null || die "'$1' is not a command: activate the environment that skinflow-jax is installed in"

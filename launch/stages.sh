@@ -31,24 +31,41 @@ set -- ${rest[@]+"${rest[@]}"}
 for name in coordinator processes process cluster; do
   [ -z "${!name}" ] || set -- "$@" "--$name=${!name}"
 done
-[ -n "$root" ] || die "give --root=DIR, a folder that all hosts see or gs://BUCKET/PATH"
-[ -n "${stages// /}" ] || die "--stages names no stage"
+[[ -n $root && ($root != gs:* || $root =~ ^gs://[^/]) ]] ||
+  die "give --root=DIR, a folder that all hosts see or gs://BUCKET/PATH"
+# Split at spaces, and nothing else: a * is no file here.
+set -f
+# shellcheck disable=SC2206
+stages=($stages)
+[ "${#stages[@]}" -gt 0 ] || die "--stages names no stage"
 if [ "$dry_run" = no ] && ! command -v skinflow > /dev/null; then
   die "skinflow is not on the PATH: activate the environment that skinflow-jax is installed in"
 fi
 for flag in "$@"; do
   case "$flag" in
-    --config=* | --config | --workdir=* | --workdir | --resume | --config.model.init_from=*)
+    --config=* | --config | --workdir=* | --workdir | --resume | --config.model.init_from | --config.model.init_from=*)
       die "${flag%%=*} is set for each stage by this script; use --stages, --root or --init-from"
       ;;
   esac
 done
 
-root="${root%/}" before="$init_from"
-for stage in $stages; do
-  name="${stage##*/}"
-  workdir="$root/${name%.py}"
-  [ "$workdir" != "$before" ] || die "two stages in one workdir, $workdir: rename one"
+root="${root%/}" before="${init_from%/}"
+workdir_of() {
+  local name="${1##*/}"
+  printf '%s/%s\n' "$root" "${name%.py}"
+}
+# Before the first is run, all of them.
+taken=("$before")
+for stage in "${stages[@]}"; do
+  workdir="$(workdir_of "$stage")"
+  [[ ${workdir##*/} =~ ^[A-Za-z0-9_][A-Za-z0-9_.+-]*$ ]] || die "--stages: '$stage' names no config: give names or files"
+  for other in "${taken[@]}"; do
+    [ "$workdir" != "$other" ] || die "two stages in one workdir, $workdir: rename one"
+  done
+  taken+=("$workdir")
+done
+for stage in "${stages[@]}"; do
+  workdir="$(workdir_of "$stage")"
   command=(skinflow train "--config=$stage" "--workdir=$workdir" --resume)
   [ -z "$before" ] || command+=("--config.model.init_from=$before")
   [ -z "$records" ] || command+=("--records=$records")

@@ -96,10 +96,15 @@ done
 for flag in name zone project type; do
   [ -n "${!flag}" ] || die "give --$flag=... or set POD_${flag^^}"
 done
-[[ $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] || die "--name=$name: lower-case letters, digits and -, a letter first"
+[[ $name =~ ^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$ ]] ||
+  die "--name=$name: at most 63 lower-case letters, digits and -, a letter first, no - last"
 [[ $zone =~ ^[a-z]+-[a-z0-9]+-[a-z0-9]+$ ]] || die "--zone=$zone: a zone is such as us-east5-b"
 [[ $project =~ ^[a-z][-a-z0-9.:]*$ ]] || die "--project=$project: a project is such as my-project"
-count --patience "$patience" && count --lines "$lines" && count --port "$port"
+count --patience "$patience" && count --lines "$lines" && port_number "$port"
+[[ $valid_until =~ ^([1-9][0-9]*[smhd])*$ ]] || die "--valid-until=$valid_until: a time is such as 6h or 1d12h"
+[[ $disk =~ ^[1-9][0-9]{0,5}(GB|TB)?$ ]] || die "--disk=$disk: a size is such as 200GB"
+[ -z "$data" ] || [[ $data =~ ^gs://[^/] ]] || die "--data=$data: workers copy it from a bucket: gs://BUCKET/PATH"
+[[ $root != gs:* || $root =~ ^gs://[^/] ]] || die "--root=$root names no bucket: gs://BUCKET/PATH"
 [ "$spot" = no ] || [ "$reserved$reservation" = no ] || die "--spot and a reservation exclude each other"
 [ -z "$worker" ] || [ "$worker" = 0 ] || count --worker "$worker"
 tpu_size "$type"

@@ -34,6 +34,12 @@ def test_it_starts_again_on_42_alone(tmp_path, codes, starts, code):
     assert (len(runs(machine)), done.returncode) == (starts, code)
 
 
+def test_no_restart_may_be_asked_for(tmp_path):
+    machine = box(tmp_path, ["skinflow train", [{"code": 42}]])
+    assert machine.run("gpu_local.sh", "--restarts=0", "--", *COMMAND).returncode == 42
+    assert len(runs(machine)) == 1
+
+
 def test_a_failed_check_keeps_the_run_from_starting(tmp_path):
     machine = box(tmp_path, ["debug_gpu.py", [{"code": 1}]])
     assert machine.run("gpu_local.sh", "--check", "--", *COMMAND).returncode == 1
@@ -57,7 +63,9 @@ def test_a_dry_run_prints_what_a_run_calls(tmp_path):
     [
         ([], "no command"),
         (["--gpus=all", "--", "true"], "--gpus=0,1"),
+        (["--gpus=0,,1,", "--", "true"], "--gpus=0,,1,"),
         (["--restarts=x", "--", "true"], "--restarts"),
+        (["--restarts=08", "--", "true"], "--restarts"),
         (["--", "no-such-command"], "not a command"),
         (["train"], "after --"),
     ],

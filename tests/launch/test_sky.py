@@ -63,6 +63,15 @@ def test_words_of_the_command_may_be_quoted(machine):
     assert calls == [["skinflow", "train", "--workdir=/a b"]]
 
 
+@pytest.mark.parametrize("tools", [(), ("nvidia-smi",)])
+@pytest.mark.parametrize(
+    "command", ["", " ", f"{COMMAND} && true", f"{COMMAND}; true", f"{COMMAND} | tee x", "a 'b"]
+)
+def test_a_command_that_is_not_one_is_refused_before_anything(machine, command, tools):
+    words = {"COMMAND": command, "DATA": "gs://b/data", "SKYPILOT_NUM_NODES": "1"}
+    assert machine("run", "gcloud", *tools, code=2, **words) == []
+
+
 def test_several_gpu_machines_get_addresses(machine):
     calls = machine(
         "run",

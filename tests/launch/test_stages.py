@@ -83,7 +83,8 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "expected"), [("SIGTERM", 42, 42), ("SIGINT", 130, 130), ("SIGTERM", 0, 42)]
+    ("name", "code", "expected"),
+    [("SIGTERM", 42, 42), ("SIGINT", 130, 130), ("SIGTERM", 0, 42), ("SIGHUP", 42, 42)],
 )
 def test_a_signal_reaches_python_and_no_further_stage_starts(tmp_path, name, code, expected):
     commands = skinflow(tmp_path)
@@ -113,12 +114,20 @@ def test_a_signal_reaches_python_and_no_further_stage_starts(tmp_path, name, cod
         (["--root", "r"], "write --root=VALUE"),
         (["--root=r", "r"], "unknown argument 'r'"),
         (["--root=r", "--stages=a/x.py b/x.py"], "two stages in one workdir, r/x"),
+        (["--root=r", "--stages=a/x.py b c/x.py"], "two stages in one workdir, r/x"),
+        (["--root=r", "--stages=a b", "--init-from=r/b/"], "two stages in one workdir, r/b"),
+        (["--root=r", "--stages=*"], "'*' names no config"),
+        (["--root=r", "--stages=configs/"], "'configs/' names no config"),
+        (["--root=gs://"], "--root"),
+        (["--root=r", "--", "--config.model.init_from", "x"], "--init-from"),
         (["--root=r", "--", "--workdir=x"], "set for each stage"),
         (["--root=r", "--", "--config.model.init_from=x"], "--init-from"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, arguments, said):
-    done = skinflow(tmp_path).run("stages.sh", *arguments)
+    commands = skinflow(tmp_path)
+    done = commands.run("stages.sh", *arguments)
     assert done.returncode == 2
+    assert commands.calls() == []
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
