@@ -101,7 +101,11 @@ def left_over():
 
 def running():
     """Whether the unit's job runs: it then holds TPU and port by right."""
-    state = subprocess.run(["systemctl", "is-active", "skinflow"], capture_output=True, text=True)
+    words = ["systemctl", "is-active", "skinflow"]
+    try:
+        state = subprocess.run(words, capture_output=True, text=True)
+    except OSError:
+        return False
     return state.stdout.strip() in ("active", "activating")
 
 
@@ -167,10 +171,13 @@ def unwritable(root, user):
         write, remove = ["gcloud", "storage", "cp", "-", place], ["gcloud", "storage", "rm", place]
     else:
         write, remove = ["tee", place], ["rm", place]
+    # As the user of the runs, where root can become one.
+    become = ["sudo", "-u", user] if shutil.which("sudo") else []
     for words in (write, remove):
-        done = subprocess.run(
-            ["sudo", "-u", user, *words], input="doctor", capture_output=True, text=True
-        )
+        try:
+            done = subprocess.run([*become, *words], input="doctor", capture_output=True, text=True)
+        except OSError as error:
+            return f"{words[0]}: {error.strerror}"
         if done.returncode:
             return (done.stderr.strip() or "no reason given").splitlines()[-1]
     return None
@@ -201,10 +208,17 @@ def problems(arguments, home):
         yield f"{arguments.root} cannot be written to: {reason}"
 
 
+def port_number(text):
+    """The number of a port."""
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
+    return int(text)
+
+
 def main():
     """Print all lines, or try the port between workers."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--port", type=port_number, required=True)
     parser.add_argument("--chips", type=int, default=4)
     parser.add_argument("--root", default="")
     parser.add_argument("--listen", type=int, metavar="PEERS", help="as worker 0: take connections")

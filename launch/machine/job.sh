@@ -3,6 +3,7 @@
 # has ended for good: not of one that asks to be started again, that was killed, or that a stop or a
 # shutdown ended. Of those the code here is 42, on which alone systemd starts it again.
 set -euo pipefail
+[ $# = 1 ] || { echo "usage: job.sh HOME, as start.sh has filled it" >&2 && exit 2; }
 home="$1"
 # shellcheck source=/dev/null
 . "$home/code/launch/lib/signals.sh"

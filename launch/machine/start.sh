@@ -3,6 +3,7 @@
 # usage: start.sh --workers=N --coordinator=ADDRESS:PORT --cluster=NAME [--data=gs://...]
 #                 --replace=yes|no -- COMMAND...
 set -euo pipefail
+[[ " $* " == *" -- "* ]] || { echo "usage: start.sh --workers=N ... -- COMMAND..." >&2 && exit 2; }
 home="$HOME/skinflow" replace=no data=""
 while [ "$1" != -- ]; do
   case "$1" in

@@ -137,6 +137,33 @@ def test_a_root_that_can_be_written_is_left_as_it_was(tmp_path, monkeypatch):
     assert list(root.iterdir()) == []
 
 
+@pytest.mark.parametrize("root", ["{}", "gs://b/r"])
+def test_a_machine_without_sudo_systemctl_and_gcloud_is_looked_at(tmp_path, root):
+    for name in ("tee", "rm"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    flags = ["--port=8476", f"--root={root.format(tmp_path)}"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "launch/doctor.py", *flags],
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path)},
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("gs://b/r cannot be written to: gcloud: " in done.stdout) == (root == "gs://b/r")
+    assert f"{tmp_path} cannot be written to" not in done.stdout
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "x"])
+@pytest.mark.parametrize("how", [[], ["--listen=1"], ["--reach=127.0.0.1"]])
+def test_a_port_that_cannot_be_is_one_line(port, how, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["doctor.py", f"--port={port}", *how])
+    with pytest.raises(SystemExit) as ended:
+        doctor.main()
+    assert ended.value.code == 2
+    assert f"'{port}' is no port from 1 to 65535" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_bucket_is_tried_with_gcloud(tmp_path, monkeypatch):
     Pod(tmp_path)
     sudo = tmp_path / "machine_bin/sudo"
