@@ -35,6 +35,8 @@ set -- ${rest[@]+"${rest[@]}"}
 [ $# -gt 0 ] || die "no command: launch/gpu_local.sh -- skinflow train ..."
 [ "$restarts" = 0 ] || count --restarts "$restarts"
 [[ $gpus =~ ^([0-9]+(,[0-9]+)*)?$ ]] || die "--gpus=$gpus: give numbers as nvidia-smi -L counts them: --gpus=0,1"
+# CUDA sees none of what follows a number that stands twice.
+[ -z "$(tr , '\n' <<< "$gpus" | sort -n | uniq -d)" ] || die "--gpus=$gpus names a GPU twice"
 if [ "$dry_run" = no ]; then
   nvidia-smi -L > /dev/null 2>&1 || die "nvidia-smi finds no GPU: install the driver, or use launch/local_pod.sh"
   command -v "$1" > /dev/null || die "'$1' is not a command: activate the environment that skinflow-jax is installed in"

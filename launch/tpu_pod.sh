@@ -122,6 +122,8 @@ copy_flags+=(--scp-flag=-oConnectTimeout=20)
 where=("--zone=$zone" "--project=$project")
 need_gcloud
 if [ "$backend" = group ]; then
+  # Its template is NAME-template.
+  [ "${#name}" -le 54 ] || die "--name=$name: a group's name has at most 54 letters"
   . "$here/lib/instance_group.sh"
   group_provisioning
 else

@@ -64,6 +64,7 @@ def test_a_dry_run_prints_what_a_run_calls(tmp_path):
         ([], "no command"),
         (["--gpus=all", "--", "true"], "--gpus=0,1"),
         (["--gpus=0,,1,", "--", "true"], "--gpus=0,,1,"),
+        (["--gpus=1,0,1", "--", "true"], "twice"),
         (["--restarts=x", "--", "true"], "--restarts"),
         (["--restarts=08", "--", "true"], "--restarts"),
         (["--", "no-such-command"], "not a command"),

@@ -10,7 +10,7 @@ CHILD = """trap 'echo asked by TERM; exit 3' TERM
 trap 'echo asked by INT; exit 4' INT
 trap 'echo asked by HUP; exit 5' HUP
 trap 'echo asked by QUIT; exit 6' QUIT
-touch ready; while :; do sleep 0.05; done"""
+touch ready; for i in {1..400}; do sleep 0.05; done"""
 
 
 def bash(tmp_path, words, *arguments):

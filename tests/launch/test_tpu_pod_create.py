@@ -171,6 +171,7 @@ def test_delete_takes_the_node_along_and_is_content_with_nothing(pod):
         (["create", "--project=my project"], "v6e-16", ["--project=my project", "my-project"]),
         (["create", "--name=Derm"], "v6e-16", ["lower-case"]),
         (["create", f"--name={'a' * 64}"], "v6e-16", ["63"]),
+        (["create", f"--name={'a' * 55}"], "tpu7x-16", ["54"]),
         (["create", "--name=derm-"], "v6e-16", ["no - last"]),
         (["create", "--valid-until=banana"], "v6e-16", ["--valid-until=banana", "6h"]),
         (["create", "--disk=lots"], "tpu7x-16", ["--disk=lots", "200GB"]),
