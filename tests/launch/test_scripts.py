@@ -37,9 +37,9 @@ def test_help_says_how_it_is_called(path):
     ("script", "flags"),
     [
         ("launch/doctor.py", ["--por=80"]),
-        ("launch/debug_gpu.py", ["--plat=cpu"]),
+        ("launch/debug_gpu.py", ["--plat=no-such"]),
         ("launch/gke/render.py", ["--type=v6e-16", "--image=i", "--namesp=prod"]),
-        ("benchmarks/gpu_check.py", ["--onl=speed"]),
+        ("benchmarks/gpu_check.py", ["--onl=no-such"]),
     ],
 )
 def test_an_abbreviated_flag_is_unknown(script, flags):
