@@ -33,9 +33,10 @@ fuzz: $(VENV)/.test
 chaos: $(VENV)/.test
 	SKINFLOW_CHAOS=50 $(BIN)/python -m pytest tests/end_to_end/test_chaos.py
 
-# Runs on 1x8, 2x4 and 4x2 processes x devices, lost hosts, lost links; needs root and iproute2.
+# Runs on one device, 1x8, 2x4 and 4x2 processes x devices, lost hosts and links; needs root and
+# iproute2.
 pods: $(VENV)/.test
-	SKINFLOW_PODS=1 $(BIN)/python -m pytest tests/pods
+	SKINFLOW_PODS=1 $(BIN)/python -m pytest tests/pods tests/parallel/test_runs.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

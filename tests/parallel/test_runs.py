@@ -1,10 +1,17 @@
-"""A whole run on a mesh is the run of one device: same data, rollouts, rewards, answers."""
+"""A whole run on a mesh is the run of one device: same data, rollouts, rewards, answers.
+
+By `make pods`, which compares runs on several processes with one on such a mesh.
+"""
 
 import json
+import os
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get("SKINFLOW_PODS"), reason="make pods"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ STAGE = SMALL | {
         "group_size": 4,
         "max_tokens": 8,
         "compactions": 0,
-        "rewards": [f"{HERE / 'early_letters.py'}:early_letter"],
+        "rewards": [f"{HERE / 'rare_answers.py'}:one_in_eight"],
         "overlong_cache": 2,
         "max_refills": 2,
         "loss": {"kl_coef": 0.01},
