@@ -42,7 +42,6 @@ STAGE = SMALL | {
         "max_tokens": 8,
         "compactions": 0,
         "rewards": [f"{HERE / 'rare_answers.py'}:one_in_eight"],
-        "overlong_cache": 2,
         "max_refills": 2,
         "loss": {"kl_coef": 0.01},
     },
