@@ -38,10 +38,10 @@ from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import labels_of, open_source, prepare_records
 from skinflow_jax.runs.evaluate import evaluate_policy
-from skinflow_jax.runs.lock import workdir_lock
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.policies import tokenizer_corpus
 from skinflow_jax.runs.train import train
+from skinflow_jax.runs.workdir import Workdir
 from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
@@ -184,7 +184,7 @@ def run_demo(
     `size` is that of `SIZES` for the source unless given. An earlier demo in `workdir` is
     replaced. Raises ConfigError on an unknown source, InputError on bad data.
     """
-    with workdir_lock(workdir, enabled=jax.process_index() == 0):
+    with Workdir.of(workdir).locked():
         return _run_all(workdir, source, data_root, seed, size)
 
 
