@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import jax
@@ -21,8 +22,11 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 
-# No test writes to the user's cache of compiled programs; empty means none.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")
+# Tests and the commands that they run share what they compile; the user's cache is left alone.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    PROGRAMS = tempfile.TemporaryDirectory(prefix="skinflow-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 # A job that nohup or a shell's & starts ignores these, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

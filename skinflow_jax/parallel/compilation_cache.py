@@ -40,15 +40,15 @@ def use_compilation_cache(choice: str | None = None) -> None:
     A folder that cannot be written to is no error: one line on stderr says so, and what lies in it
     is read.
     """
+    # Half-written programs and a full disk are met by compiling: a warning a program helps nobody.
+    for what in ("reading", "writing"):
+        text = f"Error {what} persistent compilation cache entry"
+        warnings.filterwarnings("ignore", message=text)
     if choice is None and ("JAX_COMPILATION_CACHE_DIR" in os.environ or _configured()):
         return
     if choice == OFF:
         _configure(None)
         return
-    # Half-written programs and a full disk are met by compiling: a warning a program helps nobody.
-    for what in ("reading", "writing"):
-        text = f"Error {what} persistent compilation cache entry"
-        warnings.filterwarnings("ignore", message=text)
     try:
         folder = f"{choice or default_folder()}/{machine_key()}"
         if "://" not in folder:

@@ -4,11 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-
-# Compiled once for all commands of a test session that have the same shape.
-PROGRAMS = tempfile.TemporaryDirectory(prefix="skinflow-pods-")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -79,13 +75,7 @@ class Pod:
 def environment(**more: str) -> dict[str, str]:
     """Of a command of the pod."""
     paths = [str(ROOT), str(HERE.parent)]
-    programs = os.environ.get("JAX_COMPILATION_CACHE_DIR") or PROGRAMS.name
-    own = {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "JAX_COMPILATION_CACHE_DIR": programs,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-    }
-    return os.environ | own | more
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
 
 def lines(path: Path) -> list[dict]:
