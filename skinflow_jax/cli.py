@@ -169,7 +169,8 @@ def _demo(arguments) -> None:
             seed=arguments.seed,
         )
     except StartAgain as error:  # a demo begins anew, it has nothing to go on from
-        raise Terminated("SIGTERM: ended; the demo starts from the beginning") from error
+        signal = str(error).partition(":")[0]
+        raise Terminated(f"{signal}: ended; the demo starts from the beginning") from error
     except KeyboardInterrupt as error:
         raise Interrupted("interrupted; the demo starts from the beginning") from error
 
@@ -282,7 +283,8 @@ def _ablation(arguments) -> None:
     try:
         run_ablation(arguments.configs, arguments.seeds, arguments.workdir)
     except StartAgain as error:  # it takes no --resume
-        raise StartAgain("SIGTERM: ended; start it again: what is done is kept") from error
+        signal = str(error).partition(":")[0]
+        raise StartAgain(f"{signal}: ended; start it again: what is done is kept") from error
     except KeyboardInterrupt as error:
         raise Interrupted("interrupted; start it again: what is done is kept") from error
 

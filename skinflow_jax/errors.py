@@ -41,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Terminated(BaseException):
-    """SIGTERM where there is nothing to save. Exit 143, as the signal itself would leave."""
+    """SIGTERM or SIGHUP where there is nothing to save. Exit 143, as SIGTERM itself would leave."""
 
 
 STOPPED = (KeyboardInterrupt, StartAgain, Terminated)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C outside of a run: the command unwinds, so that nothing half written stays."""
+"""Signals outside of a run: the command unwinds, so that nothing half written stays."""
 
 import atexit
 import contextlib
@@ -15,7 +15,9 @@ from skinflow_jax.errors import STOPPED, Interrupted, StartAgain, Terminated, ex
 
 @contextlib.contextmanager
 def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
-    """SIGTERM and Ctrl-C raise an error of theirs in the block, where the main thread is.
+    """SIGTERM, SIGHUP and Ctrl-C raise an error of theirs in the block, in the main thread.
+
+    SIGHUP, of a terminal that is closed, not where nohup has it ignored.
 
     A command that `goes_on` where it was says so by its exit code, before its run begins too.
 
@@ -51,9 +53,10 @@ def ended_by_signals(*, goes_on: bool) -> Iterator[None]:
         timers.append(threading.Timer(0.05, os.kill, (os.getpid(), number)))
         timers[-1].start()
 
-    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
     for number, handler in before.items():
-        if number == signal.SIGTERM or handler is signal.default_int_handler:
+        if number == signal.SIGTERM or handler in defaults:
             signal.signal(number, raise_error)
     try:
         with _unsaid():
@@ -90,9 +93,10 @@ def _ignore_ctrl_c() -> None:
 def _error(number: int, goes_on: bool) -> BaseException:
     if number == signal.SIGINT:
         return Interrupted("interrupted")
+    name = signal.Signals(number).name
     if goes_on:
-        return StartAgain("SIGTERM: nothing was under way; start it again")
-    return Terminated("SIGTERM: ended; nothing half written is left")
+        return StartAgain(f"{name}: nothing was under way; start it again")
+    return Terminated(f"{name}: ended; nothing half written is left")
 
 
 @contextlib.contextmanager

@@ -17,11 +17,18 @@ from skinflow_jax.evaluation.protocol import predict, write_predictions
 from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import VlmConfig
+from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.parallel import batch_shards, check_divides, make_mesh, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.facts import code_version
-from skinflow_jax.runs.opening import Policy, check_checkpoint, is_run, open_checkpoint
+from skinflow_jax.runs.opening import (
+    Policy,
+    check_checkpoint,
+    is_run,
+    open_checkpoint,
+    stored_sizes,
+)
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
 from skinflow_jax.storage.paths import reaching
 from skinflow_jax.training.state import TrainState
@@ -119,9 +126,9 @@ def evaluate(
     records = records or Workdir.of(checkpoint if run else out).local / RECORDS
     heldout, labels = heldout_cases(config, records)
     mesh = evaluation_mesh(config)
-    policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
-    for line in check_divides(policy.model, mesh):
+    for line in check_divides(abstract_model(stored_sizes(checkpoint)), mesh):
         print(line)
+    policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
     summary = evaluate_policy(policy, config, heldout, labels, out)
     Console().print(evaluation_table(summary.figures, title=printable(str(checkpoint))))

@@ -40,7 +40,9 @@ def _wrapped(work):
 
 
 @pytest.mark.parametrize("dropped", [_Finalized, _swallowed, _wrapped])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 130)]
+)
 def test_a_signal_whose_error_is_dropped_is_not_lost(
     number, code, dropped, tmp_path, fails, monkeypatch
 ):
@@ -69,6 +71,20 @@ def test_a_signal_comes_but_once_to_a_command_that_takes_long_to_unwind(
     monkeypatch.setattr(cli, "_keep_programs", work)
     fails("evaluate", f"--checkpoint={tmp_path}", code=143)
     assert unwound == [True]
+
+
+def test_a_terminal_that_is_closed_does_not_end_what_nohup_began(tmp_path, fails, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def work(*_):
+        signal.raise_signal(signal.SIGHUP)
+        raise InputError("it went on")
+
+    monkeypatch.setattr(cli, "_keep_programs", work)
+    try:
+        assert "it went on" in fails("evaluate", f"--checkpoint={tmp_path}", code=2)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_waits_for_an_extension_module_to_be_initialised(tmp_path, fails, monkeypatch):

@@ -3,11 +3,16 @@
 import os
 import sys
 
+from jax._src import cache_key
 from shallow import SHALLOW
 
 from skinflow_jax.cli import main
 from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs import demo
+
+# The key of a program compiled for CPUs has the process's number in it, those for others have not,
+# and JAX keeps what the first process compiles: the others would compile at each start.
+cache_key._hash_accelerator_config = cache_key._hash_devices
 
 if __name__ == "__main__":
     SIZES["tiny"] = SHALLOW
