@@ -30,7 +30,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 # A job that nohup or a shell's & starts ignores these, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 # The shapes in signatures are checked while the tests run, nowhere else; only in modules that are
 # always given JAX arrays, because that is what the annotations name.
