@@ -1,8 +1,10 @@
 """What one process finds, all of them act upon: none goes on alone, none waits for the others."""
 
+import contextlib
 import functools
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import jax
@@ -21,11 +23,27 @@ from skinflow_jax.errors import (
 )
 
 T = TypeVar("T")
+_alone = ContextVar("alone", default=False)
+
+
+def _is_alone() -> bool:
+    """Whether there is nobody to agree with: one process, or what one of them does for all."""
+    return jax.process_count() == 1 or _alone.get()
+
+
+@contextlib.contextmanager
+def _by_itself() -> Iterator[None]:
+    """In the block this process asks the others nothing: they do something else."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 def gather(value: Any) -> list[Any]:
     """`value` of every process, in their order; it is pickled: the processes trust each other."""
-    if jax.process_count() == 1:
+    if _is_alone():
         return [value]
     data = np.frombuffer(pickle.dumps(value), np.uint8)
     sizes = multihost_utils.process_allgather(np.int32(data.size)).reshape(-1)
@@ -45,7 +63,7 @@ def all_rows(x: jax.Array) -> np.ndarray:
 
 def anywhere(flag: bool) -> bool:
     """Whether `flag` is true in any process; all of them must ask."""
-    if jax.process_count() == 1:
+    if _is_alone():
         return bool(flag)
     return bool(multihost_utils.process_allgather(np.array([flag])).any())
 
@@ -57,7 +75,7 @@ def together(action: Callable[[], T], kinds: Sequence[type[BaseException]] = ())
     the first that did. `kinds`: of errors with a kind of their own, from harmless to grave; graver
     are InputError, RunError and StartAgain.
     """
-    if jax.process_count() == 1:
+    if _is_alone():
         return action()
     kinds = (*kinds, InputError, RunError, StartAgain)
     result, error, told = None, None, None
@@ -86,14 +104,19 @@ def first_then_all(action: Callable[[], T]) -> T:
     if not jax.distributed.is_initialized():
         return action()
     first = jax.process_index() == 0
-    result = together(lambda: action() if first else None)
-    return result if first else action()
+    result = together(lambda: _done_alone(action) if first else None)
+    return result if first else _done_alone(action)
 
 
 def by_the_first(action: Callable[[], T], kinds: Sequence[type[BaseException]] = ()) -> T:
     """What `action()` gives in the first process, in all of them; the others do not call it."""
     first = jax.process_index() == 0
-    return gather(together(lambda: action() if first else None, kinds))[0]
+    return gather(together(lambda: _done_alone(action) if first else None, kinds))[0]
+
+
+def _done_alone(action: Callable[[], T]) -> T:
+    with _by_itself():
+        return action()
 
 
 def check_same(what: str, value: Any) -> None:

@@ -23,7 +23,7 @@ from skinflow_jax.checkpoints.run_state import load_model
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("SKINFLOW_CHAOS", "2"))
+KILLS = int(os.environ.get("SKINFLOW_CHAOS", "1"))
 SEED = int(os.environ.get("SKINFLOW_CHAOS_SEED", "0"))
 SCRIPT = Path(__file__).with_name("chaos_run.py")
 TIMES = re.compile("step_time|time/|tokens_per_second|tflops_per_device|compilations")

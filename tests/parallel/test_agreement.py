@@ -1,13 +1,14 @@
 """What one of two processes meets, both leave with; the other one is played here."""
 
 import jax
+import numpy as np
 import pytest
 
 from skinflow_jax.checkpoints.agreement import together as of_checkpoints
 from skinflow_jax.checkpoints.checksums import Damaged
 from skinflow_jax.errors import ConfigError, InputError, Interrupted, RunError, StartAgain
 from skinflow_jax.parallel import agreement
-from skinflow_jax.parallel.agreement import check_same, together
+from skinflow_jax.parallel.agreement import anywhere, by_the_first, check_same, gather, together
 
 ERRORS = [InputError, RunError, StartAgain]
 
@@ -101,3 +102,27 @@ def test_an_item_that_fails_in_one_process_ends_all_and_the_end_is_one(other):
     other(InputError("a damaged record"))
     with pytest.raises(InputError, match=r"a damaged record \(process 1\)"):
         next(items)
+
+
+def test_what_the_first_does_for_all_asks_the_others_nothing(monkeypatch):
+    """They would answer with what they ask next: a mismatch, or the wrong answer."""
+    asked = []
+
+    def all_gather(value):
+        asked.append(value)
+        return np.stack([value, value])
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(agreement.multihost_utils, "process_allgather", all_gather)
+    assert by_the_first(lambda: 1) == 1
+    exchanges = len(asked)
+
+    def nested():
+        assert gather("own") == ["own"] and not anywhere(False)
+        return together(lambda: by_the_first(lambda: 2))
+
+    assert by_the_first(nested) == 2
+    assert len(asked) == 2 * exchanges
+    with pytest.raises(RunError, match="full"):
+        by_the_first(lambda: met(RunError("full")))
+    assert len(gather("own")) == 2, "an error ends it too"

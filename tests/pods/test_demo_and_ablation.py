@@ -45,7 +45,10 @@ def test_an_ablation_of_two_processes_goes_on_where_one_ended(pod, tmp_path):
         "against": ("plain",),
     }
     for name, row in rows.items():
-        (folder / f"{name}.py").write_text(f"config = {pprint.pformat(row)}\n")
+        (folder / f"{name}.py").write_text(
+            "from ml_collections import ConfigDict\n\n\n"
+            f"def get_config():\n    return ConfigDict({pprint.pformat(row)})\n"
+        )
     command = ("ablation", f"--configs={folder}", "--seeds=1", f"--workdir={tmp_path / 'out'}")
     pod(*command)
     report = (tmp_path / "out" / "ablation.md").read_text()
