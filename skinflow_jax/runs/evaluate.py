@@ -126,8 +126,9 @@ def evaluate(
     records = records or Workdir.of(checkpoint if run else out).local / RECORDS
     heldout, labels = heldout_cases(config, records)
     mesh = evaluation_mesh(config)
-    for line in check_divides(abstract_model(stored_sizes(checkpoint)), mesh):
-        print(line)
+    if mesh is not None:  # before weights are read
+        for line in check_divides(abstract_model(stored_sizes(checkpoint)), mesh):
+            print(line)
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
     summary = evaluate_policy(policy, config, heldout, labels, out)
