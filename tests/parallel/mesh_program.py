@@ -42,9 +42,9 @@ from skinflow_jax.training.supervised import supervised_update
 
 # Name: mesh (None for one device), algorithms. Each update takes long to compile.
 RUNS = {
-    "one": (None, ("grpo", "dapo", "sft", "lora")),
+    "one": (None, ("dapo", "sft", "lora")),
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), ("dapo", "sft")),
-    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), ("grpo", "lora")),
+    "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), ("dapo", "lora")),
 }
 # One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
 # splits them; many end tokens, so that lengths are uneven.

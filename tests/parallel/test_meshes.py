@@ -13,7 +13,7 @@ MESHES = ("data_2_fsdp_4", "fsdp_2_tensor_4")
 UPDATES = (
     ("data_2_fsdp_4", "dapo"),
     ("data_2_fsdp_4", "sft"),
-    ("fsdp_2_tensor_4", "grpo"),
+    ("fsdp_2_tensor_4", "dapo"),
     ("fsdp_2_tensor_4", "lora"),
 )
 WIDTHS = {
