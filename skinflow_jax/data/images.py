@@ -4,9 +4,11 @@ Sizes, filter and figures are those of Qwen2.5-VL's image processor (`preprocess
 Qwen/Qwen2.5-VL-7B-Instruct), so that an exported model sees the same pixels under transformers.
 """
 
+import contextlib
+import io
 import math
-import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +29,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 MOST_PIXELS = 120_000_000
 """Of the largest cameras (108 million on phones); Pillow warns at 89 million, refuses at 179."""
 MOST_BYTES = 2**30
+_HEIF_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+}
 
 # What Pillow warns of is either refused here (sizes) or harmless (an EXIF block it cannot read).
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -44,31 +50,47 @@ def load_image(path: str | Path) -> np.ndarray:
         bits a sample without a known range.
     """
     path = Path(path)
-    # The decoders of Pillow and its plugins raise almost anything on a damaged file: OSError,
-    # SyntaxError, ValueError, struct.error, DecompressionBombError.
-    try:
+    with _named(path):
         if not path.is_file():
             raise InputError("no such image file; check the path or the table that names it")
         with path.open("rb") as file:
             return _decode(file)
+
+
+def load_image_bytes(data: bytes, name: str) -> np.ndarray:
+    """`load_image` of a file's bytes, such as a table holds; `name` says where, for messages."""
+    with _named(name):
+        return _decode(io.BytesIO(data))
+
+
+@contextlib.contextmanager
+def _named(name: str | Path) -> Iterator[None]:
+    """Whatever goes wrong in the block leaves it as one line of InputError with `name` in front."""
+    # The decoders of Pillow and its plugins raise almost anything on a damaged file: OSError,
+    # SyntaxError, ValueError, struct.error, DecompressionBombError.
+    try:
+        yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{path}: cannot be read as an image (it is none of {', '.join(FORMATS)}); "
+            f"{name}: cannot be read as an image (it is none of {', '.join(FORMATS)}); "
             "replace the file or remove its entry"
         ) from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path}: cannot be read as an image ({reason}); replace the file or remove its entry"
+            f"{name}: cannot be read as an image ({reason}); replace the file or remove its entry"
         ) from error
 
 
 def _decode(file: BinaryIO) -> np.ndarray:
     # Some plugins read the whole file before they look at its header.
-    if os.fstat(file.fileno()).st_size > MOST_BYTES:
+    if file.seek(0, io.SEEK_END) > MOST_BYTES:
         raise InputError(f"larger than {MOST_BYTES >> 20:,} MiB; save it smaller")
+    file.seek(0)
+    _refuse_heif(file.read(12))
+    file.seek(0)
     with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > MOST_PIXELS:
@@ -77,6 +99,13 @@ def _decode(file: BinaryIO) -> np.ndarray:
             )
         depth = stated_depth(image, file)
         return np.array(_to_rgb(to_8_bits(ImageOps.exif_transpose(image), depth)))
+
+
+def _refuse_heif(start: bytes) -> None:
+    """Telephones write this container; Pillow does not read it, and the person should know why."""
+    kind = _HEIF_BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
+    if kind:
+        raise InputError(f"{kind} images are not read; save it as JPEG or PNG")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

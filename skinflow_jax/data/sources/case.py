@@ -7,17 +7,31 @@ import numpy as np
 
 Caption = dict[str, str | list[str]]
 
+MARK = "<image>"
+"""Where an image stands in a row's own prompt."""
+
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of one image without decoding it.
+    """What is known of one lesion, or of one row, without decoding its images.
 
     Attributes:
         case_id: unique within the source.
         group: patient or lesion; no split ever cuts a group.
         caption: the caption-schema fields that are known; an absent field is unknown.
-        diagnosis: a canonical name of `skinflow_jax.clinical.ontology`.
+        diagnosis: the certain or heaviest one: a canonical name of `skinflow_jax.clinical.ontology`
+            where it knows the disease, else the label as the owner writes it; "" where none is
+            known.
         attributes: facts for subgroup metrics, such as `{"fitzpatrick": 4}`.
+        views: one entry an image: "clinical", "close-up", "dermoscopic", … or "" where it is not
+            told. Their number is the number of images.
+        soft: weights of several diagnoses, which sum to 1; empty where there is one or none.
+        prompt: the row's own question, with exactly one `MARK` an image; "" where it has none.
+        answer: the row's own answer; "" where it has none.
+        columns: the row's further columns, JSON values, for rewards of the user's. Some give the
+            diagnosis away (see `leaks`): they never reach a prompt.
+        split: where the data set itself puts the case, in the owner's word; "" where it does not.
+        mask: whether the source has a mask of the lesion in image 0.
     """
 
     case_id: str
@@ -25,6 +39,17 @@ class Case:
     caption: Caption
     diagnosis: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    views: tuple[str, ...] = ("",)
+    soft: dict[str, float] = field(default_factory=dict)
+    prompt: str = ""
+    answer: str = ""
+    columns: dict[str, Any] = field(default_factory=dict)
+    split: str = ""
+    mask: bool = False
+
+    def __post_init__(self):
+        # JSON has no tuples: a case that was written and read is the same.
+        object.__setattr__(self, "views", tuple(self.views))
 
 
 class Source(Protocol):

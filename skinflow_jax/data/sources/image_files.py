@@ -1,0 +1,132 @@
+"""The image files of a data set, found by what its tables say: a path, a name or a stem.
+
+Nothing outside the folder is ever opened, whatever a table or a link says: who prepares a table for
+others must not be able to read their files.
+"""
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+from skinflow_jax.data.sources.image_folder import file_digest
+from skinflow_jax.data.sources.pictures import FilePicture
+from skinflow_jax.errors import InputError, printable, shortened
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heif", ".avif"),  # found, to be refused by their names
+)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+
+
+class ImageFiles:
+    """The images in `root` and the folders below it.
+
+    Args:
+        root: the data set's folder, or the folder of its images; it may itself be a link.
+
+    Raises InputError where it is no folder.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        if not root.is_dir():
+            raise InputError(f"{root} is no folder: give the one that holds the images")
+        self._real = root.resolve()
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        self._links: list[Path] = []
+        self._walk()
+
+    def _walk(self) -> None:
+        for folder, folders, names in os.walk(self.root):
+            folders.sort()
+            here = Path(folder)
+            # os.walk does not go into links: what they lead to is here already, or outside.
+            links = [here / name for name in folders if (here / name).is_symlink()]
+            self._links += [link for link in links if not self._inside(link)]
+            for name in sorted(names):
+                stem, suffix = os.path.splitext(name)
+                if suffix.lower() in SUFFIXES:
+                    self._by_name[name].append(here / name)
+                    self._by_stem[stem].append(here / name)
+
+    def __len__(self) -> int:
+        """The number of image files."""
+        return sum(map(len, self._by_name.values()))
+
+    def paths(self) -> list[Path]:
+        """All of them, sorted."""
+        return sorted(path for paths in self._by_name.values() for path in paths)
+
+    def has_stem(self, stem: str) -> bool:
+        """Whether there is an image of that name, whatever its ending."""
+        return stem in self._by_stem
+
+    def by_stem(self, stem: str, where: str) -> FilePicture:
+        """The image `stem` with any ending; `where` says which cell names it, for messages.
+
+        Raises InputError where there is none, or several that differ.
+        """
+        found = self._by_stem.get(stem)
+        if not found:
+            raise self._absent(f"{stem}.jpg (or another ending)", where)
+        return self._only(found, where)
+
+    def named(self, text: str, where: str) -> FilePicture:
+        """The image at the path `text` below the root, or else the only one of that file name.
+
+        Archives are unpacked with and without their upper folders, so the last part of the path
+        also finds it. Raises InputError where there is none, several that differ, or where the path
+        is an address or leaves the root.
+        """
+        named = shortened(printable(text), 100)
+        if _ADDRESS.match(text):
+            raise InputError(
+                f"{where} is the address {named}: images are not fetched; download it and give its "
+                "path"
+            )
+        if "\0" in text or not PurePosixPath(text).name:
+            raise InputError(f"{where} is {named!r}, which names no file; give a path")
+        parts = PurePosixPath(text.replace("\\", "/"))
+        if ".." in parts.parts or (parts.is_absolute() and not self._inside(Path(parts))):
+            raise InputError(f"{where} is {named}, which leaves {self.root}; give a path below it")
+        path = self.root / parts
+        if path.is_file():
+            return self._checked(path, where)
+        found = self._by_name.get(parts.name)
+        if not found:
+            raise self._absent(named, where)
+        return self._only(found, where)
+
+    def _only(self, found: list[Path], where: str) -> FilePicture:
+        first, *others = [self._checked(path, where) for path in found]
+        for other in others:
+            if file_digest(other.path) != file_digest(first.path):
+                raise InputError(
+                    f"{where}: {first.path} and {other.path} differ; remove the one that is wrong"
+                )
+        return first
+
+    def _checked(self, path: Path, where: str) -> FilePicture:
+        if not self._inside(path):
+            raise InputError(
+                f"{where}: {path} is a link that leaves {self.root}; copy the file, or give the "
+                "folder that it leads to"
+            )
+        return FilePicture(path)
+
+    def _inside(self, path: Path) -> bool:
+        try:
+            return path.resolve().is_relative_to(self._real)
+        except (OSError, RuntimeError):  # a link to itself
+            return False
+
+    def _absent(self, named: str, where: str) -> InputError:
+        links = ""
+        if self._links:
+            links = f" (the link {self._links[0]} leaves it and was not followed)"
+        return InputError(
+            f"{where}: no image {named} below {self.root}{links}; add the file or remove the row"
+        )

@@ -1,0 +1,82 @@
+"""One picture of a case: a file under the source's root, or bytes that stand in its table."""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from skinflow_jax.data.images import load_image, load_image_bytes
+from skinflow_jax.data.sources.image_folder import file_digest
+from skinflow_jax.errors import InputError
+
+# How base64 text of the formats that are read begins: JPEG, PNG, WebP, GIF, BMP, TIFF; HEIC is
+# taken for a picture too, to be refused by its name.
+_BASE64_STARTS = ("/9j/", "iVBOR", "UklGR", "R0lGOD", "Qk", "SUkq", "TU0A", "AAAA")
+_SHORTEST_BASE64 = 64  # of the smallest pictures; a file's name may begin like base64
+
+
+class Picture(Protocol):
+    """An image that is decoded when it is asked for."""
+
+    def load(self) -> np.ndarray:
+        """Uint8 `[H, W, 3]`, upright; raises InputError naming it when it cannot be used."""
+        ...
+
+    def digest(self) -> str:
+        """sha256 of its bytes; raises InputError when they cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class FilePicture:
+    """An image file."""
+
+    path: Path
+
+    def load(self) -> np.ndarray:
+        """As `Picture.load`."""
+        return load_image(self.path)
+
+    def digest(self) -> str:
+        """As `Picture.digest`."""
+        return file_digest(self.path)
+
+
+@dataclass(frozen=True)
+class BytesPicture:
+    """An image file's bytes, kept in a table; `name` says where, for messages."""
+
+    name: str
+    data: bytes
+
+    def load(self) -> np.ndarray:
+        """As `Picture.load`."""
+        return load_image_bytes(self.data, self.name)
+
+    def digest(self) -> str:
+        """As `Picture.digest`."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def from_base64(text: str, name: str) -> BytesPicture | None:
+    """The picture that `text` holds in base64, with or without `data:…;base64,`; None for a path.
+
+    Raises InputError naming `name` where the text says it is base64 and is none.
+    """
+    stated = text.startswith("data:")
+    if stated:
+        kind, comma, text = text.partition(",")
+        if not comma or not kind.endswith(";base64"):
+            raise InputError(f"{name}: a data address that is not base64; give base64 or a path")
+    elif len(text) < _SHORTEST_BASE64 or not text.startswith(_BASE64_STARTS):
+        return None
+    try:
+        return BytesPicture(name, base64.b64decode("".join(text.split()), validate=True))
+    except (binascii.Error, ValueError) as error:
+        if not stated and "." in text:  # which base64 lacks and a file's name has
+            return None
+        raise InputError(f"{name}: its base64 is damaged or cut short; write it again") from error

@@ -1,0 +1,262 @@
+"""Tables as people have them: a CSV file read for what it says, each row answering for itself.
+
+Byte order marks, semicolons or tabs, Windows line ends and Latin-1 are read as what they are. A row
+in which a cell could have slipped is refused when it is asked, and stops no other.
+"""
+
+import csv
+import io
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skinflow_jax.errors import InputError, printable, shortened
+
+UNKNOWN = frozenset(
+    {"", "na", "n/a", "nan", "none", "null", "unk", "unknown", "not available", "unspecified"}
+)
+"""What stands in a cell whose value is not known, in lower case."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{0,12})?")
+_LARGEST_CELL = 2**24  # an image in base64; Python's own limit is 2^17
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row: its cells, stripped, the place of each column among them, and where it stands.
+
+    `fault` says why its cells cannot be trusted; then each of them raises InputError.
+    """
+
+    path: Path
+    line: int
+    places: Mapping[str, int]
+    cells: tuple[str, ...] = ()
+    fault: str = ""
+
+    def raw(self, column: str) -> str:
+        """The cell as it stands; "" where there is none."""
+        place = self.places.get(column, -1)
+        return "" if place < 0 or self.fault else self.cells[place]
+
+    def where(self, column: str) -> str:
+        """Names file, row and column, for messages."""
+        return f"{self.path} row {self.line}: {column}"
+
+    def check(self) -> None:
+        """Raise InputError where the cells of this row cannot be trusted."""
+        if self.fault:
+            raise InputError(f"{self.path} row {self.line}: {self.fault}")
+
+    def text(self, column: str) -> str:
+        """The cell; "" where the value is not known or the table has no such column."""
+        self.check()
+        cell = self.raw(column)
+        return "" if cell.casefold() in UNKNOWN else cell
+
+    def needed(self, column: str) -> str:
+        """The cell; raises InputError where the value is not known."""
+        text = self.text(column)
+        if not text:
+            raise InputError(f"{self.where(column)} is empty; fill it or remove the row")
+        return text
+
+    def number(self, column: str, least: float = 0, most: float = math.inf) -> float | None:
+        """The number in the cell, None where it is not known; raises InputError out of range."""
+        text = self.text(column)
+        if not text:
+            return None
+        # float() would also take 1_0, the digits of other scripts, infinity.
+        if not _NUMBER.fullmatch(text) or not least <= float(text) <= most:
+            up_to = "" if most == math.inf else f" to {most:g}"
+            raise self.wrong(column, f"a number from {least:g}{up_to} or nothing")
+        return float(text)
+
+    def whole(self, column: str, least: int, most: int) -> int | None:
+        """The whole number in the cell ("3" or "3.0"), None where it is not known."""
+        value = self.number(column, least, most)
+        if value is not None and value != int(value):
+            raise self.wrong(column, f"a whole number from {least} to {most} or nothing")
+        return None if value is None else int(value)
+
+    def choice(self, column: str, choices: Collection[str]) -> str:
+        """The cell, which is one of `choices`; raises InputError naming them."""
+        text = self.needed(column)
+        if text not in choices:
+            raise self.wrong(column, f"one of {shortened(', '.join(choices), 400)}")
+        return text
+
+    def wrong(self, column: str, expected: str) -> InputError:
+        """The error of a cell that should be `expected`."""
+        shown = shortened(printable(self.raw(column)), 80)
+        return InputError(f"{self.where(column)} is {shown!r}, expected {expected}")
+
+    def columns(self) -> dict[str, str]:
+        """All cells that are not empty, as they stand."""
+        self.check()
+        return {name: self.cells[at] for name, at in self.places.items() if name and self.cells[at]}
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a file in their order, its columns, and lines about how it was read."""
+
+    path: Path
+    header: tuple[str, ...]
+    rows: list[TableRow]
+    remarks: tuple[str, ...] = ()
+
+    def unique(self, column: str) -> tuple[list[TableRow], tuple[str, ...]]:
+        """The rows whose cell of `column` is no other's, and lines about those left out.
+
+        Of rows with the same cells the first stays. Where a cell differs nobody can say which row
+        is right, and none does. A row that cannot be trusted or has no such cell stays, to say so.
+        """
+        by_key = defaultdict(list)
+        for row in self.rows:
+            by_key[row.raw(column) or row.line].append(row)
+        remarks = [self._repeated(column, rows) for rows in by_key.values() if len(rows) > 1]
+        kept = [rows[0] for rows in by_key.values() if not differing(rows)]
+        return kept, tuple(remarks)
+
+    def _repeated(self, column: str, rows: list[TableRow]) -> str:
+        columns = differing(rows)
+        lines = ", ".join(str(row.line) for row in rows[:10])
+        name = shortened(printable(rows[0].raw(column)), 60)
+        what = f"differ in {', '.join(columns)}: all" if columns else "agree: the later"
+        return f"{self.path} rows {lines} of {column} {name} {what} left out"
+
+
+def differing(rows: Sequence[TableRow]) -> list[str]:
+    """The columns in which some of the rows say something else than the first."""
+    first = rows[0]
+    return [
+        column
+        for column in first.places
+        if any(row.raw(column) != first.raw(column) for row in rows[1:])
+    ]
+
+
+def contradicting(
+    rows: list[TableRow], group: str, label: str, *, what: str = "lesion"
+) -> tuple[list[TableRow], tuple[str, ...]]:
+    """Rows without those whose `group` has several `label`s, and a line about each such group."""
+    labels: dict[str, Counter] = defaultdict(Counter)
+    for row in rows:
+        if row.raw(group) and row.raw(label):
+            labels[row.raw(group)][row.raw(label)] += 1
+    torn = {name: found for name, found in labels.items() if len(found) > 1}
+    kept = [row for row in rows if row.raw(group) not in torn]
+    remarks = tuple(
+        f"{rows[0].path}: {what} {printable(name)} has several {label}: "
+        f"{', '.join(f'{printable(each)} ({n})' for each, n in found.items())}: all rows left out"
+        for name, found in torn.items()
+    )
+    return kept, remarks
+
+
+def read_table(
+    path: Path, needed: Collection[str], *, remedy: str, free_text: Collection[str] = ()
+) -> Table:
+    """The rows of a CSV file with a header, with all their columns.
+
+    Args:
+      path: the file; comma, semicolon or tab separate its cells, whichever gives the header the
+        columns that are needed.
+      needed: columns that must be there.
+      remedy: says which file should be there.
+      free_text: columns whose cells may hold line breaks.
+
+    Raises:
+      InputError: naming the file: absent, no text, no rows; a column that is missing or there
+        twice; a quote that is never closed.
+    """
+    text, remarks = _decoded(path, remedy)
+    delimiter = _delimiter(text, needed)
+    if delimiter != ",":
+        kind = "tabs" if delimiter == "\t" else "semicolons"
+        remarks = (*remarks, f"{path}: read as separated by {kind}")
+    csv.field_size_limit(_LARGEST_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = tuple(name.strip() for name in next(reader, []))
+        _check_header(path, header, needed, remedy)
+        places = {name: place for place, name in enumerate(header)}
+        shared: dict[str, str] = {}  # most cells of a large table say the same few words
+        rows = [
+            _row(TableRow(path, reader.line_num, places), cells, free_text, shared)
+            for cells in reader
+            if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        raise InputError(
+            f"{path} row {reader.line_num}: cannot be read ({error}); mend its quotes"
+        ) from error
+    if not rows:
+        raise InputError(f"{path}: has no rows; {remedy}")
+    return Table(path, header, rows, remarks)
+
+
+def _decoded(path: Path, remedy: str) -> tuple[str, tuple[str, ...]]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such table; {remedy}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if b"\0" in data:
+        raise InputError(f"{path}: is no text in UTF-8 or Latin-1; save it as CSV in UTF-8")
+    try:
+        return data.decode("utf-8-sig"), ()
+    except UnicodeDecodeError:
+        # Windows' form of Latin-1, which has letters where Latin-1 has control codes.
+        text = data.decode("cp1252", "replace")
+        return text, (f"{path}: not UTF-8, read as Latin-1: save it as UTF-8 if names look wrong",)
+
+
+def _delimiter(text: str, needed: Collection[str]) -> str:
+    """The one that finds most of the needed columns, or else most columns; a comma where equal."""
+    first = next(iter(text.splitlines()), "")
+
+    def score(delimiter: str) -> tuple[int, int]:
+        try:
+            names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+        except csv.Error:
+            return 0, 0
+        return len(set(names) & set(needed)), len(names)
+
+    return max((",", ";", "\t"), key=score)
+
+
+def _check_header(path: Path, header: Sequence[str], needed: Collection[str], remedy: str) -> None:
+    for column in needed:
+        if column not in header:
+            has = shortened(printable(", ".join(header)), 300) or "none"
+            raise InputError(f"{path}: needs a column {column!r} (has {has}); {remedy}")
+    for name, count in Counter(header).items():
+        if count > 1:
+            shown = shortened(printable(name), 60)
+            raise InputError(f"{path}: has {count} columns {shown!r}; keep one")
+
+
+def _row(
+    row: TableRow, cells: list[str], free_text: Collection[str], shared: dict[str, str]
+) -> TableRow:
+    """`row` with its cells, or with what is wrong with them."""
+    columns = len(row.places)
+    if len(cells) != columns:
+        fault = f"has {len(cells)} cells where the header has {columns}; mend its commas or quotes"
+        return replace(row, fault=fault)
+    stripped = tuple(shared.setdefault(cell, cell) for cell in map(str.strip, cells))
+    for column, cell in zip(row.places, stripped, strict=True):
+        plain = " ".join(cell.split()) if column in free_text else cell
+        if not plain.isprintable() or "\ufffd" in plain:
+            fault = (
+                f"{column} is '{shortened(printable(cell), 60)}', which holds a line break or "
+                "another character that does not print; mend the cell or its quotes"
+            )
+            return replace(row, fault=fault)
+    return replace(row, cells=stripped)

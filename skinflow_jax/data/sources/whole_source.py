@@ -1,0 +1,64 @@
+"""A whole data set: all its cases and their images; who splits it sees all sources of a build."""
+
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from skinflow_jax.data.sources.case import Case
+from skinflow_jax.data.sources.pictures import Picture
+
+Entry = TypeVar("Entry")
+
+
+class WholeSource(Generic[Entry]):
+    """`len(source)` cases, numbered from 0, each with one or more images.
+
+    A class of its own for each data set says whose it is, under which licence and which files it
+    expects; its `Options` are a frozen dataclass. It fills `_entries` and `remarks` when it is made
+    and answers `_case` and `_pictures` of an entry.
+
+    A row that is wrong stops nobody else: it is an entry too, and what is asked of it raises
+    InputError naming file, row, column and remedy. What a table says twice or contradictorily is
+    no entry but a remark.
+
+    Attributes:
+        name: as in the catalogue.
+        note: the licence, and what it forbids.
+        diagnoses: the closed list of names that a case's diagnosis comes from.
+        remarks: lines about the table and the files: what was left out and why.
+    """
+
+    name: ClassVar[str]
+    note: ClassVar[str] = ""
+    diagnoses: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    _entries: list[Entry]
+
+    def __len__(self) -> int:
+        """The number of cases."""
+        return len(self._entries)
+
+    def case(self, index: int) -> Case:
+        """The case; raises InputError naming the file, row and column of a bad entry."""
+        return self._case(self._entries[index])
+
+    def images(self, index: int) -> list[np.ndarray]:
+        """Its images in the order of `Case.views`, uint8 `[H, W, 3]` each, upright.
+
+        Raises InputError naming a file that is missing or cannot be used.
+        """
+        return [picture.load() for picture in self._pictures(self._entries[index])]
+
+    def image_digests(self, index: int) -> list[str]:
+        """sha256 of each image's bytes; raises InputError naming a missing file."""
+        return [picture.digest() for picture in self._pictures(self._entries[index])]
+
+    def mask(self, index: int) -> np.ndarray | None:
+        """The lesion in image 0, bool `[H, W]` of the image's size; None where it is not known."""
+        return None
+
+    def _case(self, entry: Entry) -> Case:
+        raise NotImplementedError
+
+    def _pictures(self, entry: Entry) -> list[Picture]:
+        raise NotImplementedError
