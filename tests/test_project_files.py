@@ -31,8 +31,8 @@ def test_the_licence_is_the_whole_text():
 
 
 def test_every_runtime_requirement_has_both_bounds():
-    for name in ("requirements.txt", "requirements-tpu.txt", "requirements-cuda.txt"):
-        for requirement in requirements(name):
+    for kind in ("", "-tpu", "-cuda", "-parquet"):
+        for requirement in requirements(f"requirements{kind}.txt"):
             operators = {part.operator for part in requirement.specifier}
             assert operators == {">=", "<"}, str(requirement)
 

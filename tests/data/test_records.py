@@ -255,6 +255,13 @@ class Changed:
         {"caption": {"colour": "blue"}},
         {"diagnosis": "acne"},
         {"attributes": {"fitzpatrick": 6}},
+        {"views": ("close-up",)},
+        {"soft": {"acne": 0.5, "rosacea": 0.5}},
+        {"prompt": "<image>What is it?"},
+        {"answer": "acne"},
+        {"columns": {"solution": "acne"}},
+        {"split": "test"},
+        {"mask": True},
     ],
 )
 def test_a_change_of_any_field_of_any_case_is_not_served_stale(source, tmp_path, change):
@@ -268,6 +275,7 @@ def test_a_change_of_any_field_of_any_case_is_not_served_stale(source, tmp_path,
 
 def test_every_field_of_a_case_is_tried_above():
     names = {"case_id", "group", "caption", "diagnosis", "attributes"}
+    names |= {"views", "soft", "prompt", "answer", "columns", "split", "mask"}
     assert {field.name for field in dataclasses.fields(Case)} == names
 
 
