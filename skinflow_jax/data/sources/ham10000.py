@@ -1,0 +1,108 @@
+"""HAM10000: 10,015 dermoscopic images of pigmented lesions, seven classes.
+
+Tschandl, Rosendahl, Kittler, "The HAM10000 dataset, a large collection of multi-source
+dermatoscopic images of common pigmented skin lesions", Scientific Data 2018 (Harvard Dataverse,
+doi 10.7910/DVN/DBW86T), CC BY-NC 4.0. Expected under the data root: `HAM10000_metadata.csv` (or
+without its ending) and the images `ISIC_….jpg` in any folder; masks `ISIC_…_segmentation.png` where
+there are any.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from skinflow_jax.data.sources.case import Case
+from skinflow_jax.data.sources.image_files import ImageFiles
+from skinflow_jax.data.sources.patient_facts import age, known, sex
+from skinflow_jax.data.sources.pictures import Picture
+from skinflow_jax.data.sources.table import TableRow, contradicting, read_table
+from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.errors import InputError
+from skinflow_jax.typed_fields import Place, check_fields
+
+DIAGNOSES = {
+    "akiec": "intraepithelial keratinocytic neoplasia",
+    "bcc": "basal cell carcinoma",
+    "bkl": "benign keratosis",
+    "df": "dermatofibroma",
+    "mel": "melanoma",
+    "nv": "melanocytic naevus",
+    "vasc": "benign vascular lesion",
+}
+_COLUMNS = ("lesion_id", "image_id", "dx", "age", "sex", "localization")
+
+
+@dataclass(frozen=True)
+class Ham10000Options:
+    """`table` and the folder of `images`, below the data root."""
+
+    table: Annotated[str, Place()] | None = None
+    images: Annotated[str, Place()] | None = None
+
+    def __post_init__(self):
+        check_fields(self, "data.options.")
+
+
+class Ham10000Source(WholeSource[TableRow]):
+    """Every image of HAM10000, grouped by lesion.
+
+    No caption field is taken: a dermoscopic image does not show where on the body it is, nor its
+    scale. The site is an attribute. A lesion with several diagnoses is left out.
+    """
+
+    Options = Ham10000Options
+    name: ClassVar[str] = "ham10000"
+    note: ClassVar[str] = "HAM10000, Tschandl et al. 2018: CC BY-NC 4.0, not for commercial use"
+    diagnoses = tuple(DIAGNOSES.values())
+
+    def __init__(self, root: str | Path, options: Ham10000Options | None = None):
+        """Reads the table and lists the images; decodes none."""
+        options = options or self.Options()
+        root = Path(root)
+        path = root / (options.table or "HAM10000_metadata.csv")
+        if not path.exists() and path.with_suffix("").is_file():
+            path = path.with_suffix("")  # so the archive calls it
+        table = read_table(path, _COLUMNS, remedy="the data root must be HAM10000's folder")
+        rows, repeated = table.unique("image_id")
+        self._entries, torn = contradicting(rows, "lesion_id", "dx")
+        self.remarks = (*table.remarks, *repeated, *torn)
+        self._images = ImageFiles(root / (options.images or ""))
+
+    def mask(self, index: int) -> np.ndarray | None:
+        """The lesion, bool `[H, W]`; None where there is no mask."""
+        row = self._entries[index]
+        stem = f"{row.needed('image_id')}_segmentation"
+        if not self._images.has_stem(stem):
+            return None
+        picture = self._images.by_stem(stem, row.where("image_id"))
+        mask = picture.load()[..., 0] > 127
+        (image,) = self.images(index)
+        if mask.shape != image.shape[:2]:
+            raise InputError(
+                f"{picture.path}: a mask of {mask.shape} pixels for an image of {image.shape[:2]}; "
+                "make their sizes equal or remove the mask"
+            )
+        return mask
+
+    def _case(self, row: TableRow) -> Case:
+        case_id = row.needed("image_id")
+        return Case(
+            case_id=case_id,
+            group=row.needed("lesion_id"),
+            caption={},
+            diagnosis=DIAGNOSES[row.choice("dx", DIAGNOSES)],
+            attributes=known(
+                age=age(row, "age"),
+                sex=sex(row, "sex"),
+                site=row.text("localization"),
+                view="dermoscopic",
+            ),
+            views=("dermoscopic",),
+            columns=row.columns(),
+            mask=self._images.has_stem(f"{case_id}_segmentation"),
+        )
+
+    def _pictures(self, row: TableRow) -> list[Picture]:
+        return [self._images.by_stem(row.needed("image_id"), row.where("image_id"))]
