@@ -6,9 +6,8 @@ the table are read: the authors' (`bcn_filename`, `diagnosis`, …) and the ISIC
 the collection (`isic_id`, `diagnosis_1` …).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.id_lists import bare
@@ -17,9 +16,8 @@ from skinflow_jax.data.sources.isic import certain_level, diagnoses_of, isic_cas
 from skinflow_jax.data.sources.patient_facts import age, known, sex
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.table import TableRow, contradicting, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
-from skinflow_jax.typed_fields import Place, check_fields
 
 DIAGNOSES = {
     "AK": "actinic keratosis",
@@ -36,30 +34,18 @@ DIAGNOSES = {
 _TABLES = ("bcn_20k_train.csv", "BCN20000_metadata.csv", "metadata.csv")
 
 
-@dataclass(frozen=True)
-class Bcn20000Options:
-    """`table` (looked for under its usual names) and the folder of `images`, below the root."""
-
-    table: Annotated[str, Place()] | None = None
-    images: Annotated[str, Place()] | None = None
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
-
-
 class Bcn20000Source(WholeSource[TableRow]):
     """Every image of the table, grouped by lesion; no caption field (see `ham10000`)."""
 
-    Options = Bcn20000Options
+    Options = TableOptions
     name: ClassVar[str] = "bcn20000"
     note: ClassVar[str] = "BCN20000, Hernández-Pérez et al. 2024: CC BY-NC 4.0"
 
-    def __init__(self, root: str | Path, options: Bcn20000Options | None = None):
+    def __init__(self, root: str | Path, options: TableOptions | None = None):
         """Reads the table and lists the images; decodes none."""
-        options = options or self.Options()
+        options = options or TableOptions()
         root = Path(root)
-        names = (options.table,) if options.table else _TABLES
-        path = next((root / name for name in names if (root / name).is_file()), root / names[0])
+        path = options.table_in(root, *_TABLES)
         table = read_table(path, ["lesion_id"], remedy="the data root must be BCN20000's folder")
         self._id = next((c for c in ("isic_id", "bcn_filename") if c in table.header), "")
         if not self._id:

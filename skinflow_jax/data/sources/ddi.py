@@ -5,9 +5,8 @@ set", Science Advances 2022 (Stanford AIMI; research use, no redistribution). Ex
 data root: `ddi_metadata.csv` and the images that it names.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.diagnosis_names import canonical_name
@@ -15,23 +14,11 @@ from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import known
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.table import TableRow, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
-from skinflow_jax.typed_fields import Place, check_fields
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 
 TONES = {"12": "1-2", "34": "3-4", "56": "5-6"}
 _MALIGNANT = {"true": "malignant", "1": "malignant", "false": "benign", "0": "benign"}
 _COLUMNS = ("DDI_ID", "DDI_file", "skin_tone", "malignant", "disease")
-
-
-@dataclass(frozen=True)
-class DdiOptions:
-    """`table` and the folder of `images`, below the data root."""
-
-    table: Annotated[str, Place()] = "ddi_metadata.csv"
-    images: Annotated[str, Place()] | None = None
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
 
 
 class DdiSource(WholeSource[TableRow]):
@@ -40,15 +27,17 @@ class DdiSource(WholeSource[TableRow]):
     Skin types are told in pairs: the attribute is `fitzpatrick_pair`, "1-2", "3-4" or "5-6".
     """
 
-    Options = DdiOptions
+    Options = TableOptions
     name: ClassVar[str] = "ddi"
     note: ClassVar[str] = "DDI, Daneshjou et al. 2022: for research only, not to be passed on"
 
-    def __init__(self, root: str | Path, options: DdiOptions | None = None):
+    def __init__(self, root: str | Path, options: TableOptions | None = None):
         """Reads the table and lists the images; decodes none."""
-        options = options or self.Options()
+        options = options or TableOptions()
         root = Path(root)
-        table = read_table(root / options.table, _COLUMNS, remedy="give DDI's ddi_metadata.csv")
+        table = read_table(
+            options.table_in(root, "ddi_metadata.csv"), _COLUMNS, remedy="give DDI's own table"
+        )
         self._entries, repeated = table.unique("DDI_file")
         self.remarks = (*table.remarks, *repeated)
         self._images = ImageFiles(root / (options.images or ""))

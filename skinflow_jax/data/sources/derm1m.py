@@ -6,20 +6,17 @@ table, such as `Derm1M_v2_pretrain.csv`, and the images that it names, as many a
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.diagnosis_names import canonical_name
-from skinflow_jax.data.sources.id_lists import bare
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.partial import with_images
 from skinflow_jax.data.sources.patient_facts import caption_of, known, location
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.table import TableRow, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
-from skinflow_jax.typed_fields import Place, check_fields
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 
 # "No age information", "No definitive diagnosis", "No visual concepts": phrases for nothing.
 _NOTHING = re.compile(
@@ -31,17 +28,6 @@ _YEARS = re.compile(r"([0-9]{1,3})(?: ?[- ]?(?:years?|yrs?|y/?o)\b.{0,20})?", re
 _TEXTS = ("caption", "truncated_caption", "symptoms", "skin_concept", "body_location")
 
 
-@dataclass(frozen=True)
-class Derm1mOptions:
-    """`table` and the folder of `images`, below the data root."""
-
-    table: Annotated[str, Place()] = "Derm1M_v2_pretrain.csv"
-    images: Annotated[str, Place()] | None = None
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
-
-
 class Derm1mSource(WholeSource[TableRow]):
     """The images that are there, each its own group: the table names no patient.
 
@@ -49,22 +35,22 @@ class Derm1mSource(WholeSource[TableRow]):
     texts are columns, since they name the disease.
     """
 
-    Options = Derm1mOptions
+    Options = TableOptions
     name: ClassVar[str] = "derm1m"
     note: ClassVar[str] = "Derm1M, Yan et al. 2025: CC BY-NC 4.0, on request"
 
-    def __init__(self, root: str | Path, options: Derm1mOptions | None = None):
+    def __init__(self, root: str | Path, options: TableOptions | None = None):
         """Reads the table and lists the images; decodes none."""
-        options = options or self.Options()
+        options = options or TableOptions()
         root = Path(root)
-        path = root / options.table
+        path = options.table_in(root, "Derm1M_v2_pretrain.csv")
         table = read_table(
             path, ("filename", "disease_label"), remedy="give Derm1M's table", free_text=_TEXTS
         )
         rows, repeated = table.unique("filename")
         self._images = ImageFiles(root / (options.images or ""))
         self._entries, absent = with_images(
-            rows, self._images, lambda row: bare(row.raw("filename")), path
+            rows, self._images, lambda row: row.raw("filename"), path, ImageFiles.has_named
         )
         self.remarks = (*table.remarks, *repeated, *absent)
         self.diagnoses = tuple(sorted({_diagnosis(row) for row in self._entries} - {""}))

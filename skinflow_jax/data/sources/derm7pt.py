@@ -6,9 +6,8 @@ data root: `meta/meta.csv`, the images that it names in `images/`, and `meta/tra
 `valid_indexes.csv`, `test_indexes.csv` where the authors' split is wanted.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.diagnosis_names import known_name
@@ -16,9 +15,8 @@ from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import known, location, sex
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.table import TableRow, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
-from skinflow_jax.typed_fields import Place, check_fields
 
 # Kinds that the ontology does not tell apart, and two that are no diagnosis.
 _DIAGNOSES = {
@@ -34,17 +32,6 @@ _FILES = ("clinic", "derm")
 _SPLITS = ("train", "valid", "test")
 
 
-@dataclass(frozen=True)
-class Derm7ptOptions:
-    """`table` and the folder of `images`, below the data root."""
-
-    table: Annotated[str, Place()] = "meta/meta.csv"
-    images: Annotated[str, Place()] | None = None
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
-
-
 class Derm7ptSource(WholeSource[TableRow]):
     """Every lesion, with its images in the order clinical, dermoscopic.
 
@@ -53,15 +40,15 @@ class Derm7ptSource(WholeSource[TableRow]):
     of the clinical schema.
     """
 
-    Options = Derm7ptOptions
+    Options = TableOptions
     name: ClassVar[str] = "derm7pt"
     note: ClassVar[str] = "Derm7pt, Kawahara et al. 2019: for research only, not to be passed on"
 
-    def __init__(self, root: str | Path, options: Derm7ptOptions | None = None):
+    def __init__(self, root: str | Path, options: TableOptions | None = None):
         """Reads the tables and lists the images; decodes none."""
-        options = options or self.Options()
+        options = options or TableOptions()
         root = Path(root)
-        path = root / options.table
+        path = options.table_in(root, "meta/meta.csv")
         table = read_table(
             path,
             ("case_num", "diagnosis", *_FILES),

@@ -25,9 +25,9 @@ from skinflow_jax.data.sources.patient_facts import caption_of, known, skin_type
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.skin_words import read_skincap, read_skincon
 from skinflow_jax.data.sources.table import TableRow, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
-from skinflow_jax.typed_fields import Place, check_fields
+from skinflow_jax.typed_fields import Place
 
 NINE = (
     *("benign dermal", "benign epidermal", "benign melanocyte", "genodermatoses", "inflammatory"),
@@ -42,27 +42,22 @@ _COLUMNS = (
     "nine_partition_label",
     "three_partition_label",
 )
-_LIST = Annotated[str, Place()] | None
+_FILE = Annotated[str, Place()] | None
 
 
 @dataclass(frozen=True)
-class Fitzpatrick17kOptions:
+class Fitzpatrick17kOptions(TableOptions):
     """Files below the data root; None for what is not there.
 
     `keep`, `exclude`: lists of md5 names, one a line or as a table with `md5hash`; a table that
     also has `partition` says the split. `exclude_qc`: checks of the owners whose rows are left out.
     """
 
-    table: Annotated[str, Place()] = "fitzpatrick17k.csv"
-    images: _LIST = None
-    keep: _LIST = None
-    exclude: _LIST = None
-    skincon: _LIST = None
-    skincap: _LIST = None
+    keep: _FILE = None
+    exclude: _FILE = None
+    skincon: _FILE = None
+    skincap: _FILE = None
     exclude_qc: tuple[str, ...] = ("3 Wrongly labelled",)
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
 
 
 class Fitzpatrick17kSource(WholeSource[TableRow]):
@@ -84,7 +79,7 @@ class Fitzpatrick17kSource(WholeSource[TableRow]):
         """Reads the tables and lists the images; decodes none."""
         self.options = options or self.Options()
         self.root = Path(root)
-        path = self.root / self.options.table
+        path = self.options.table_in(self.root, "fitzpatrick17k.csv")
         table = read_table(path, _COLUMNS, remedy="the data root must hold Fitzpatrick17k's table")
         rows, repeated = table.unique("md5hash")
         self.remarks = (*table.remarks, *repeated)

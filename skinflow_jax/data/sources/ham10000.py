@@ -7,9 +7,8 @@ without its ending) and the images `ISIC_….jpg` in any folder; masks `ISIC_…
 there are any.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,9 +17,8 @@ from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, sex
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.table import TableRow, contradicting, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
-from skinflow_jax.typed_fields import Place, check_fields
 
 DIAGNOSES = {
     "akiec": "intraepithelial keratinocytic neoplasia",
@@ -34,17 +32,6 @@ DIAGNOSES = {
 _COLUMNS = ("lesion_id", "image_id", "dx", "age", "sex", "localization")
 
 
-@dataclass(frozen=True)
-class Ham10000Options:
-    """`table` and the folder of `images`, below the data root."""
-
-    table: Annotated[str, Place()] | None = None
-    images: Annotated[str, Place()] | None = None
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
-
-
 class Ham10000Source(WholeSource[TableRow]):
     """Every image of HAM10000, grouped by lesion.
 
@@ -52,18 +39,17 @@ class Ham10000Source(WholeSource[TableRow]):
     scale. The site is an attribute. A lesion with several diagnoses is left out.
     """
 
-    Options = Ham10000Options
+    Options = TableOptions
     name: ClassVar[str] = "ham10000"
     note: ClassVar[str] = "HAM10000, Tschandl et al. 2018: CC BY-NC 4.0, not for commercial use"
     diagnoses = tuple(DIAGNOSES.values())
 
-    def __init__(self, root: str | Path, options: Ham10000Options | None = None):
+    def __init__(self, root: str | Path, options: TableOptions | None = None):
         """Reads the table and lists the images; decodes none."""
-        options = options or self.Options()
+        options = options or TableOptions()
         root = Path(root)
-        path = root / (options.table or "HAM10000_metadata.csv")
-        if not path.exists() and path.with_suffix("").is_file():
-            path = path.with_suffix("")  # so the archive calls it
+        # The archive calls its table so, without an ending.
+        path = options.table_in(root, "HAM10000_metadata.csv", "HAM10000_metadata")
         table = read_table(path, _COLUMNS, remedy="the data root must be HAM10000's folder")
         rows, repeated = table.unique("image_id")
         self._entries, torn = contradicting(rows, "lesion_id", "dx")

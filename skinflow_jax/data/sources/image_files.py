@@ -7,7 +7,7 @@ others must not be able to read their files.
 import os
 import re
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from skinflow_jax.data.sources.image_folder import file_digest
 from skinflow_jax.data.sources.pictures import FilePicture
@@ -37,6 +37,7 @@ class ImageFiles:
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         self._links: list[Path] = []
+        self.others: list[Path] = []  # files that are no images by their endings, nor hidden
         self._walk()
 
     def _walk(self) -> None:
@@ -49,12 +50,18 @@ class ImageFiles:
             for name in sorted(names):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() in SUFFIXES:
-                    self._by_name[name].append(here / name)
+                    self._by_name[name.casefold()].append(here / name)
                     self._by_stem[stem].append(here / name)
+                elif not name.startswith("."):
+                    self.others.append(here / name)
 
     def __len__(self) -> int:
         """The number of image files."""
         return sum(map(len, self._by_name.values()))
+
+    def at(self, path: Path, where: str) -> FilePicture:
+        """One of `paths`; raises InputError where it is a link that leaves the root."""
+        return self._checked(path, where)
 
     def paths(self) -> list[Path]:
         """All of them, sorted."""
@@ -75,11 +82,10 @@ class ImageFiles:
         return self._only(found, where)
 
     def named(self, text: str, where: str) -> FilePicture:
-        """The image at the path `text` below the root, or else the only one of that file name.
+        """The image at the path `text` below the root, whose upper folders may lack or be more.
 
-        Archives are unpacked with and without their upper folders, so the last part of the path
-        also finds it. Raises InputError where there is none, several that differ, or where the path
-        is an address or leaves the root.
+        Archives are unpacked with and without them. Raises InputError where there is none, several
+        that differ, or where the path is an address or leaves the root.
         """
         named = shortened(printable(text), 100)
         if _ADDRESS.match(text):
@@ -92,13 +98,31 @@ class ImageFiles:
         parts = PurePosixPath(text.replace("\\", "/"))
         if ".." in parts.parts or (parts.is_absolute() and not self._inside(Path(parts))):
             raise InputError(f"{where} is {named}, which leaves {self.root}; give a path below it")
-        path = self.root / parts
-        if path.is_file():
-            return self._checked(path, where)
-        found = self._by_name.get(parts.name)
+        found = self._candidates(parts)
         if not found:
             raise self._absent(named, where)
         return self._only(found, where)
+
+    def has_named(self, text: str) -> bool:
+        """Whether `named` would find something, wherever it lies."""
+        return bool(self._candidates(PurePosixPath(text.replace("\\", "/"))))
+
+    def _candidates(self, parts: PurePosixPath) -> list[Path]:
+        """The file at that path, or those whose path ends like it as far as both go.
+
+        The same name in another folder is another image. Cameras and archives differ in the case
+        of letters.
+        """
+        stated = _reversed(parts)
+        found = []
+        for path in self._by_name.get(parts.name.casefold(), ()):
+            pairs = zip(_reversed(path.relative_to(self.root)), stated, strict=False)
+            if all(own == other for own, other in pairs):
+                found.append(path)
+        exact = self.root / parts
+        if exact in found or (not found and exact.is_file()):
+            return [exact]
+        return found
 
     def _only(self, found: list[Path], where: str) -> FilePicture:
         first, *others = [self._checked(path, where) for path in found]
@@ -130,3 +154,7 @@ class ImageFiles:
         return InputError(
             f"{where}: no image {named} below {self.root}{links}; add the file or remove the row"
         )
+
+
+def _reversed(path: PurePath) -> list[str]:
+    return [part.casefold() for part in reversed(path.parts)]

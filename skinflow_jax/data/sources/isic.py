@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.sources.diagnosis_names import canonical_name, known_name
@@ -18,9 +18,8 @@ from skinflow_jax.data.sources.partial import with_images
 from skinflow_jax.data.sources.patient_facts import age, known, location, sex, size, skin_type
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.table import TableRow, contradicting, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
-from skinflow_jax.typed_fields import Place, check_fields
 
 LEVELS = tuple(f"diagnosis_{level}" for level in range(1, 6))
 _SITES = ("anatom_site_special", *(f"anatom_site_{n}" for n in range(5, 0, -1)))
@@ -34,18 +33,10 @@ _VIEWS = {
 
 
 @dataclass(frozen=True)
-class IsicOptions:
-    """`table` and the folder of `images`, below the data root.
+class IsicOptions(TableOptions):
+    """`licences`: only images under one of these, such as ("CC-0", "CC-BY"); all when empty."""
 
-    `licences`: only images under one of these, such as ("CC-0", "CC-BY"); all when empty.
-    """
-
-    table: Annotated[str, Place()] = "metadata.csv"
-    images: Annotated[str, Place()] | None = None
     licences: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
 
 
 class IsicSource(WholeSource[TableRow]):
@@ -64,7 +55,7 @@ class IsicSource(WholeSource[TableRow]):
         """Reads the table and lists the images; decodes none."""
         options = options or self.Options()
         root = Path(root)
-        path = root / options.table
+        path = options.table_in(root, "metadata.csv")
         table = read_table(path, ["isic_id"], remedy="give an export of the ISIC archive")
         if not {"benign_malignant", "diagnosis", LEVELS[0]} & set(table.header):
             raise InputError(
@@ -75,7 +66,7 @@ class IsicSource(WholeSource[TableRow]):
         rows, licences = of_licences(rows, options.licences, path)
         rows, torn = contradicting(rows, "lesion_id", certain_level(table.header))
         self._images = ImageFiles(root / (options.images or ""))
-        self._entries, absent = with_images(rows, self._images, lambda r: r.raw("isic_id"), path)
+        self._entries, absent = with_images(rows, self._images, _id, path)
         self.remarks = (*table.remarks, *repeated, *licences, *torn, *absent)
         self._patients = patients_of_lesions(table.rows)
         self.diagnoses = diagnoses_of(self._entries)
@@ -85,6 +76,10 @@ class IsicSource(WholeSource[TableRow]):
 
     def _pictures(self, row: TableRow) -> list[Picture]:
         return [self._images.by_stem(row.needed("isic_id"), row.where("isic_id"))]
+
+
+def _id(row: TableRow) -> str:
+    return row.raw("isic_id")
 
 
 def of_licences(

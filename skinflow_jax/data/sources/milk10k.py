@@ -15,10 +15,10 @@ from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, location, sex
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.table import TableRow, read_table
-from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.data.sources.table import TableRow, differing, read_table
+from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
-from skinflow_jax.typed_fields import Place, check_fields
+from skinflow_jax.typed_fields import Place
 
 DIAGNOSES = {
     "AKIEC": "intraepithelial keratinocytic neoplasia",
@@ -33,21 +33,16 @@ DIAGNOSES = {
     "SCCKA": "squamous cell carcinoma",
     "VASC": "benign vascular lesion",
 }
+_OF_LESION = ("age_approx", "sex", "skin_tone_class", "site")
 VIEWS = {"clinical: close-up": "close-up", "dermoscopic": "dermoscopic"}
-_PLACE = Annotated[str, Place()]
 
 
 @dataclass(frozen=True)
-class Milk10kOptions:
-    """The three tables and the folder of `images`, below the data root."""
+class Milk10kOptions(TableOptions):
+    """`truth` and `supplement`: the two other tables, below the data root."""
 
-    table: _PLACE = "MILK10k_Training_Metadata.csv"
-    truth: _PLACE = "MILK10k_Training_GroundTruth.csv"
-    supplement: _PLACE = "MILK10k_Training_Supplement.csv"
-    images: _PLACE | None = None
-
-    def __post_init__(self):
-        check_fields(self, "data.options.")
+    truth: Annotated[str, Place()] = "MILK10k_Training_GroundTruth.csv"
+    supplement: Annotated[str, Place()] = "MILK10k_Training_Supplement.csv"
 
 
 class Milk10kSource(WholeSource[list[TableRow]]):
@@ -67,7 +62,8 @@ class Milk10kSource(WholeSource[list[TableRow]]):
         options = options or self.Options()
         root = Path(root)
         needed = ("lesion_id", "image_type", "isic_id")
-        table = read_table(root / options.table, needed, remedy="give MILK10k's metadata")
+        path = options.table_in(root, "MILK10k_Training_Metadata.csv")
+        table = read_table(path, needed, remedy="give MILK10k's metadata")
         rows, repeated = table.unique("isic_id")
         lesions = defaultdict(list)
         for row in rows:
@@ -89,7 +85,7 @@ class Milk10kSource(WholeSource[list[TableRow]]):
         lesion = first.needed("lesion_id")
         truth = self._truth.get(lesion)
         extra = self._supplement.get(first.raw("isic_id"))
-        columns = {row.choice("image_type", VIEWS): row.columns() for row in rows}
+        by_view = {VIEWS[row.choice("image_type", VIEWS)]: row.columns() for row in rows}
         return Case(
             case_id=lesion,
             group=lesion,
@@ -102,8 +98,8 @@ class Milk10kSource(WholeSource[list[TableRow]]):
                 skin_tone_class=first.whole("skin_tone_class", 0, 5),
                 licence=first.text("copyright_license"),
             ),
-            views=tuple(VIEWS[kind] for kind in columns),
-            columns=columns
+            views=tuple(by_view),
+            columns=by_view
             | (truth.columns() if truth else {})
             | (extra.columns() if extra else {}),
         )
@@ -116,12 +112,18 @@ class Milk10kSource(WholeSource[list[TableRow]]):
 
 
 def _in_order(rows: list[TableRow]) -> list[TableRow]:
-    """Clinical before dermoscopic; raises InputError where a lesion has two of a kind."""
+    """Clinical before dermoscopic; raises InputError where the rows of a lesion contradict."""
     kinds = [row.choice("image_type", VIEWS) for row in rows]
     if len(set(kinds)) < len(kinds):
         raise InputError(
-            f"{rows[-1].where('image_type')}: lesion {rows[-1].raw('lesion_id')} has several images "
-            "of one kind; remove the surplus rows"
+            f"{rows[-1].where('image_type')}: lesion {rows[-1].raw('lesion_id')} has several "
+            "images of one kind; remove the surplus rows"
+        )
+    torn = [column for column in differing(rows) if column in _OF_LESION]
+    if torn:
+        raise InputError(
+            f"{rows[0].path} row {rows[0].line}: the two images of lesion "
+            f"{rows[0].raw('lesion_id')} differ in {', '.join(torn)}; correct the rows"
         )
     return sorted(rows, key=lambda row: list(VIEWS).index(row.raw("image_type")))
 

@@ -13,7 +13,7 @@ _REGIONS = {
     "head/neck": "head",
     "head or neck": "head",
     "head neck": "head",
-    "head_neck_face": "head",
+    "head neck face": "head",
     "anterior torso": "trunk",
     "lateral torso": "trunk",
     "posterior torso": "back",

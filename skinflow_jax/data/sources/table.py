@@ -26,7 +26,7 @@ _LARGEST_CELL = 2**24  # an image in base64; Python's own limit is 2^17
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row: its cells, stripped, the place of each column among them, and where it stands.
+    """A row: its cells, stripped, the place of each column among them, and where it begins.
 
     `fault` says why its cells cannot be trusted; then each of them raises InputError.
     """
@@ -186,11 +186,11 @@ def read_table(
         _check_header(path, header, needed, remedy)
         places = {name: place for place, name in enumerate(header)}
         shared: dict[str, str] = {}  # most cells of a large table say the same few words
-        rows = [
-            _row(TableRow(path, reader.line_num, places), cells, free_text, shared)
-            for cells in reader
-            if any(cell.strip() for cell in cells)
-        ]
+        rows, line = [], reader.line_num + 1  # where the next row begins
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append(_row(TableRow(path, line, places), cells, free_text, shared))
+            line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(
             f"{path} row {reader.line_num}: cannot be read ({error}); mend its quotes"

@@ -1,13 +1,33 @@
 """A whole data set: all its cases and their images; who splits it sees all sources of a build."""
 
-from typing import ClassVar, Generic, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.pictures import Picture
+from skinflow_jax.typed_fields import Place, check_fields
 
 Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """The `table` (under its usual name when None) and the folder of `images`, below the root."""
+
+    table: Annotated[str, Place()] | None = None
+    images: Annotated[str, Place()] | None = None
+
+    def __post_init__(self):
+        check_fields(self, "data.options.")
+
+    def table_in(self, root: Path, *usual: str) -> Path:
+        """The table that is named, or the first of the usual ones that is there."""
+        if self.table is not None:
+            return root / self.table
+        return next((root / name for name in usual if (root / name).is_file()), root / usual[0])
 
 
 class WholeSource(Generic[Entry]):

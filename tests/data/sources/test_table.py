@@ -43,7 +43,7 @@ def test_a_row_with_a_cell_too_many_stops_no_other(tmp_path):
 
 def test_a_cell_with_a_line_break_is_refused_unless_it_is_free_text(tmp_path):
     text = HEAD + '\na,"two\nlines",40\n'
-    with pytest.raises(InputError, match=r"row 3: label is 'two\\nlines', which holds a line"):
+    with pytest.raises(InputError, match=r"row 2: label is 'two\\nlines', which holds a line"):
         table(tmp_path, text).rows[0].text("id")
     assert table(tmp_path, text, free_text=("label",)).rows[0].text("label") == "two\nlines"
 

@@ -1,0 +1,51 @@
+"""The table of data sets: a name to its class, whose `Options` are what a config may say of it.
+
+A new source is a file beside this one and a line here; docs/data.md shows how.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skinflow_jax.data.sources.bcn20000 import Bcn20000Source
+from skinflow_jax.data.sources.ddi import DdiSource
+from skinflow_jax.data.sources.derm1m import Derm1mSource
+from skinflow_jax.data.sources.derm7pt import Derm7ptSource
+from skinflow_jax.data.sources.fitzpatrick17k import Fitzpatrick17kSource
+from skinflow_jax.data.sources.folder import FolderSource
+from skinflow_jax.data.sources.ham10000 import Ham10000Source
+from skinflow_jax.data.sources.isic import IsicSource
+from skinflow_jax.data.sources.milk10k import Milk10kSource
+from skinflow_jax.data.sources.rows import ParquetSource, RowsSource
+from skinflow_jax.data.sources.scin import ScinSource
+from skinflow_jax.data.sources.user_tables import CsvSource
+from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.errors import ConfigError
+from skinflow_jax.typed_fields import from_dict
+
+CATALOGUE: dict[str, type[WholeSource]] = {
+    source.name: source
+    for source in (
+        *(Fitzpatrick17kSource, Ham10000Source, IsicSource, Bcn20000Source, Milk10kSource),
+        *(DdiSource, ScinSource, Derm7ptSource, Derm1mSource),
+        *(FolderSource, CsvSource, RowsSource, ParquetSource),
+    )
+}
+
+
+def open_source(
+    name: str, root: str | Path, options: Mapping[str, Any] | None = None
+) -> WholeSource:
+    """A whole data set by its name in the catalogue.
+
+    Args:
+        name: a key of `CATALOGUE`.
+        root: the folder of its files.
+        options: fields of the source's `Options`; defaults for those that are absent.
+
+    Raises ConfigError naming the choices on an unknown name or option, InputError on bad files.
+    """
+    if name not in CATALOGUE:
+        raise ConfigError(f"unknown source {name!r}; choose from {', '.join(CATALOGUE)}")
+    source = CATALOGUE[name]
+    return source(root, from_dict(source.Options, options or {}, "data.options."))

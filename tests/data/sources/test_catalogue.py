@@ -1,0 +1,117 @@
+"""Claims that hold for every source: what they offer, what they never tell, what they survive."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from small_sets import GIVEAWAY, SETS
+
+from skinflow_jax.clinical.caption_schema import canonical_fields
+from skinflow_jax.clinical.ontology import find
+from skinflow_jax.data.sources.catalogue import CATALOGUE, open_source
+from skinflow_jax.data.sources.leaks import LEAKS, TELLING_FACTS, harmless_columns, harmless_facts
+from skinflow_jax.errors import ConfigError, InputError
+
+EVERY = pytest.mark.parametrize("name", SETS)
+
+
+def opened(name, root):
+    options = {"diagnosis_column": "label"} if name == "csv" else {}
+    return open_source(name, SETS[name](root), options)
+
+
+def cases(source):
+    return [source.case(index) for index in range(len(source))]
+
+
+def test_every_source_of_the_catalogue_is_tried_here():
+    rows = {"jsonl", "parquet"}  # in test_rows
+    assert set(CATALOGUE) == set(SETS) | rows
+
+
+@EVERY
+def test_a_source_offers_cases_images_and_digests(name, tmp_path):
+    source = opened(name, tmp_path)
+    assert len(source) >= 2
+    found = cases(source)
+    assert len({case.case_id for case in found}) == len(found)
+    for index, case in enumerate(found):
+        images, digests = source.images(index), source.image_digests(index)
+        assert len(images) == len(digests) == len(case.views) >= 1
+        assert all(image.dtype == np.uint8 and image.shape == (16, 20, 3) for image in images)
+        assert case.group and isinstance(case.diagnosis, str)
+        assert case.diagnosis in ("", *source.diagnoses)
+        assert not case.soft or sum(case.soft.values()) == pytest.approx(1)
+        canonical_fields(case.caption)
+        record = json.loads(json.dumps(dataclasses.asdict(case)))
+        assert type(case)(**record) == case
+
+
+@EVERY
+def test_what_the_ontology_knows_has_its_canonical_name(name, tmp_path):
+    for case in cases(opened(name, tmp_path)):
+        disease = find(case.diagnosis)
+        assert disease is None or disease.name == case.diagnosis
+
+
+@EVERY
+def test_nothing_that_gives_the_diagnosis_away_can_reach_a_prompt(name, tmp_path):
+    """The caption, the facts and columns for prompts, and the row's own question and answer."""
+    found = cases(opened(name, tmp_path))
+    planted = any(GIVEAWAY in json.dumps(case.columns) for case in found)
+    assert planted or name in ("bcn20000", "ddi", "folder")  # which have no place for it
+    telling = LEAKS.get(name, set())
+    for case in found:
+        shown = harmless_columns(name, case.columns)
+        facts = harmless_facts(case.attributes)
+        assert not TELLING_FACTS & set(facts)
+        text = json.dumps([case.prompt, case.answer, case.caption, case.attributes, shown, facts])
+        assert GIVEAWAY not in text
+        assert not telling & set(shown)
+
+
+def test_of_a_table_of_the_users_own_no_column_reaches_a_prompt(tmp_path):
+    case = opened("csv", tmp_path).case(0)
+    assert case.columns["note"] == GIVEAWAY and harmless_columns("csv", case.columns) == {}
+
+
+@EVERY
+def test_an_absent_image_is_named_or_its_row_left_out_and_told(name, tmp_path):
+    root = SETS[name](tmp_path)
+    source = opened(name, root)
+    before = len(source)
+    file = source._pictures(source._entries[0])[0].path
+    file.unlink()
+    source = open_source(name, root, {"diagnosis_column": "label"} if name == "csv" else {})
+    if len(source) < before:
+        assert name == "folder" or any("images are absent" in line for line in source.remarks)
+        return
+    with pytest.raises(InputError, match=r"no image .*add the file or remove the row") as caught:
+        source.images(0)
+    assert str(tmp_path) in str(caught.value)
+
+
+@EVERY
+def test_an_empty_folder_is_one_line(name, tmp_path):
+    with pytest.raises(InputError) as caught:
+        open_source(name, tmp_path / "nowhere")
+    assert "nowhere" in str(caught.value) and "\n" not in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError) as caught:
+        open_source(name, tmp_path / "empty")
+    assert "empty" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_an_unknown_option_or_value_is_named(name, tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.options\.colour: .*keys there are"):
+        open_source(name, tmp_path, {"colour": 1})
+    with pytest.raises(ConfigError, match=r"data\.options"):
+        key = dataclasses.fields(CATALOGUE[name].Options)[0].name
+        open_source(name, tmp_path, {key: 3.5})
+
+
+def test_an_unknown_source_is_named_with_the_choices(tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown source 'isik'; choose from fitzpatrick17k, "):
+        open_source("isik", tmp_path)
