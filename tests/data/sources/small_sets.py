@@ -286,7 +286,7 @@ def derm1m(root: Path, **first) -> Path:
 
 def folder(root: Path) -> Path:
     photograph(root / "basal-cell_carcinoma" / "P1_a.jpg")
-    photograph(root / "Sézary syndrome" / "deeper" / "P2_b.png", 1)
+    photograph(root / "sézary syndrome" / "deeper" / "P2_b.png", 1)
     return root
 
 
