@@ -54,6 +54,7 @@ def ask_everything(open_it, root):
             else:
                 if ask == source.case:
                     json.dumps(dataclasses.asdict(answer))
+                    (answer.prompt + answer.answer + answer.case_id).encode()
 
 
 def check_line(error, root):

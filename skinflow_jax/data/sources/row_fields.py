@@ -84,9 +84,12 @@ def read_row(
     images = listed or turns.images
     text = _question(row, prompt_key, turns, where)
     used = {prompt_key.split(".")[0], (image_key or "image").split(".")[0], "system"}
+    reply = _answer(row, turns, (answer,) if answer else ANSWER_KEYS)
+    for words in (text, reply):
+        check_characters(words, where)
     return RowContent(
         prompt=_marked(text, len(images), where),
-        answer=_answer(row, turns, (answer,) if answer else ANSWER_KEYS),
+        answer=reply,
         images=images,
         columns={key: json_value(value) for key, value in row.items() if key not in used},
     )
@@ -241,6 +244,18 @@ def _marked(text: str, images: int, where: str) -> str:
     if leading:
         return MARK * leading[0].count(MARK) + text[leading.end() :].strip()
     return MARK * (images - marks) + text.strip()
+
+
+def check_characters(text: str, where: str) -> None:
+    """JSON can escape half of a character, which no tokenizer and no file takes.
+
+    Raises InputError naming it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise InputError(f"{where}: its text holds half a character, {half}; correct it") from error
 
 
 def _answer(row: Mapping[str, Any], turns: Turns, keys: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from skinflow_jax.data.sources.row_fields import (
     RowContent,
     answer_words,
     as_text,
+    check_characters,
     looked_up,
     read_row,
 )
@@ -144,25 +145,32 @@ class RowsSource(WholeSource[Entry]):
         file, index = entry
         row, content = file.row(index), self._content(entry)
         case_id = self._id(row) or file.where(index).removeprefix(f"{self.root}/")
-        group = case_id
-        if self.options.group_field:
-            group = as_text(looked_up(row, self.options.group_field))
-            if not group:
-                raise InputError(
-                    f"{file.where(index)}: {self.options.group_field} is empty: without it nobody "
-                    "knows whose image this is; fill it or remove the row"
-                )
+        group = self._group(row, file.where(index)) or case_id
+        split = as_text(looked_up(row, self.options.split_field))
+        diagnosis = self._diagnosis(row, content.answer)
+        for text in (case_id, group, split, diagnosis):
+            check_characters(text, file.where(index))
         return Case(
             case_id=case_id,
             group=group,
             caption={},
-            diagnosis=self._diagnosis(row, content.answer),
+            diagnosis=diagnosis,
             views=("",) * len(content.images),
             prompt=content.prompt,
             answer=content.answer,
             columns=content.columns,
-            split=as_text(looked_up(row, self.options.split_field)),
+            split=split,
         )
+
+    def _group(self, row: dict[str, Any], where: str) -> str:
+        name = self.options.group_field
+        group = as_text(looked_up(row, name)) if name else ""
+        if name and not group:
+            raise InputError(
+                f"{where}: {name} is empty: without it nobody knows whose image this is; fill it "
+                "or remove the row"
+            )
+        return group
 
     def _pictures(self, entry: Entry) -> list[Picture]:
         where = entry[0].where(entry[1])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,3 +116,11 @@ def test_an_unknown_option_or_value_is_named(name, tmp_path):
 def test_an_unknown_source_is_named_with_the_choices(tmp_path):
     with pytest.raises(ConfigError, match=r"unknown source 'isik'; choose from fitzpatrick17k, "):
         open_source("isik", tmp_path)
+
+
+def test_every_source_stands_in_the_documentation_and_every_data_set_tells_its_licence():
+    text = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    own = ("folder", "csv", "jsonl", "parquet")
+    for name, source in CATALOGUE.items():
+        assert f"`{name}`" in text
+        assert name in own or (source.note and name in LEAKS)

@@ -223,6 +223,8 @@ BAD = {
     "a key twice": ('{"prompt": "a", "prompt": "b"}', "the key 'prompt' occurs twice"),
     "cut short": ('{"prompt": "Which dis', "is no JSON .*may be cut short"),
     "not finite": ('{"prompt": NaN}', "NaN is not a finite number"),
+    "half a character": ('{"prompt": "\\ud800", "images": ["images/a.png"]}', "half a character"),
+    "half an id": (STACKS["EasyR1"] | {"id": "\ud800"}, "half a character"),
     "too deep": ("[" * 100_000, "is nested too deeply|is no JSON"),
 }
 
