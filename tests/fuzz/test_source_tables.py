@@ -19,6 +19,7 @@ from skinflow_jax.errors import InputError
 
 TABLES = {
     "fitzpatrick17k": "fitzpatrick17k.csv",
+    "pad_ufes_20": "metadata.csv",
     "ham10000": "HAM10000_metadata.csv",
     "isic": "metadata.csv",
     "bcn20000": "bcn_20k_train.csv",
@@ -81,31 +82,22 @@ def test_no_damaged_table_gives_anything_but_cases_or_one_line(name, tmp_path_fa
     ask_everything(lambda: open_source(name, root, options), root)
 
 
-VALUES = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-2, 2),
-        st.floats(),
-        st.sampled_from(
-            ["a.png", "../a.png", "<image>", "<image><image>", "user", "image", "text"]
-        ),
-        st.sampled_from(["melanoma", "data:;base64,AAAA", "http://x/a.png", "\ud800", "a\0b", ""]),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(
-                [
-                    *("role", "content", "from", "value", "type", "text", "image", "bytes", "path"),
-                    *("image_url", "url", "human", "assistant"),
-                ]
-            ),
-            inner,
-            max_size=4,
-        ),
-    ),
-    max_leaves=8,
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.floats(),
+    st.sampled_from(["a.png", "../a.png", "<image>", "<image><image>", "user", "image", "text"]),
+    st.sampled_from(["melanoma", "data:;base64,AAAA", "http://x/a.png", "\ud800", "a\0b", ""]),
+)
+PARTS = st.sampled_from(
+    [
+        *("role", "content", "from", "value", "type", "text", "image", "bytes", "path"),
+        *("image_url", "url", "human", "assistant"),
+    ]
+)
+VALUES = st.deferred(
+    lambda: LEAVES | st.lists(VALUES, max_size=2) | st.dictionaries(PARTS, VALUES, max_size=3)
 )
 KEYS = st.sampled_from(
     [

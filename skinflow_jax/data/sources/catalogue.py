@@ -16,6 +16,7 @@ from skinflow_jax.data.sources.folder import FolderSource
 from skinflow_jax.data.sources.ham10000 import Ham10000Source
 from skinflow_jax.data.sources.isic import IsicSource
 from skinflow_jax.data.sources.milk10k import Milk10kSource
+from skinflow_jax.data.sources.pad_ufes import PadUfesSource
 from skinflow_jax.data.sources.rows import ParquetSource, RowsSource
 from skinflow_jax.data.sources.scin import ScinSource
 from skinflow_jax.data.sources.user_tables import CsvSource
@@ -26,7 +27,14 @@ from skinflow_jax.typed_fields import from_dict
 CATALOGUE: dict[str, type[WholeSource]] = {
     source.name: source
     for source in (
-        *(Fitzpatrick17kSource, Ham10000Source, IsicSource, Bcn20000Source, Milk10kSource),
+        *(
+            Fitzpatrick17kSource,
+            PadUfesSource,
+            Ham10000Source,
+            IsicSource,
+            Bcn20000Source,
+            Milk10kSource,
+        ),
         *(DdiSource, ScinSource, Derm7ptSource, Derm1mSource),
         *(FolderSource, CsvSource, RowsSource, ParquetSource),
     )

@@ -88,7 +88,7 @@ def read_row(
     for words in (text, reply):
         check_characters(words, where)
     return RowContent(
-        prompt=_marked(text, len(images), where),
+        prompt=marked(text, len(images), where),
         answer=reply,
         images=images,
         columns={key: json_value(value) for key, value in row.items() if key not in used},
@@ -228,8 +228,11 @@ def _question(row: Mapping[str, Any], key: str, turns: Turns, where: str) -> str
     return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
-def _marked(text: str, images: int, where: str) -> str:
-    """The question with one mark an image: in front where it has none."""
+def marked(text: str, images: int, where: str) -> str:
+    """The question with one `MARK` an image: in front where it has none.
+
+    Raises InputError where there is no image, or another number of marks.
+    """
     text = _MARKS.sub(MARK, text)
     marks = text.count(MARK)
     if not images:

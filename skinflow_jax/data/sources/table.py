@@ -119,7 +119,7 @@ class Table:
         for row in self.rows:
             by_key[row.raw(column) or row.line].append(row)
         remarks = [self._repeated(column, rows) for rows in by_key.values() if len(rows) > 1]
-        kept = [rows[0] for rows in by_key.values() if not differing(rows)]
+        kept = [rows[0] for rows in by_key.values() if len(rows) == 1 or not differing(rows)]
         return kept, tuple(remarks)
 
     def _repeated(self, column: str, rows: list[TableRow]) -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from skinflow_jax.clinical.caption_schema import FIELDS, canonical
-from skinflow_jax.data.sources.case import MARK, Caption, Case
+from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.sources.diagnosis_names import canonical_name
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, sex, skin_type
 from skinflow_jax.data.sources.pictures import Picture
+from skinflow_jax.data.sources.row_fields import marked
 from skinflow_jax.data.sources.table import TableRow, read_table
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import ConfigError, InputError
@@ -119,22 +120,15 @@ class CsvSource(WholeSource[TableRow]):
             diagnosis=self._name(row),
             attributes=known(**{fact: _fact(row, fact, c) for fact, c in names.attributes.items()}),
             views=tuple(views.get(column, "") for column in images),
-            prompt=self._prompt(row, len(images)),
+            prompt=self._question(row, len(images)),
             answer=row.raw(names.answer_column or ""),
             columns=row.columns(),
             split=row.text(names.split_column or ""),
         )
 
-    def _prompt(self, row: TableRow, images: int) -> str:
+    def _question(self, row: TableRow, images: int) -> str:
         column = self.options.prompt_column
-        text = row.needed(column) if column else ""
-        marks = text.count(MARK)
-        if marks not in (0, images):
-            raise InputError(
-                f"{row.where(column)} has {marks} {MARK} marks and the row {images} images; write "
-                "one mark an image, or none"
-            )
-        return MARK * (images - marks) + text if text else ""
+        return marked(row.needed(column), images, row.where(column)) if column else ""
 
     def _caption(self, row: TableRow) -> Caption:
         found = {}

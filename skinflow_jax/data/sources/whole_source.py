@@ -48,6 +48,7 @@ class WholeSource(Generic[Entry]):
         remarks: lines about the table and the files: what was left out and why.
     """
 
+    Options: ClassVar[type]
     name: ClassVar[str]
     note: ClassVar[str] = ""
     diagnoses: tuple[str, ...]

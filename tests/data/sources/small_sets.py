@@ -55,6 +55,28 @@ def fitzpatrick17k(root: Path, **first) -> Path:
     return root
 
 
+def pad_ufes_20(root: Path, **first) -> Path:
+    good = {
+        "patient_id": "PAT_1",
+        "lesion_id": "1",
+        "age": "60",
+        "fitspatrick": "2.0",
+        "gender": "FEMALE",
+        "region": "FACE",
+        "diameter_1": "6.0",
+        "diameter_2": "11.0",
+        "diagnostic": "MEL",
+        "itch": "True",
+        "img_id": "PAT_1_1_1.png",
+        "biopsed": GIVEAWAY,
+    }
+    second = good | {"img_id": "PAT_2_2_2.png", "patient_id": "PAT_2", "diameter_2": "0"}
+    table(root / "metadata.csv", [good | first, second])
+    photograph(root / "imgs_part_1" / "PAT_1_1_1.jpg")
+    photograph(root / "imgs_part_2" / "PAT_2_2_2.png", 1)
+    return root
+
+
 def ham10000(root: Path, **first) -> Path:
     good = {
         "lesion_id": "HAM_1",
@@ -310,6 +332,7 @@ def own_csv(root: Path, **first) -> Path:
 
 SETS = {
     "fitzpatrick17k": fitzpatrick17k,
+    "pad_ufes_20": pad_ufes_20,
     "ham10000": ham10000,
     "isic": isic,
     "bcn20000": bcn20000,

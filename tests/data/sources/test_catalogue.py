@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ def test_a_source_offers_cases_images_and_digests(name, tmp_path):
         canonical_fields(case.caption)
         record = json.loads(json.dumps(dataclasses.asdict(case)))
         assert type(case)(**record) == case
+
+
+@EVERY
+def test_a_source_goes_to_another_process_as_it_is(name, tmp_path):
+    source = opened(name, tmp_path)
+    copy = pickle.loads(pickle.dumps(source))
+    assert cases(copy) == cases(source) and copy.image_digests(1) == source.image_digests(1)
 
 
 @EVERY

@@ -8,6 +8,7 @@ from small_sets import GIVEAWAY, SETS, derm1m, derm7pt, ham10000, isic, milk10k,
 from small_sets import photograph as draw
 
 from skinflow_jax.data.sources.catalogue import open_source
+from skinflow_jax.data.sources.pad_ufes_20 import FRACTIONS, PadUfes20Source
 from skinflow_jax.errors import InputError
 
 
@@ -24,6 +25,30 @@ def test_the_real_ham10000_is_what_its_paper_says(test_data):
     assert len({found.group for found in cases}) == 7470 and source.remarks == ()
     assert {found.diagnosis for found in cases} == set(source.diagnoses)
     assert source.images(0)[0].shape == (150, 200, 3)
+
+
+def test_pad_ufes_20_is_the_same_whole_as_in_its_splits(test_data):
+    root = test_data / "data" / "pad_ufes_20"
+    source = open_source("pad_ufes_20", root)
+    whole = {found.case_id: found for found in map(source.case, range(len(source)))}
+    splits = [PadUfes20Source(data_root=root, split=split, seed=0) for split in FRACTIONS]
+    parts = [split.case(index) for split in splits for index in range(len(split))]
+    assert len(whole) == len(parts) == 235
+    for part in parts:
+        found = whole[part.case_id]
+        assert (found.group, found.diagnosis, found.caption, found.attributes) == (
+            *(part.group, part.diagnosis, part.caption, part.attributes),
+        )
+    assert whole[parts[0].case_id].columns["biopsed"] in ("True", "False")
+
+
+def test_pad_ufes_20(tmp_path):
+    first, second = (case("pad_ufes_20", tmp_path, i) for i in range(2))
+    assert (first.case_id, first.group, first.diagnosis) == ("PAT_1_1_1", "PAT_1", "melanoma")
+    assert first.caption == {"size": "10-20 mm", "location": "face"}
+    assert second.caption == {"location": "face"}, "0 is not measured"
+    assert first.attributes == {"fitzpatrick": 2, "age": 60, "gender": "female"}
+    assert first.columns["itch"] == "True"
 
 
 def test_ham10000(tmp_path):
@@ -256,6 +281,8 @@ def test_derm1m_takes_phrases_for_nothing_as_nothing(tmp_path):
         ("ham10000", {"dx": "xyz"}, "row 2: dx is 'xyz', expected one of akiec, bcc"),
         ("ham10000", {"age": "old"}, "row 2: age is 'old', expected a number from 0 to 120"),
         ("ham10000", {"lesion_id": ""}, "row 2: lesion_id is empty"),
+        ("pad_ufes_20", {"region": "MOON"}, "row 2: region is 'MOON', expected one of"),
+        ("pad_ufes_20", {"fitspatrick": "7"}, "row 2: fitspatrick is '7', expected a skin type"),
         ("isic", {"fitzpatrick_skin_type": "VII"}, "is 'VII', expected a skin type from 1 to 6"),
         ("bcn20000", {"diagnosis": "XX"}, "row 2: diagnosis is 'XX', expected one of AK"),
         ("milk10k", {"image_type": "other"}, "row 2: image_type is 'other', expected one of"),
