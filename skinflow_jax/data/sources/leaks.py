@@ -34,7 +34,9 @@ LEAKS: Mapping[str, frozenset[str]] = {
         {
             "dermatologist_skin_condition_on_label_name",
             "dermatologist_skin_condition_confidence",
+            "dermatologist_skin_condition_label_name",
             "weighted_skin_condition_label",
+            "related_category",  # "ACNE", as the person calls it
         }
     ),
     "derm7pt": frozenset(

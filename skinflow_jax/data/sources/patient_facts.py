@@ -12,6 +12,7 @@ _SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "
 _REGIONS = {
     "head/neck": "head",
     "head or neck": "head",
+    "back of hand": "hand",
     "head neck": "head",
     "head neck face": "head",
     "anterior torso": "trunk",

@@ -84,7 +84,7 @@ class ScinSource(WholeSource[TableRow]):
             diagnosis=max(weights, key=weights.get, default=""),
             attributes=known(
                 fitzpatrick=skin_type(row, "fitzpatrick_skin_type") or by_doctor,
-                age_group=_said(row, "age_group").removeprefix("AGE_").replace("_TO_", "-"),
+                age_group=_age_group(_said(row, "age_group")),
                 sex=sex(row, "sex_at_birth") if _said(row, "sex_at_birth") else "",
                 monk=label.whole("monk_skin_tone_label_us", 1, 10) if label else None,
             ),
@@ -159,11 +159,16 @@ def _said(row: TableRow, column: str) -> str:
     return "" if text in _UNSAID else text
 
 
+def _age_group(text: str) -> str:
+    """AGE_40_TO_49 as "40-49", AGE_80_OR_ABOVE as "80+"."""
+    return text.removeprefix("AGE_").replace("_TO_", "-").replace("_OR_ABOVE", "+")
+
+
 def _caption(row: TableRow) -> Caption:
     prefix = "body_parts_"
     parts = [
-        column.removeprefix(prefix).replace("_", " ")
+        column[len(prefix) :].replace("_", " ")
         for column in row.places
-        if column.startswith(prefix) and row.text(column) == "YES"
+        if column.casefold().startswith(prefix) and row.text(column) == "YES"
     ]
     return known(location=location(parts[0])) if len(parts) == 1 else {}

@@ -200,6 +200,12 @@ def test_scin_weights_are_soft_labels(tmp_path):
     assert second.attributes == {"fitzpatrick": 5, "monk": 4}, "the dermatologist's, for none said"
 
 
+def test_scin_ages_and_body_parts(tmp_path):
+    parts = {"body_parts_arm": "", "body_parts_FOOT_SOLE": "YES"}
+    found = case("scin", tmp_path, age_group="AGE_80_OR_ABOVE", **parts)
+    assert found.attributes["age_group"] == "80+" and found.caption == {"location": "foot"}
+
+
 @pytest.mark.parametrize(
     ("text", "soft"),
     [
