@@ -13,7 +13,8 @@ from skinflow_jax.data.sources.diagnosis_names import canonical_name
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import known
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.table import TableRow, read_table
+from skinflow_jax.data.sources.table import read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 
 TONES = {"12": "1-2", "34": "3-4", "56": "5-6"}

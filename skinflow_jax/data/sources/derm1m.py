@@ -15,7 +15,8 @@ from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.partial import with_images
 from skinflow_jax.data.sources.patient_facts import caption_of, known, location
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.table import TableRow, read_table
+from skinflow_jax.data.sources.table import read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 
 # "No age information", "No definitive diagnosis", "No visual concepts": phrases for nothing.

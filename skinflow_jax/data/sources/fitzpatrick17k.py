@@ -24,7 +24,8 @@ from skinflow_jax.data.sources.partial import with_images
 from skinflow_jax.data.sources.patient_facts import caption_of, known, skin_type
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.skin_words import read_skincap, read_skincon
-from skinflow_jax.data.sources.table import TableRow, read_table
+from skinflow_jax.data.sources.table import read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
 from skinflow_jax.typed_fields import Place

@@ -16,7 +16,8 @@ from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, sex
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.table import TableRow, contradicting, read_table
+from skinflow_jax.data.sources.table import contradicting, read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
 

@@ -17,7 +17,8 @@ from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.partial import with_images
 from skinflow_jax.data.sources.patient_facts import age, known, location, sex, size, skin_type
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.table import TableRow, contradicting, read_table
+from skinflow_jax.data.sources.table import contradicting, read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
 

@@ -15,7 +15,8 @@ from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, location, sex
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.table import TableRow, differing, read_table
+from skinflow_jax.data.sources.table import differing, read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import InputError
 from skinflow_jax.typed_fields import Place

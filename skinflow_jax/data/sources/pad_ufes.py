@@ -12,7 +12,8 @@ from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.pad_ufes_20 import COLUMNS, DIAGNOSES, REGIONS
 from skinflow_jax.data.sources.patient_facts import age, known, size, skin_type
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.table import TableRow, read_table
+from skinflow_jax.data.sources.table import read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 
 

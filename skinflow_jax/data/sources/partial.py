@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skinflow_jax.data.sources.image_files import ImageFiles
-from skinflow_jax.data.sources.table import TableRow
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.errors import InputError
 
 _NAMED = 3

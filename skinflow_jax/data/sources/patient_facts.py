@@ -5,7 +5,7 @@ from typing import Any
 from skinflow_jax.clinical.caption_schema import canonical
 from skinflow_jax.clinical.measures import size_value
 from skinflow_jax.data.sources.case import Caption
-from skinflow_jax.data.sources.table import TableRow
+from skinflow_jax.data.sources.table_row import TableRow
 
 _SEXES = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female"}
 # Sites of the archives that the caption's vocabulary has no word for, and the region they lie in.

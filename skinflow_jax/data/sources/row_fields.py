@@ -9,12 +9,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from skinflow_jax.data.sources.case import MARK
+from skinflow_jax.data.sources.conversations import Turns, read_turns
 from skinflow_jax.errors import InputError, shortened
-from skinflow_jax.typed_fields import shown
 
 PROMPT_KEYS = (
     *("messages", "conversations", "conversation"),
@@ -24,27 +24,9 @@ IMAGE_KEYS = ("images", "image")
 ANSWER_KEYS = ("answer", "solution", "ground_truth", "label", "reward_model.ground_truth")
 _REPLY_KEYS = ("response", "output", "completion")  # the assistant's turn where it has a key
 _OTHER_MEDIA = ("videos", "video", "audios", "audio")
-_ROLES = {
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "system": "system",
-}
 # Qwen's own tokens for an image may stand where others write the mark.
 _MARKS = re.compile(re.escape("<|vision_start|><|image_pad|><|vision_end|>"))
 _LEADING = re.compile(rf"(?:\s*{MARK})+\s*")
-
-
-@dataclass
-class Turns:
-    """A conversation taken apart: texts by role, and the images that stood inside it."""
-
-    system: list[str] = field(default_factory=list)
-    user: list[str] = field(default_factory=list)
-    assistant: list[str] = field(default_factory=list)
-    images: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,7 +60,7 @@ def read_row(
     if prompt_key is None:
         names = prompt or ", ".join(PROMPT_KEYS)
         raise InputError(f"{where}: nothing is asked (no {names}); add it or remove the row")
-    turns = _turns(looked_up(row, prompt_key), f"{where}: {prompt_key}")
+    turns = read_turns(looked_up(row, prompt_key), f"{where}: {prompt_key}")
     image_key = _first_key(row, (image,) if image else IMAGE_KEYS)
     listed = [] if image_key is None else _listed(looked_up(row, image_key))
     images = listed or turns.images
@@ -146,74 +128,6 @@ def _listed(value: Any) -> list[Any]:
     if isinstance(value, (list, tuple)):
         return [item for item in value if item is not None and item != ""]
     return [value]
-
-
-def _turns(value: Any, where: str) -> Turns:
-    found = Turns()
-    if isinstance(value, str):
-        found.user.append(value)
-        return found
-    if isinstance(value, Mapping):
-        value = [value]
-    if not isinstance(value, (list, tuple)):
-        raise InputError(f"{where} is {shown(value)}; give text or a list of messages")
-    if all(isinstance(part, Mapping) and part.get("type") and not _role(part) for part in value):
-        found.user.append(_content(list(value), found, where))
-        return found
-    for turn in value:
-        for role, content in _spoken(turn, where):
-            getattr(found, role).append(_content(content, found, where))
-    return found
-
-
-def _role(turn: Mapping[str, Any]) -> str:
-    return turn.get("role") or turn.get("from") or ""
-
-
-def _spoken(turn: Any, where: str) -> list[tuple[str, Any]]:
-    """(role, content) of a message: `role` and `content`, `from` and `value`, or role: content."""
-    if isinstance(turn, Mapping):
-        if _role(turn):
-            role = _ROLES.get(str(_role(turn)).lower())
-            content = turn.get("content") if "content" in turn else turn.get("value")
-            if role and content is not None:
-                return [(role, content)]
-        elif named := [(_ROLES[key], turn[key]) for key in turn if key in _ROLES and turn[key]]:
-            return named
-    raise InputError(
-        f"{where} has the message {shown(turn)}; a message has a role (system, user or "
-        "assistant) and a content"
-    )
-
-
-def _content(content: Any, turns: Turns, where: str) -> str:
-    if isinstance(content, str):
-        return content
-    texts = []
-    for part in content if isinstance(content, (list, tuple)) else [content]:
-        if isinstance(part, str):
-            texts.append(part)
-            continue
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif kind in ("image", "image_url"):
-            texts.append(MARK)
-            turns.images += _inside(part)
-        else:
-            raise InputError(f"{where} has the part {shown(part)}; only text and image are read")
-    return "".join(texts)
-
-
-def _inside(part: Mapping[str, Any]) -> list[Any]:
-    """The image that a part of a message brings along, if it does."""
-    for key in ("image", "image_url", "url", "path", "base64"):
-        value = part.get(key)
-        if isinstance(value, Mapping) and "url" in value:
-            value = value["url"]
-        if value:
-            return [value]
-    return []
 
 
 def _question(row: Mapping[str, Any], key: str, turns: Turns, where: str) -> str:

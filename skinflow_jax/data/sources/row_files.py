@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import functools
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +51,15 @@ def open_rows(path: Path) -> RowFile:
     if not len(found):
         raise InputError(f"{path}: has no rows; give a file that has")
     return found
+
+
+def row_digest(row: Fields) -> str:
+    """sha256 of all that a row says, images in it included."""
+
+    def plain(value: Any) -> str:
+        return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
+
+    return hashlib.sha256(json.dumps(row, sort_keys=True, default=plain).encode()).hexdigest()
 
 
 class JsonLines:

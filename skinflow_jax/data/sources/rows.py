@@ -4,8 +4,6 @@ One reader for the rows of TRL, EasyR1, verl, ms-swift, LLaMA-Factory, VLM-R1 an
 Lines, a JSON array, parquet or CSV (see `row_fields` for their forms).
 """
 
-import hashlib
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from skinflow_jax.data.sources.row_fields import (
     looked_up,
     read_row,
 )
-from skinflow_jax.data.sources.row_files import RowFile, open_rows
+from skinflow_jax.data.sources.row_files import RowFile, open_rows, row_digest
 from skinflow_jax.data.sources.whole_source import WholeSource
 from skinflow_jax.errors import InputError, printable, shortened
 from skinflow_jax.typed_fields import Place, check_fields, shown
@@ -104,7 +102,7 @@ class RowsSource(WholeSource[Entry]):
             try:
                 row = file.row(index)
                 names.add(self._diagnosis(row, self._content(entry).answer))
-                key, digest = self._id(row) or file.where(index), _digest(row)
+                key, digest = self._id(row) or file.where(index), row_digest(row)
             except InputError:  # it will say so itself
                 key, digest = file.where(index), ""
             by_id[key].append((entry, digest))
@@ -194,11 +192,3 @@ class ParquetSource(RowsSource):
 
     name = "parquet"
     suffixes = (".parquet",)
-
-
-def _digest(row: dict[str, Any]) -> str:
-    def plain(value: Any) -> str:
-        return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
-
-    text = json.dumps(row, sort_keys=True, default=plain)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from skinflow_jax.data.sources.id_lists import bare
-from skinflow_jax.data.sources.table import TableRow, read_table
+from skinflow_jax.data.sources.table import read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.errors import InputError
 
 Joined = tuple[dict, tuple[str, ...]]

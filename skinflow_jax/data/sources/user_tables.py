@@ -12,7 +12,8 @@ from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, sex, skin_type
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.row_fields import marked
-from skinflow_jax.data.sources.table import TableRow, read_table
+from skinflow_jax.data.sources.table import read_table
+from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.typed_fields import OneOf, Several, Text
