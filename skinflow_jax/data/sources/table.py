@@ -96,8 +96,8 @@ def read_table(
     if delimiter != ",":
         kind = "tabs" if delimiter == "\t" else "semicolons"
         remarks = (*remarks, f"{path}: read as separated by {kind}")
-    csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    limit, line = csv.field_size_limit(_LARGEST_CELL), 1
     try:
         header = tuple(name.strip() for name in next(reader, []))
         _check_header(path, header, needed, remedy)
@@ -109,9 +109,9 @@ def read_table(
                 rows.append(_row(TableRow(path, line, places), cells, free_text, shared))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(
-            f"{path} row {reader.line_num}: cannot be read ({error}); mend its quotes"
-        ) from error
+        raise InputError(f"{path} row {line}: cannot be read ({error}); mend its quotes") from error
+    finally:
+        csv.field_size_limit(limit)
     if not rows:
         raise InputError(f"{path}: has no rows; {remedy}")
     return Table(path, header, rows, remarks)

@@ -1,5 +1,7 @@
 """Claims about tables as people have them."""
 
+import csv
+
 import pytest
 
 from skinflow_jax.data.sources.table import contradicting, read_table
@@ -111,3 +113,16 @@ def test_a_lesion_with_two_labels_is_left_out_and_told_of(tmp_path):
     kept, remarks = contradicting(rows, "lesion", "dx")
     assert [row.raw("image") for row in kept] == ["3", "4", "5"]
     assert "lesion A has several dx: mel (1), nv (1): all rows left out" in remarks[0]
+
+
+def test_a_quote_that_is_never_closed_is_named_where_it_opens(tmp_path):
+    rows = "".join(f"{n},naevus,40\n" for n in range(50))
+    with pytest.raises(InputError, match=r"cases\.csv row 3: cannot be read .*mend its quotes"):
+        table(tmp_path, HEAD + '\na,b,1\nb,"c,2\n' + rows)
+
+
+def test_reading_leaves_pythons_own_limit_of_a_cell(tmp_path):
+    before = csv.field_size_limit()
+    long = "x" * (before + 1)
+    assert table(tmp_path, f"{HEAD}\na,{long},1\n").rows[0].text("label") == long
+    assert csv.field_size_limit() == before
