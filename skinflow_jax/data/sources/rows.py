@@ -99,12 +99,13 @@ class RowsSource(WholeSource[Entry]):
         names = set()
         for entry in rows:
             file, index = entry
+            where = file.where(index)
             try:
                 row = file.row(index)
-                names.add(self._diagnosis(row, self._content(entry).answer))
-                key, digest = self._id(row) or file.where(index), row_digest(row)
+                names.add(self._diagnosis(row, self._content(row, where).answer))
+                key, digest = self._id(row) or where, row_digest(row)
             except InputError:  # it will say so itself
-                key, digest = file.where(index), ""
+                key, digest = where, ""
             by_id[key].append((entry, digest))
         kept, remarks = [], []
         for key, alike in by_id.items():
@@ -122,12 +123,11 @@ class RowsSource(WholeSource[Entry]):
     def _id(self, row: dict[str, Any]) -> str:
         return as_text(looked_up(row, self.options.id_field)) if self.options.id_field else ""
 
-    def _content(self, entry: Entry) -> RowContent:
-        file, index = entry
+    def _content(self, row: dict[str, Any], where: str) -> RowContent:
         names = self.options
         return read_row(
-            file.row(index),
-            file.where(index),
+            row,
+            where,
             prompt=names.prompt_field,
             answer=names.answer_field,
             image=names.image_field,
@@ -141,13 +141,14 @@ class RowsSource(WholeSource[Entry]):
 
     def _case(self, entry: Entry) -> Case:
         file, index = entry
-        row, content = file.row(index), self._content(entry)
-        case_id = self._id(row) or file.where(index).removeprefix(f"{self.root}/")
-        group = self._group(row, file.where(index)) or case_id
+        row, where = file.row(index), file.where(index)
+        content = self._content(row, where)
+        case_id = self._id(row) or where.removeprefix(f"{self.root}/")
+        group = self._group(row, where) or case_id
         split = as_text(looked_up(row, self.options.split_field))
         diagnosis = self._diagnosis(row, content.answer)
         for text in (case_id, group, split, diagnosis):
-            check_characters(text, file.where(index))
+            check_characters(text, where)
         return Case(
             case_id=case_id,
             group=group,
@@ -171,8 +172,9 @@ class RowsSource(WholeSource[Entry]):
         return group
 
     def _pictures(self, entry: Entry) -> list[Picture]:
-        where = entry[0].where(entry[1])
-        images = self._content(entry).images
+        file, index = entry
+        where = file.where(index)
+        images = self._content(file.row(index), where).images
         return [self._picture(image, f"{where}: image {n}") for n, image in enumerate(images, 1)]
 
     def _picture(self, image: Any, where: str) -> Picture:
