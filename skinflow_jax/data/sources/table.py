@@ -106,7 +106,8 @@ def read_table(
         rows, line = [], reader.line_num + 1  # where the next row begins
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                rows.append(_row(TableRow(path, line, places), cells, free_text, shared))
+                row = TableRow(path, line, places)
+                rows.append(_filled(row, header, cells, free_text, shared))
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{path} row {line}: cannot be read ({error}); mend its quotes") from error
@@ -154,21 +155,26 @@ def _check_header(path: Path, header: Sequence[str], needed: Collection[str], re
             has = shortened(printable(", ".join(header)), 300) or "none"
             raise InputError(f"{path}: needs a column {column!r} (has {has}); {remedy}")
     for name, count in Counter(header).items():
-        if count > 1:
+        if count > 1 and name:  # spreadsheets leave columns without a name at the end
             shown = shortened(printable(name), 60)
             raise InputError(f"{path}: has {count} columns {shown!r}; keep one")
 
 
-def _row(
-    row: TableRow, cells: list[str], free_text: Collection[str], shared: dict[str, str]
+def _filled(
+    row: TableRow,
+    header: Sequence[str],
+    cells: list[str],
+    free_text: Collection[str],
+    shared: dict[str, str],
 ) -> TableRow:
     """`row` with its cells, or with what is wrong with them."""
-    columns = len(row.places)
-    if len(cells) != columns:
-        fault = f"has {len(cells)} cells where the header has {columns}; mend its commas or quotes"
+    if len(cells) != len(header):
+        fault = (
+            f"has {len(cells)} cells where the header has {len(header)}; mend its commas or quotes"
+        )
         return replace(row, fault=fault)
     stripped = tuple(shared.setdefault(cell, cell) for cell in map(str.strip, cells))
-    for column, cell in zip(row.places, stripped, strict=True):
+    for column, cell in zip(header, stripped, strict=True):
         plain = " ".join(cell.split()) if column in free_text else cell
         if not plain.isprintable() or "\ufffd" in plain:
             fault = (

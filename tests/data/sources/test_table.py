@@ -126,3 +126,8 @@ def test_reading_leaves_pythons_own_limit_of_a_cell(tmp_path):
     long = "x" * (before + 1)
     assert table(tmp_path, f"{HEAD}\na,{long},1\n").rows[0].text("label") == long
     assert csv.field_size_limit() == before
+
+
+def test_columns_without_a_name_that_spreadsheets_leave_are_passed_over(tmp_path):
+    row = table(tmp_path, f"{HEAD},,\na,b,1,,\n").rows[0]
+    assert row.columns() == {"id": "a", "label": "b", "age": "1"}
