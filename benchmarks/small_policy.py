@@ -10,6 +10,8 @@ from skinflow_jax.config import DataConfig
 from skinflow_jax.data.chat import prompt_ids
 from skinflow_jax.data.images import resize
 from skinflow_jax.data.pipeline import Batch, Buckets, Example, prompt_inputs
+from skinflow_jax.data.sources.case import MARK
+from skinflow_jax.data.tasks import TASKS
 from skinflow_jax.models.config import TextConfig, VisionConfig, VlmConfig
 from skinflow_jax.models.inputs import window_count
 from skinflow_jax.models.vlm import ComputeConfig, init_model
@@ -90,15 +92,14 @@ def batches(policy: Policy, images: np.ndarray) -> Iterator[Batch]:
     """Prompts for ever, each batch made when it is asked for: resized, cut into patches, packed."""
     config, side = policy.model.config, images.shape[1]
     grid = (side // config.vision.patch_size,) * 2
-    length = len(prompt_ids(policy.tokenizer, TASK, [grid], config))
+    asked = MARK + TASKS[TASK].wording
+    length = len(prompt_ids(policy.tokenizer, asked, [grid], config))
     buckets = Buckets((length,), (window_count(grid, config.vision),), TOKENS)
     first = 0
     while True:
         chosen = [images[(first + i) % len(images)] for i in range(PROMPTS)]
-        examples = [
-            Example("noise", TASK, {}, "", {}, resize(image, min_pixels=28**2, max_pixels=side**2))
-            for image in chosen
-        ]
+        small = [resize(image, min_pixels=28**2, max_pixels=side**2) for image in chosen]
+        examples = [Example("noise", TASK, {}, "", {}, (image,), asked) for image in small]
         inputs = prompt_inputs(examples, policy.tokenizer, config, buckets)
         yield Batch(inputs, None, None, examples, PROMPTS)
         first += PROMPTS

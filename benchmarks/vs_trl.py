@@ -30,7 +30,7 @@ from small_policy import SIZES, noise_images, random_policy
 from vs_trl_shared import GROUP, IMAGES, MODEL, PHASES, PROMPT, PROMPTS, TOKENS
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
-from skinflow_jax.data.chat import PROMPTS as TASK_PROMPTS
+from skinflow_jax.data.tasks import TASKS
 from skinflow_jax.models.flops import decoder_flops, logits_flops, vision_flops
 from skinflow_jax.models.layers import parameter_count
 
@@ -108,7 +108,7 @@ def prepare(workdir: Path, sides: list[int]) -> int:
     policy = random_policy(workdir / "tokenizer")
     if not (workdir / MODEL).exists():
         save_pretrained(policy.model, workdir / MODEL, tokenizer=policy.tokenizer)
-    (workdir / PROMPT).write_text(json.dumps(TASK_PROMPTS["diagnosis"]))
+    (workdir / PROMPT).write_text(json.dumps(TASKS["diagnosis"].wording))
     for side in sides:
         np.save(workdir / IMAGES.format(side=side), noise_images(side))
     return parameter_count(policy.model)

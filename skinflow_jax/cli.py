@@ -7,6 +7,7 @@ rooms wait until a command runs, so that `--help` answers at once.
 import contextlib
 import functools
 import io
+import itertools
 import logging
 import os
 import sys
@@ -254,7 +255,9 @@ def _generate(arguments) -> None:
     from skinflow_jax.models.vlm import ComputeConfig
     from skinflow_jax.runs.opening import open_checkpoint, stored_sizes
 
-    images = {path: load_image(path) for path in arguments.image}
+    images = {str(path): [load_image(path)] for path in arguments.image}
+    if arguments.one_case:
+        images = {", ".join(images): list(itertools.chain.from_iterable(images.values()))}
     dtype, mesh = arguments.dtype or "float32", None
     if arguments.tensor or jax.device_count() > 1:
         mesh = generation_mesh(stored_sizes(arguments.checkpoint), arguments.tensor)
@@ -269,6 +272,7 @@ def _generate(arguments) -> None:
         policy.model,
         policy.tokenizer,
         images,
+        prompt=arguments.prompt,
         max_tokens=arguments.max_tokens,
         min_pixels=1 if budget is None else budget.min_pixels,
         max_pixels=arguments.max_pixels or budget.max_pixels,

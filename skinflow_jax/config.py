@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from skinflow_jax.config_files.reading import read_config, with_overrides
-from skinflow_jax.data.chat import TASKS
 from skinflow_jax.data.sources import SOURCES
 from skinflow_jax.data.sources.procedural import SPLITS
+from skinflow_jax.data.tasks import PAPERS, TASKS
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.config import (
     SIZES,
@@ -105,7 +105,7 @@ class DataConfig:
     count: Count | None = None
     seed: Seed = 0
     options: Mapping[str, Any] = field(default_factory=dict)
-    tasks: Tasks = TASKS
+    tasks: Tasks = PAPERS
     cases_of_task: Mapping[Task, Annotated[int, Whole(0)]] = field(default_factory=dict)
     min_pixels: Pixels = 56 * 56
     max_pixels: Pixels = 224 * 224
@@ -134,7 +134,7 @@ class EvaluationConfig:
     split: Split = "heldout"
     count: Count | None = 300
     batch_size: Rows = 32
-    tasks: Tasks = TASKS
+    tasks: Tasks = PAPERS
 
     def __post_init__(self):
         check_fields(self, "evaluation.")

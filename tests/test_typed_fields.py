@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skinflow_jax.config import OPTIONS, RunConfig, load_config
-from skinflow_jax.data.chat import TASKS
+from skinflow_jax.data.tasks import PAPERS
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.models.config import DveConfig, LoraConfig, VlmConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
@@ -224,7 +224,7 @@ def test_products_that_int32_does_not_count_are_refused(changes, words):
 
 def test_the_defaults_lie_in_their_ranges_and_mean_what_they_did():
     config = load_config(None)
-    assert config == RunConfig() and config.data.tasks == TASKS
+    assert config == RunConfig() and config.data.tasks == PAPERS
     check_fields(config)
 
 

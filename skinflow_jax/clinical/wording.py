@@ -25,6 +25,12 @@ def normalise(text: str) -> str:
     return " ".join(_stem(word) for word in re.findall(r"[^\W_]+", plain))
 
 
+def same_answer(text: str, other: str) -> bool:
+    """Whether two answers are the same words: case and white space do not matter, all else does."""
+    words = text.casefold().split()
+    return bool(words) and words == other.casefold().split()
+
+
 def _stem(word: str) -> str:
     word = re.sub(r"ae$", "a", word)
     word = word.replace("ae", "e").replace("oe", "e")

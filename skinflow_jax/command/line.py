@@ -215,6 +215,16 @@ def _generate_arguments(generate: argparse.ArgumentParser) -> None:
     )
     generate.add_argument("--image", type=_here, required=True, action="append", help="repeatable")
     generate.add_argument(
+        "--one-case",
+        action="store_true",
+        help="ask about all images at once: one lesion",
+    )
+    generate.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help='a question of yours; the images stand where it says "<image>", or in front',
+    )
+    generate.add_argument(
         "--max-tokens", type=_positive, default=512, help="most tokens of an answer"
     )
     generate.add_argument(

@@ -3,31 +3,49 @@
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from skinflow_jax.data.chat import prompt_ids
-from skinflow_jax.data.record_set import RecordSet
+from skinflow_jax.data.record_set import RecordSet, Sizes
+from skinflow_jax.data.tasks import prompt_text
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import ModelInputs, empty_inputs, window_count
 
-Size = tuple[int, int]
-"""Height and width of a resized image in pixels."""
-Needs = tuple[int, int]
-"""Tokens of a prompt and windows of its image."""
+
+class Needs(NamedTuple):
+    """What a prompt needs: tokens, windows of its largest image, number of images."""
+
+    length: int
+    windows: int
+    images: int
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """The static shapes: prompt lengths in tokens, image sizes in windows, one answer length."""
+    """The static shapes: prompt lengths in tokens, image sizes in windows, one answer length.
+
+    `images`: how many a prompt has; the records know it.
+    """
 
     prompt_lengths: tuple[int, ...]
     windows: tuple[int, ...]
     completion_length: int
+    images: tuple[int, ...] = (1,)
 
     def __post_init__(self):
         for name in ("prompt_lengths", "windows"):
             if min(getattr(self, name), default=0) < 1:
                 raise ConfigError(f"data.{name} needs at least one size, each of 1 or more")
+
+    def smallest(self, needs: Iterable[Needs], *, largest: bool = False) -> Needs:
+        """The shape of a batch of prompts with these needs: the smallest, or the `largest`."""
+        length, windows, images = map(max, zip(*needs, strict=True))
+        return Needs(
+            smallest(self.prompt_lengths, length, largest),
+            smallest(self.windows, windows, largest),
+            smallest(self.images, images, largest),
+        )
 
 
 def smallest(choices: Sequence[int], needed: int, largest: bool) -> int:
@@ -35,32 +53,37 @@ def smallest(choices: Sequence[int], needed: int, largest: bool) -> int:
     return max(choices) if largest else min(size for size in choices if size >= needed)
 
 
-def prompt_needs(
-    sizes: Iterable[str], tokenizer, config: VlmConfig, tasks: Sequence[str]
-) -> dict[tuple[Size, str], Needs]:
-    """What the prompt of each task needs for an image of each size, as a manifest writes sizes."""
-    needs = {}
-    for text in sizes:
-        height, width = map(int, text.split("x"))
-        patch = config.vision.patch_size
-        grid = height // patch, width // patch
-        windows = window_count(grid, config.vision)
-        for task in tasks:
-            length = len(prompt_ids(tokenizer, task, [grid], config))
-            needs[(height, width), task] = length, windows
-    return needs
+class PromptNeeds:
+    """What prompts need, by their words and the sizes of their images; what was asked is kept."""
+
+    def __init__(self, tokenizer, config: VlmConfig):
+        self._tokenizer, self._config, self._known = tokenizer, config, {}
+
+    def of(self, prompt: str, sizes: Sizes) -> Needs:
+        """Of a prompt, with one `MARK` for each of the images of these sizes.
+
+        Raises InputError where it has not.
+        """
+        key = prompt, sizes
+        if key not in self._known:
+            vision = self._config.vision
+            grids = [(h // vision.patch_size, w // vision.patch_size) for h, w in sizes]
+            length = len(prompt_ids(self._tokenizer, prompt, grids, self._config))
+            windows = max((window_count(grid, vision) for grid in grids), default=1)
+            self._known[key] = Needs(length, windows, len(grids))
+        return self._known[key]
 
 
-def misfit(needs: Needs, size: Size, buckets: Buckets) -> str | None:
-    """Why no bucket holds a prompt with an image of this size; None where one does."""
-    length, windows = needs
+def misfit(needs: Needs, sizes: Sizes, buckets: Buckets) -> str | None:
+    """Why no bucket holds a prompt with images of these sizes; None where one does."""
     for what, needed, choices in (
-        ("windows", windows, buckets.windows),
-        ("prompt_lengths", length, buckets.prompt_lengths),
+        ("windows", needs.windows, buckets.windows),
+        ("prompt_lengths", needs.length, buckets.prompt_lengths),
     ):
         if needed > max(choices):
+            shown = " and ".join(f"{height}x{width}" for height, width in sizes)
             return (
-                f"an image of {size[0]}x{size[1]} pixels needs {what} {needed} but the largest "
+                f"an image of {shown} pixels needs {what} {needed} but the largest "
                 f"bucket is {max(choices)}; raise data.{what} or lower data.max_pixels"
             )
     return None
@@ -70,40 +93,32 @@ def check_buckets(
     records: RecordSet, tokenizer, config: VlmConfig, tasks: Sequence[str], buckets: Buckets
 ) -> None:
     """Raise InputError, naming a case, unless the largest bucket holds every prompt and image."""
-    for (size, _), needs in prompt_needs(records.manifest.sizes, tokenizer, config, tasks).items():
-        reason = misfit(needs, size, buckets)
+    needs = PromptNeeds(tokenizer, config)
+    for task, number in itertools.product(tasks, range(len(records))):
+        case, sizes = records.case(number), records.sizes(number)
+        reason = misfit(needs.of(prompt_text(task, case), sizes), sizes, buckets)
         if reason:
-            case = records.manifest.sizes["{}x{}".format(*size)]
-            raise InputError(f"case {case}: {reason}")
+            raise InputError(f"case {case.case_id}: {reason}")
 
 
 def bucket_shapes(
-    records: RecordSet,
-    tokenizer,
+    needs: Iterable[Needs],
     config: VlmConfig,
     *,
-    tasks: Sequence[str],
     rows: int,
     buckets: Buckets,
     largest: bool = False,
 ) -> list[ModelInputs]:
-    """Empty inputs in every shape that batches of `rows` of these records can have, largest first.
+    """Empty inputs in every shape that batches of `rows` such prompts can have, largest first.
 
-    A batch takes the buckets of its longest prompt and of its largest image, which may be of
-    different rows. Images that fit no bucket are in no batch.
+    A batch takes the buckets of its longest prompt, of its largest image and of its most images,
+    which may be of different rows.
     """
-    alone = {
-        (
-            smallest(buckets.prompt_lengths, length, largest),
-            smallest(buckets.windows, windows, largest),
-        )
-        for (size, _), (length, windows) in prompt_needs(
-            records.manifest.sizes, tokenizer, config, tasks
-        ).items()
-        if not misfit((length, windows), size, buckets)
-    }
-    pairs = {tuple(map(max, zip(*pair, strict=True))) for pair in itertools.product(alone, alone)}
-    return [
-        empty_inputs(rows, config, length=length, windows=windows, images=1)
-        for length, windows in sorted(pairs, reverse=True)
-    ]
+    shapes = {buckets.smallest([alone], largest=largest) for alone in needs}
+    while True:
+        pairs = itertools.product(shapes, shapes)
+        joined = {Needs(*map(max, a, b)) for a, b in pairs}
+        if joined == shapes:
+            break
+        shapes = joined
+    return [empty_inputs(rows, config, **shape._asdict()) for shape in sorted(shapes, reverse=True)]

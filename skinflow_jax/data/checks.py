@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from skinflow_jax.data.buckets import Buckets, misfit, prompt_needs
-from skinflow_jax.data.chat import TASKS, target_text
+from skinflow_jax.data.buckets import Buckets, Needs, PromptNeeds, misfit
 from skinflow_jax.data.record_set import RecordSet
+from skinflow_jax.data.tasks import TASKS, prompt_text, target_text
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.models.config import VlmConfig
 
@@ -34,10 +34,12 @@ class Usable:
 
     Attributes:
       pairs: (number of the record, task), sorted.
+      needs: what the prompts of the pairs need, each once.
       dropped: the others, by task and record.
     """
 
     pairs: tuple[tuple[int, str], ...]
+    needs: frozenset[Needs]
     dropped: tuple[Dropped, ...]
 
     def summary(self) -> str:
@@ -75,7 +77,7 @@ def usable_pairs(
 ) -> Usable:
     """The (case, task) pairs that have an answer and fit; reads no pixels.
 
-    Left out are cases without a caption or diagnosis that the task asks for, with a prompt or image
+    Left out are cases without the question or answer that the task asks for, with a prompt or image
     beyond the largest bucket, or (with `targets`) with an answer beyond `completion_length`.
     Arguments as in `make_pipeline`; a task in `cases_of_task` has its first so many usable cases.
 
@@ -84,16 +86,17 @@ def usable_pairs(
       InputError: a task has no usable case; names the first with its reason.
     """
     limits = _checked_tasks(tasks, cases_of_task or {})
-    needs = prompt_needs(records.manifest.sizes, tokenizer, config, tasks)
-    pairs, dropped = [], []
+    known = PromptNeeds(tokenizer, config)
+    pairs, needs, dropped = [], set(), []
     for task in tasks:
         found = []
         for number in range(len(records)):
             if len(found) == limits.get(task, len(records)):
                 break
-            case = records.case(number)
-            reason = misfit(needs[records.size(number), task], records.size(number), buckets)
+            case, sizes = records.case(number), records.sizes(number)
             try:
+                needed = known.of(prompt_text(task, case), sizes)
+                reason = misfit(needed, sizes, buckets)
                 text = target_text(task, case, records.manifest.diagnoses, seed)
                 if targets:
                     reason = reason or too_long(len(tokenizer.encode(text)) + 1, buckets)
@@ -103,10 +106,11 @@ def usable_pairs(
                 dropped.append(Dropped(case.case_id, task, reason))
             else:
                 found.append((number, task))
+                needs.add(needed)
         if not found and limits.get(task) != 0:
             _refuse(task, len(records), dropped)
         pairs += found
-    return Usable(tuple(sorted(pairs)), tuple(dropped))
+    return Usable(tuple(sorted(pairs)), frozenset(needs), tuple(dropped))
 
 
 def too_long(target: int, buckets: Buckets) -> str | None:

@@ -23,9 +23,9 @@ def content_of(source: Source) -> dict[str, str]:
         except InputError:
             return _UNREADABLE
 
-    def image(index: int) -> str:
+    def image(index: int) -> str | list[str]:
         try:
-            return source.image_digest(index)
+            return source.image_digests(index)
         except InputError:
             return _UNREADABLE
 

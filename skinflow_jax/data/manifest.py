@@ -50,7 +50,6 @@ class Manifest:
         versions of the format and of the resize, and the caller's options.
       shards: the files of records, in order.
       cases: sha256 of the table of cases, `cases.jsonl`.
-      sizes: per image size "HxW", the first case that has it: what the buckets must hold.
       skipped: the cases that were left out.
       plain: the cases whose image is nearly of one colour; they are kept.
       remarks: what the source tells of its table and images, such as rows it left out.
@@ -64,7 +63,6 @@ class Manifest:
     identity: dict[str, Any]
     shards: tuple[Shard, ...]
     cases: str
-    sizes: dict[str, str]
     skipped: tuple[Listed, ...]
     plain: tuple[Listed, ...]
     remarks: tuple[str, ...]

@@ -13,12 +13,13 @@ from typing import Any
 import grain
 import numpy as np
 
-from skinflow_jax.data.buckets import Buckets, check_buckets, smallest
-from skinflow_jax.data.chat import prompt_ids, target_text
+from skinflow_jax.data.buckets import Buckets, Needs, check_buckets
+from skinflow_jax.data.chat import prompt_ids
 from skinflow_jax.data.checks import Usable, too_long, usable_pairs
 from skinflow_jax.data.images import patchify
 from skinflow_jax.data.record_set import Record, RecordSet
-from skinflow_jax.data.sources.case import Caption
+from skinflow_jax.data.sources.case import Caption, Case
+from skinflow_jax.data.tasks import prompt_text, target_text
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import ModelInputs, build_inputs, window_count
@@ -27,14 +28,30 @@ from skinflow_jax.parallel.agreement import agreed
 
 @dataclass(frozen=True)
 class Example:
-    """What a row is about, for rewards, logs and reports; `image` is uint8 `[H, W, 3]`."""
+    """What a row is about, for rewards, logs and reports.
+
+    Attributes:
+      case_id, caption, diagnosis, attributes, soft, answer, columns: as in `Case`.
+      task: which question is asked.
+      prompt: its text, with one `MARK` an image.
+      images: uint8 `[H, W, 3]` each.
+    """
 
     case_id: str
     task: str
     caption: Caption
     diagnosis: str
     attributes: dict[str, Any]
-    image: np.ndarray = field(repr=False, compare=False)
+    images: tuple[np.ndarray, ...] = field(repr=False, compare=False)
+    prompt: str = ""
+    answer: str = ""
+    soft: dict[str, float] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def image(self) -> np.ndarray:
+        """The first image."""
+        return self.images[0]
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,10 @@ class _BatchMaker:
         chosen = [self.pairs[number] for number in mine]
         records = [self.records[case] for case, _ in chosen]
         tasks = [task for _, task in chosen]
-        examples = [_example(*pair) for pair in zip(records, tasks, strict=True)]
+        examples = [
+            example_of(record.case, task, record.images)
+            for record, task in zip(records, tasks, strict=True)
+        ]
         ids, mask = self._completions(records, tasks) if self.targets else (None, None)
         inputs = prompt_inputs(
             examples, self.tokenizer, self.config, self.buckets, largest=self.largest
@@ -112,25 +132,25 @@ def prompt_inputs(
     largest: bool = False,
 ) -> ModelInputs:
     """The prompts of `examples` in the smallest buckets that hold them, or in the largest."""
-    images = [patchify(example.image, config.vision) for example in examples]
+    rows = [[patchify(image, config.vision) for image in example.images] for example in examples]
+    grids = [[grid for _, grid in row] for row in rows]
     prompts = [
-        prompt_ids(tokenizer, example.task, [grid], config)
-        for example, (_, grid) in zip(examples, images, strict=True)
+        prompt_ids(tokenizer, example.prompt, row, config)
+        for example, row in zip(examples, grids, strict=True)
     ]
-    windows = max(window_count(grid, config.vision) for _, grid in images)
-    return build_inputs(
-        prompts,
-        [[image] for image in images],
-        config,
-        length=smallest(buckets.prompt_lengths, max(map(len, prompts)), largest),
-        windows=smallest(buckets.windows, windows, largest),
-        images=1,
-    )
+    needs = [
+        Needs(len(ids), max(window_count(grid, config.vision) for grid in row), len(row))
+        for ids, row in zip(prompts, grids, strict=True)
+    ]
+    shape = buckets.smallest(needs, largest=largest)
+    return build_inputs(prompts, rows, config, **shape._asdict())
 
 
-def _example(record: Record, task: str) -> Example:
-    case = record.case
-    return Example(case.case_id, task, case.caption, case.diagnosis, case.attributes, record.image)
+def example_of(case: Case, task: str, images: Sequence[np.ndarray]) -> Example:
+    """What is asked of a case in `task`; raises InputError where it has no such question."""
+    known = ("case_id", "caption", "diagnosis", "attributes", "answer", "soft", "columns")
+    fields = {name: getattr(case, name) for name in known}
+    return Example(task=task, prompt=prompt_text(task, case), images=tuple(images), **fields)
 
 
 def _host_rows(batch_size: int, process_index: int, process_count: int) -> slice:
@@ -171,7 +191,7 @@ def make_pipeline(
       records: the cases.
       tokenizer: as in `tokenizer.py`.
       config: the model, with the tokenizer's ids.
-      tasks: of `chat.TASKS`.
+      tasks: of `tasks.TASKS`.
       batch_size: rows over all processes.
       seed: of the order and of the diagnoses that fill up a target.
       buckets: the smallest that holds the batch is taken; with several processes always the

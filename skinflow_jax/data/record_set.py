@@ -1,9 +1,9 @@
 """Records as they are read: cases and resized images by number, from ArrayRecord shards.
 
 A record is the length of a JSON header (4 bytes, little endian), the header (the case and the
-image's height and width) and the raw uint8 pixels. Beside the shards, `cases.jsonl` has the headers
-alone, for what needs no pixels. ArrayRecord keeps checksums in its files, and the manifest that of
-`cases.jsonl`.
+height and width of each image) and the raw uint8 pixels of one image after the other. Beside the
+shards, `cases.jsonl` has the headers alone, for what needs no pixels. ArrayRecord keeps checksums
+in its files, and the manifest that of `cases.jsonl`.
 """
 
 import dataclasses
@@ -22,47 +22,53 @@ from skinflow_jax.data.sources.case import Case
 from skinflow_jax.errors import InputError
 
 CASES = "cases.jsonl"
+Sizes = tuple[tuple[int, int], ...]
+"""Height and width of each image of a case, resized, in pixels."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A case and its upright, resized image: uint8 `[H, W, 3]`."""
+    """A case and its upright, resized images in the order of `Case.views`: uint8 `[H, W, 3]`."""
 
     case: Case
-    image: np.ndarray
+    images: tuple[np.ndarray, ...]
 
 
 def encode_record(record: Record) -> bytes:
     """Serialise one record."""
     text = header_of(record).encode()
-    return len(text).to_bytes(4, "little") + text + record.image.tobytes()
+    pixels = (image.tobytes() for image in record.images)
+    return b"".join([len(text).to_bytes(4, "little"), text, *pixels])
 
 
 def header_of(record: Record) -> str:
-    """The case and the size of the image, as one line."""
-    height, width, _ = record.image.shape
-    case = dataclasses.asdict(record.case)
-    return json.dumps({"case": case, "height": height, "width": width})
+    """The case and the sizes of its images, as one line."""
+    sizes = [image.shape[:2] for image in record.images]
+    return json.dumps({"case": dataclasses.asdict(record.case), "sizes": sizes})
 
 
 @dataclass(frozen=True)
 class _Header:
     case: Case
-    height: int
-    width: int
+    sizes: Sizes
 
     @classmethod
     def parse(cls, text: str | bytes) -> "_Header":
         header = json.loads(text)
-        return cls(Case(**header["case"]), header["height"], header["width"])
+        return cls(Case(**header["case"]), tuple(map(tuple, header["sizes"])))
 
 
 def decode_record(data: bytes) -> Record:
-    """Inverse of `encode_record`; the image is a read-only view of `data`."""
+    """Inverse of `encode_record`; the images are read-only views of `data`."""
     end = 4 + int.from_bytes(data[:4], "little")
     header = _Header.parse(data[4:end])
     pixels = np.frombuffer(data, np.uint8, offset=end)
-    return Record(header.case, pixels.reshape(header.height, header.width, 3))
+    edges = np.cumsum([0, *(height * width * 3 for height, width in header.sizes)])
+    images = (
+        pixels[start:stop].reshape(*size, 3)
+        for start, stop, size in zip(edges, edges[1:], header.sizes, strict=False)
+    )
+    return Record(header.case, tuple(images))
 
 
 def cases_digest(folder: Path) -> str:
@@ -116,10 +122,14 @@ class RecordSet(Sequence[Record]):
         """The case of a record, without reading its pixels."""
         return self._headers[self._indices[index]].case
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Height and width in pixels of a record's image, without reading it."""
-        header = self._headers[self._indices[index]]
-        return header.height, header.width
+    def sizes(self, index: int) -> Sizes:
+        """Height and width in pixels of each image of a record, without reading it."""
+        return self._headers[self._indices[index]].sizes
+
+    @property
+    def image_counts(self) -> tuple[int, ...]:
+        """How many images a case of these records may have, ascending."""
+        return tuple(sorted({len(self.sizes(index)) for index in range(len(self))}))
 
     @functools.cached_property
     def _headers(self) -> list["_Header"]:

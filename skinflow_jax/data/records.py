@@ -37,7 +37,7 @@ from skinflow_jax.data.sources.case import Source
 from skinflow_jax.errors import InputError
 from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SHARD_BYTES = 256 * 2**20
 PLAIN = 16
 """An image is listed whose grey values, but for the extreme hundredths, span fewer levels of 255;
@@ -156,16 +156,15 @@ def _write(
     progress: Callable[[int, int], None] | None,
     shard_bytes: int,
 ) -> Manifest:
-    sizes, skipped, plain = {}, [], []
+    skipped, plain = [], []
     with contextlib.closing(_Writer(folder, shard_bytes)) as writer:
         for done, (case, record) in enumerate(_prepared(source, identity), start=1):
             if isinstance(record, InputError):
                 skipped.append(Listed(case, str(record)))
             else:
                 writer.write(record)
-                sizes.setdefault("{}x{}".format(*record.image.shape), case)
-                if _is_plain(record.image):
-                    plain.append(Listed(case, "its image is nearly of one colour"))
+                if any(map(_is_plain, record.images)):
+                    plain.append(Listed(case, "an image of it is nearly of one colour"))
             if progress:
                 progress(done, len(source))
     if not writer.shards:
@@ -178,7 +177,6 @@ def _write(
         identity=identity,
         shards=tuple(writer.shards),
         cases=cases_digest(folder),
-        sizes=sizes,
         skipped=tuple(skipped),
         plain=tuple(plain),
         remarks=_remarks(source),
@@ -208,14 +206,11 @@ def _prepared(
         try:
             case = source.case(index)
             name = case.case_id
-            image = resize(
-                source.image(index),
-                min_pixels=identity["min_pixels"],
-                max_pixels=identity["max_pixels"],
-            )
+            budget = {name: identity[name] for name in ("min_pixels", "max_pixels")}
+            images = tuple(resize(image, **budget) for image in source.images(index))
         except InputError as error:
             return name, error
-        return name, Record(case, image)
+        return name, Record(case, images)
 
     threads = os.cpu_count() or 1
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)

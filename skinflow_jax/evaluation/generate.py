@@ -1,8 +1,7 @@
-"""Answers about single images: the caption and the ranked diagnoses, for `skinflow generate`."""
+"""Answers about images: the caption and the ranked diagnoses, for `skinflow generate`."""
 
 import textwrap
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from skinflow_jax.clinical import find, parse_caption, parse_diagnoses
-from skinflow_jax.data.chat import TASKS, prompt_ids
+from skinflow_jax.data.chat import prompt_ids
 from skinflow_jax.data.images import patchify, resize
+from skinflow_jax.data.sources.case import MARK
+from skinflow_jax.data.tasks import PAPERS, TASKS
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import build_inputs
@@ -27,26 +28,28 @@ _WIDTH = 80
 def answer(
     model: Vlm,
     tokenizer,
-    image: np.ndarray,
-    task: str,
+    images: Sequence[np.ndarray],
+    prompt: str,
     *,
     max_tokens: int,
     min_pixels: int,
     max_pixels: int,
     compute: ComputeConfig = DEFAULT_COMPUTE,
 ) -> str:
-    """The model's greedy answer to a task about an image, uint8 `[H, W, 3]`.
+    """The model's greedy answer to a prompt about images, uint8 `[H, W, 3]` each.
 
-    `min_pixels` and `max_pixels` are the budget of training. Raises InputError where the image is
-    too long and thin, or the chat template has not one placeholder for it.
+    The images stand where the prompt has `MARK`, or in front where it has none. `min_pixels` and
+    `max_pixels` are the budget of training. Raises InputError where an image is too long and thin,
+    or prompt or chat template have not one placeholder for each.
     """
     config = model.config
-    small = resize(image, min_pixels=min_pixels, max_pixels=max_pixels)
-    patches, grid = patchify(small, config.vision)
-    ids = prompt_ids(tokenizer, task, [grid], config)
+    small = [resize(image, min_pixels=min_pixels, max_pixels=max_pixels) for image in images]
+    row = [patchify(image, config.vision) for image in small]
+    asked = prompt if MARK in prompt else MARK * len(images) + prompt
+    ids = prompt_ids(tokenizer, asked, [grid for _, grid in row], config)
     rollout = sample(
         model,
-        build_inputs([ids], [[(patches, grid)]], config),
+        build_inputs([ids], [row], config),
         jax.random.key(0),
         jnp.zeros(1, jnp.int32),
         GREEDY,
@@ -78,23 +81,35 @@ def generation_mesh(sizes: VlmConfig, tensor: int | None = None) -> Mesh | None:
 
 
 def print_answers(
-    model: Vlm, tokenizer, images: Mapping[Path, np.ndarray], *, mesh: Mesh | None = None, **options
+    model: Vlm,
+    tokenizer,
+    cases: Mapping[str, Sequence[np.ndarray]],
+    *,
+    prompt: str | None = None,
+    mesh: Mesh | None = None,
+    **options,
 ) -> None:
-    """Print caption and diagnoses of each image; `options` go to `answer`."""
-    for path, image in images.items():
-        print(f"\n{printable(str(path))}")
-        for task in TASKS:
+    """Print caption and diagnoses of each case, or the answer to `prompt`.
+
+    `cases`: the images of each, by its name; `options` go to `answer`.
+    """
+    asked = {"question": prompt} if prompt else {task: TASKS[task].wording for task in PAPERS}
+    for name, images in cases.items():
+        print(f"\n{printable(name)}")
+        for task, words in asked.items():
             try:
                 with use_mesh(mesh):
-                    text = answer(model, tokenizer, image, task, **options)
+                    text = answer(model, tokenizer, images, words, **options)
             except InputError as error:
-                raise InputError(f"{path}: {error}") from error
+                raise InputError(f"{name}: {error}") from error
             print(describe(task, text))
     print("\nResearch software: not a medical device. The answers are not a diagnosis.")
 
 
 def describe(task: str, text: str) -> str:
     """An answer for people; one that is not well-formed is shown as it is, with the reason."""
+    if task == "question":
+        return "\n  ".join(["answer", *textwrap.wrap(printable(text), _WIDTH - 2)])
     parsed = parse_caption(text) if task == "caption" else parse_diagnoses(text)
     if task == "caption" and parsed.fields is not None:
         width = max(map(len, parsed.fields), default=0)

@@ -16,6 +16,7 @@ from skinflow_jax.clinical import (
     ranked_diagnoses,
     relation,
 )
+from skinflow_jax.clinical.wording import same_answer
 from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch
@@ -32,7 +33,8 @@ class Prediction:
 
     Caption cases have `caption_reward` and `valid`; diagnosis cases have `rank` (of the first
     accepted diagnosis, None without one), `first` (the first diagnosis as written), `valid` and
-    `safety_critical` (the first diagnosis crosses benign/malignant or infectious/not).
+    `safety_critical` (the first diagnosis crosses benign/malignant or infectious/not); questions
+    have `valid` (not empty) and `equal` (to the row's answer).
     """
 
     case_id: str
@@ -44,6 +46,7 @@ class Prediction:
     rank: int | None = None
     first: str | None = None
     safety_critical: bool = False
+    equal: bool | None = None
 
 
 def predict(
@@ -88,6 +91,15 @@ def evaluate_answer(text: str, example: Example) -> Prediction:
         reward = caption_reward(text, example.caption) if example.caption else None
         valid = parse_caption(text).fields is not None
         return Prediction(example.case_id, "caption", text, reference, valid, caption_reward=reward)
+    if example.task == "question":
+        return Prediction(
+            example.case_id,
+            "question",
+            text,
+            example.answer,
+            valid=bool(text.strip()),
+            equal=same_answer(text, example.answer),
+        )
     ranked = ranked_diagnoses(text)
     first = ranked[0] if ranked else None
     return Prediction(

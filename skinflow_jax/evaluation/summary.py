@@ -69,8 +69,10 @@ def summarise(predictions: Sequence[Prediction], training_labels: Sequence[str])
         Figure("macro recall %", macro_recall(references, top_k(ranks, 1))),
         Figure("macro F1 %", macro_f1(references, [_class_answered(p) for p in diagnoses])),
     )
+    equal = [float(p.equal) for p in predictions if p.task == "question"]
+    answers = (Figure("equal answers %", mean_with_interval(equal)),) if equal else ()
     baseline = majority_baseline(training_labels, references)
-    return Summary(captions, diagnoses, figures + macro, baseline)
+    return Summary(captions, diagnoses, figures + macro + answers, baseline)
 
 
 def _class_answered(prediction: Prediction) -> str | None:

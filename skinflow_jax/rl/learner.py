@@ -346,6 +346,6 @@ def _rollout_rows(
 
 
 def _same_size_images(examples: Sequence[Example], most: int = 4) -> np.ndarray | None:
-    """The first images that share the first one's size, for the log."""
+    """The first image of the first prompts where it has the first one's size, for the log."""
     images = [e.image for e in examples if e.image.shape == examples[0].image.shape]
     return np.stack(images[:most]) if images else None

@@ -17,6 +17,7 @@ from numbers import Real
 import numpy as np
 
 from skinflow_jax.clinical import caption_reward, diagnosis_reward
+from skinflow_jax.clinical.wording import same_answer
 from skinflow_jax.data.pipeline import Example
 from skinflow_jax.errors import ConfigError, RunError, one_line, shortened
 from skinflow_jax.rl.concurrent_calls import call_together, thread_name
@@ -45,6 +46,16 @@ def diagnosis(completions: list[str], examples: list[Example]) -> list[float | N
     ]
 
 
+def question(completions: list[str], examples: list[Example]) -> list[float | None]:
+    """1 where the row's own answer is given, 0 elsewhere; None for other tasks and no answer."""
+    return [
+        float(same_answer(text, example.answer))
+        if example.task == "question" and example.answer
+        else None
+        for text, example in zip(completions, examples, strict=True)
+    ]
+
+
 def diagnosis_reciprocal(completions: list[str], examples: list[Example]) -> list[float | None]:
     """The same with 1/p for the first accepted rank p: the first place weighs more."""
     return [
@@ -64,6 +75,7 @@ REWARDS: dict[str, RewardFunction] = {
     "caption": caption,
     "diagnosis": diagnosis,
     "diagnosis_reciprocal": diagnosis_reciprocal,
+    "question": question,
 }
 
 
@@ -129,18 +141,18 @@ def score(
     return np.array(columns, np.float32).T.reshape(len(examples), -1, len(functions))
 
 
+_OWN = ("caption", "attributes", "soft", "columns")
+
+
 def _own_copies(texts: list[str], examples: list[Example]) -> tuple[list[str], list[Example]]:
     """The arguments of one function, its own to change but for the images, which are read-only."""
     copies = {id(example): example for example in examples}
     for key, example in copies.items():
-        image = example.image.view()
-        image.flags.writeable = False
-        copies[key] = dataclasses.replace(
-            example,
-            caption=copy.deepcopy(example.caption),
-            attributes=copy.deepcopy(example.attributes),
-            image=image,
-        )
+        views = tuple(image.view() for image in example.images)
+        for image in views:
+            image.flags.writeable = False
+        own = {name: copy.deepcopy(getattr(example, name)) for name in _OWN}
+        copies[key] = dataclasses.replace(example, images=views, **own)
     return list(texts), [copies[id(example)] for example in examples]
 
 

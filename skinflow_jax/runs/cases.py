@@ -79,6 +79,6 @@ def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, l
     return records, labels_of(open_source(data, data.split, data.count))
 
 
-def buckets(data: DataConfig) -> Buckets:
-    """The static shapes of the config."""
-    return Buckets(data.prompt_lengths, data.windows, data.completion_length)
+def buckets(data: DataConfig, records: RecordSet) -> Buckets:
+    """The static shapes of the config, and of how many images the records' cases have."""
+    return Buckets(data.prompt_lengths, data.windows, data.completion_length, records.image_counts)

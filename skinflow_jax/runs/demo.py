@@ -24,8 +24,8 @@ from skinflow_jax.config import (
     ModelChoice,
     RunConfig,
 )
-from skinflow_jax.data.chat import TASKS
 from skinflow_jax.data.records import RecordSet
+from skinflow_jax.data.tasks import PAPERS
 from skinflow_jax.evaluation.summary import (
     Summary,
     baseline_line,
@@ -161,7 +161,7 @@ def demo_configs(
         warmup,
         stage(("caption",), ("caption",), size.stage1_steps, 1e-4, 0.7),
         stage(
-            TASKS,
+            PAPERS,
             ("caption", "diagnosis_reciprocal"),
             size.stage2_steps,
             2e-4,

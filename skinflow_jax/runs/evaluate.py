@@ -57,7 +57,7 @@ def evaluate_policy(
                 policy.model.config,
                 task=task,
                 batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
-                buckets=buckets(config.data),
+                buckets=buckets(config.data, records),
                 process_index=process,
                 process_count=processes,
             )
@@ -91,7 +91,8 @@ def heldout_evaluation(
     Raises InputError at once, not at the first evaluation, naming a case that fits no bucket.
     """
     records, labels = heldout_cases(config, records_folder)
-    check_buckets(records, tokenizer, sizes, config.evaluation.tasks, buckets(config.data))
+    shapes = buckets(config.data, records)
+    check_buckets(records, tokenizer, sizes, config.evaluation.tasks, shapes)
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
         policy = Policy(state.model, tokenizer)

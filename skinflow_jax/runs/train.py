@@ -15,7 +15,7 @@ from skinflow_jax.checkpoints.run_state import RunCheckpoints
 from skinflow_jax.checkpoints.storage_errors import cause
 from skinflow_jax.command.standard_output import Console, output_error
 from skinflow_jax.config import RunConfig, to_dict
-from skinflow_jax.data.buckets import bucket_shapes
+from skinflow_jax.data.buckets import Buckets, Needs, bucket_shapes
 from skinflow_jax.data.checks import report_dropped
 from skinflow_jax.data.pipeline import Batches, make_pipeline, prompt_inputs
 from skinflow_jax.data.records import RecordSet
@@ -218,12 +218,15 @@ class _Run:
         ):
             stop.saved = functools.partial(self._saved, checkpoints)
             sizes, tokenizer, facts = start.model.config, start.tokenizer, start.facts
-            learner = make_learner(config, sizes, tokenizer, optimizer, self.mesh, start.reference)
+            shapes = buckets(config.data, self.records)
+            learner = make_learner(
+                *(config, sizes, tokenizer, optimizer, self.mesh), shapes, start.reference
+            )
             state = self._state(start, optimizer, layout, checkpoints)
             del start  # else two models would have to fit
             stop.check()
             if int(state.step) < config.loop.steps:
-                self._compile(learner, state, tokenizer)
+                self._compile(learner, state, batches.usable.needs, shapes)
             else:
                 _nothing_left(self.workdir, int(state.step), self.first)
             if self.going_back:
@@ -276,7 +279,7 @@ class _Run:
             tasks=data.tasks,
             batch_size=config.batch_size,
             seed=config.seed,
-            buckets=buckets(data),
+            buckets=buckets(data, self.records),
             targets=config.algorithm == "sft",
             cases_of_task=data.cases_of_task,
             start=start.facts.examples,
@@ -314,8 +317,18 @@ class _Run:
             return create_state(start.model, optimizer, self.mesh)
         return checkpoints.restore(layout, step=start.stored.step)[0]
 
-    def _compile(self, learner: Learner, state: TrainState, tokenizer: Tokenizer) -> None:
-        temporary = compile_batch_sizes(learner, state, self.config, self.records, tokenizer)
+    def _compile(
+        self, learner: Learner, state: TrainState, needs: Iterable[Needs], shapes: Buckets
+    ) -> None:
+        """For all sizes of batches, before the first step."""
+        sizes = bucket_shapes(
+            needs,
+            state.model.config,
+            rows=self.config.batch_size // jax.process_count(),
+            buckets=shapes,
+            largest=jax.process_count() > 1,
+        )
+        temporary = learner.warm_up(state, track(sizes, "compiling", unit="batch sizes"))
         if self.first:
             Console().print(program_table(temporary))
 
@@ -387,31 +400,19 @@ def check_mesh(config: RunConfig, mesh) -> None:
         )
 
 
-def compile_batch_sizes(
-    learner: Learner, state: TrainState, config: RunConfig, records: RecordSet, tokenizer
-) -> dict[str, int]:
-    """Compile for all sizes of batches before the first step; temporary bytes by program."""
-    shapes = bucket_shapes(
-        records,
-        tokenizer,
-        state.model.config,
-        tasks=config.data.tasks,
-        rows=config.batch_size // jax.process_count(),
-        buckets=buckets(config.data),
-        largest=jax.process_count() > 1,
-    )
-    return learner.warm_up(state, track(shapes, "compiling", unit="batch sizes"))
-
-
 def make_learner(
     config: RunConfig,
     sizes: VlmConfig,
     tokenizer: Tokenizer,
     optimizer,
     mesh,
+    shapes: Buckets,
     reference: Vlm | None = None,
 ) -> Learner:
-    """The algorithm that the config names; `reference` is what a KL is measured to."""
+    """The algorithm that the config names; `reference` is what a KL is measured to.
+
+    `shapes`: of the prompts that are asked again to refill a step.
+    """
     common = {
         "compute": config.model.compute,
         "micro_batches": config.micro_batches,
@@ -429,7 +430,7 @@ def make_learner(
         prompt_inputs,
         tokenizer=tokenizer,
         config=sizes,
-        buckets=buckets(config.data),
+        buckets=shapes,
         largest=jax.process_count() > 1,
     )
     return GrpoLearner(

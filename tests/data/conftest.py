@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from skinflow_jax.data.chat import TASKS, corpus
+from skinflow_jax.data.chat import corpus
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources.case import Case
+from skinflow_jax.data.tasks import PAPERS
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import model_config
 from skinflow_jax.tokenizers import train_sentencepiece
@@ -39,13 +40,13 @@ class ShadedSource:
             attributes={"fitzpatrick": 1 + index % 6},
         )
 
-    def image(self, index):
+    def images(self, index):
         if index in self.bad:
             raise InputError(f"case-{index}.jpg: cannot be read as an image; replace the file")
-        return np.full((90 + 17 * (index % 5), 100, 3), self.shade(index), np.uint8)
+        return [np.full((90 + 17 * (index % 5), 100, 3), self.shade(index), np.uint8)]
 
-    def image_digest(self, index):
-        return f"shade {self.shade(index)}"
+    def image_digests(self, index):
+        return [f"shade {self.shade(index)}"]
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def tokenizer(source, tmp_path_factory):
 
     cases = [source.case(i) for i in range(len(source))]
     texts = list(corpus(cases, source.diagnoses, 0, render))
-    assert len(texts) > len(cases) * len(TASKS)
+    assert len(texts) > len(cases) * len(PAPERS)
     return train_sentencepiece(texts, tmp_path_factory.mktemp("tokenizer"), vocab_size=700)
 
 

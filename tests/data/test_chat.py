@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 
 from skinflow_jax.clinical.caption_schema import FIELDS, canonical_fields
-from skinflow_jax.data.chat import (
-    TASKS,
-    corpus,
-    expand_placeholders,
-    messages,
-    prompt_ids,
-    target_text,
-)
-from skinflow_jax.data.sources.case import Case
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.data.chat import corpus, expand_placeholders, messages, prompt_ids
+from skinflow_jax.data.sources.case import MARK, Case
+from skinflow_jax.data.tasks import PAPERS, TASKS, prompt_text, target_text
+from skinflow_jax.errors import InputError
 from skinflow_jax.models.inputs import token_count
 
 
@@ -28,15 +22,32 @@ NAMES = [f"disease {i}" for i in range(20)] + ["acne"]
 
 
 def test_the_caption_prompt_names_every_field_and_the_image_comes_first():
-    (turn,) = messages("caption", n_images=2)
+    (turn,) = messages(prompt_text("caption", case(views=("clinical", "dermoscopic"))))
     assert turn["role"] == "user"
     assert [part["type"] for part in turn["content"]] == ["image", "image", "text"]
     assert all(field in turn["content"][-1]["text"] for field in FIELDS)
 
 
-def test_an_unknown_task_lists_those_there_are():
-    with pytest.raises(ConfigError, match="'triage': choose one of caption, diagnosis"):
-        messages("triage")
+def test_a_question_keeps_the_places_of_its_images():
+    row = case(prompt="Before <image> and after <image>: what changed?", views=("", ""))
+    (turn,) = messages(prompt_text("question", row))
+    shown = [part.get("text", part["type"]) for part in turn["content"]]
+    assert shown == ["Before ", "image", " and after ", "image", ": what changed?"]
+
+
+def test_a_row_has_its_own_question_and_answer():
+    row = case(prompt="<image>Is it raised?", answer="yes")
+    assert target_text("question", row, NAMES, 0) == "yes"
+    with pytest.raises(InputError, match="case a: it has no answer of its own"):
+        target_text("question", case(), NAMES, 0)
+    with pytest.raises(InputError, match="case a: it has no prompt of its own"):
+        prompt_text("question", case())
+
+
+def test_of_soft_diagnoses_the_heaviest_come_first():
+    row = case(soft={"wart": 0.2, "acne": 0.5, "mole": 0.3})
+    names = json.loads(target_text("diagnosis", row, NAMES, 0))["diagnoses"]
+    assert names[:3] == ["acne", "mole", "wart"] and len(set(names)) == 6
 
 
 def test_the_caption_target_is_the_json_of_the_known_fields():
@@ -99,21 +110,22 @@ def test_placeholders_and_images_must_agree_in_number(config, grids):
         expand_placeholders(ids, grids, config)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", PAPERS)
 def test_a_prompt_is_the_rendered_chat_with_room_for_its_images(tokenizer, config, task):
     grids = [(4, 6), (8, 8)]
-    ids = prompt_ids(tokenizer, task, grids, config)
+    prompt = 2 * MARK + TASKS[task].wording
+    ids = prompt_ids(tokenizer, prompt, grids, config)
     assert (ids == config.image_token_id).sum() == sum(token_count(g, config.vision) for g in grids)
     text = tokenizer.decode(ids[ids != config.image_token_id], skip_special=False)
-    rendered = tokenizer.render_chat(messages(task, 2), add_generation_prompt=True)
+    rendered = tokenizer.render_chat(messages(prompt), add_generation_prompt=True)
     assert text == rendered.replace("<|image_pad|>", "")
 
 
 def test_the_corpus_holds_prompts_targets_vocabulary_and_names(source):
     cases = [source.case(i) for i in range(len(source))]
     texts = list(corpus(cases, source.diagnoses, 3, lambda m: m[0]["content"][-1]["text"]))
-    for task in TASKS:
-        assert messages(task)[0]["content"][-1]["text"] in texts
+    for task in PAPERS:
+        assert messages(MARK + TASKS[task].wording)[0]["content"][-1]["text"] in texts
         assert all(target_text(task, c, source.diagnoses, 3) in texts for c in cases)
     joined = "\n".join(texts)
     assert all(f'"{name}"' in joined for name in source.diagnoses)

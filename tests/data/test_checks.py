@@ -7,10 +7,10 @@ import pytest
 from test_pipeline import BUCKETS
 
 from skinflow_jax.data.buckets import Buckets, bucket_shapes
-from skinflow_jax.data.chat import TASKS, target_text
 from skinflow_jax.data.checks import report_dropped, usable_pairs
 from skinflow_jax.data.pipeline import evaluation_batches, make_pipeline
 from skinflow_jax.data.records import RecordSet, build_records
+from skinflow_jax.data.tasks import PAPERS, target_text
 from skinflow_jax.errors import InputError
 
 
@@ -41,7 +41,7 @@ def with_holes(source, tmp_path):
 
 
 def usable(records, tokenizer, config, **changes):
-    options = {"tasks": TASKS, "buckets": BUCKETS, "seed": 0, **changes}
+    options = {"tasks": PAPERS, "buckets": BUCKETS, "seed": 0, **changes}
     return usable_pairs(records, tokenizer, config, **options)
 
 
@@ -90,10 +90,10 @@ def test_images_that_fit_no_bucket_are_left_out_of_training(records, tokenizer, 
     assert 0 < len(kept) < len(records)
     assert all("needs windows" in entry.reason for entry in found.dropped)
     batches = make_pipeline(
-        *(records, tokenizer, config), tasks=TASKS, batch_size=2, seed=0, buckets=buckets, epochs=1
+        *(records, tokenizer, config), tasks=PAPERS, batch_size=2, seed=0, buckets=buckets, epochs=1
     )
     assert {example.case_id for batch in batches for example in batch.examples} == kept
-    assert bucket_shapes(records, tokenizer, config, tasks=TASKS, rows=2, buckets=buckets)
+    assert bucket_shapes(batches.usable.needs, config, rows=2, buckets=buckets)
     with pytest.raises(InputError, match=r"case case-\d+: .* needs windows \d .* is 1; raise data"):
         evaluation_batches(
             *(records, tokenizer, config), task="diagnosis", batch_size=2, buckets=buckets
@@ -103,7 +103,7 @@ def test_images_that_fit_no_bucket_are_left_out_of_training(records, tokenizer, 
 def test_a_pipeline_draws_what_is_usable_and_tells_what_is_not(with_holes, tokenizer, config):
     batches = make_pipeline(
         *(with_holes, tokenizer, config),
-        tasks=TASKS,
+        tasks=PAPERS,
         batch_size=3,
         seed=3,
         buckets=BUCKETS,
@@ -132,7 +132,7 @@ def test_what_is_left_out_is_printed_in_short_and_written_in_full(
     found = usable(with_holes, tokenizer, config, buckets=Buckets((200,), (1,), 100))
     report_dropped(found, tmp_path / "run" / "left_out.jsonl")
     lines = capsys.readouterr().out.splitlines()
-    count = {task: sum(entry.task == task for entry in found.dropped) for task in TASKS}
+    count = {task: sum(entry.task == task for entry in found.dropped) for task in PAPERS}
     assert lines[0] == f"left out: {count['caption']} of the caption task, " + (
         f"{count['diagnosis']} of the diagnosis task"
     )

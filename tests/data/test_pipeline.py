@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from skinflow_jax.data.chat import TASKS, target_text
 from skinflow_jax.data.images import patchify
 from skinflow_jax.data.pipeline import Buckets, evaluation_batches, make_pipeline
+from skinflow_jax.data.tasks import PAPERS, target_text
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.models.inputs import ModelInputs, patch_slots
 
@@ -18,7 +18,7 @@ BUCKETS = Buckets(prompt_lengths=(120, 200), windows=(2, 4, 6), completion_lengt
 @pytest.fixture
 def pipeline(records, tokenizer, config):
     def make(records=records, **changes):
-        options = {"tasks": TASKS, "batch_size": 4, "seed": 0, "buckets": BUCKETS}
+        options = {"tasks": PAPERS, "batch_size": 4, "seed": 0, "buckets": BUCKETS}
         return make_pipeline(records, tokenizer, config, **{**options, **changes})
 
     return make
@@ -44,7 +44,7 @@ def test_each_row_holds_the_image_of_its_own_case(pipeline, records, config, sha
     cases = {record.case.case_id: record for record in records}
     for batch in itertools.islice(pipeline(), 8):
         for b, example in enumerate(batch.examples):
-            image = cases[example.case_id].image
+            image = cases[example.case_id].images[0]
             assert image[0, 0, 0] == shaded_source.shade(int(example.case_id.split("-")[1]))
             patches, grid = patchify(image, config.vision)
             placed = batch.inputs.patches[b, 0]
@@ -86,7 +86,7 @@ def test_without_targets_there_are_no_completions(pipeline):
 
 
 def test_an_epoch_visits_each_case_and_task_once_in_an_order_of_its_own(pipeline, records):
-    everything = {(record.case.case_id, task) for record in records for task in TASKS}
+    everything = {(record.case.case_id, task) for record in records for task in PAPERS}
     seen = keys(pipeline(batch_size=2, epochs=3))
     size = len(everything)
     epochs = [seen[i * size : (i + 1) * size] for i in range(3)]
@@ -152,7 +152,7 @@ def test_the_stream_depends_on_the_pairs_and_the_seed_alone(pipeline, records):
     """Not on the order of the tasks, the buckets, whether targets are made."""
     plain = keys(itertools.islice(pipeline(), 9))
     wider = Buckets((200,), (6,), 500)
-    for other in ({"tasks": TASKS[::-1]}, {"targets": False}, {"buckets": wider}, {"prefetch": 0}):
+    for other in ({"tasks": PAPERS[::-1]}, {"targets": False}, {"buckets": wider}, {"prefetch": 0}):
         assert keys(itertools.islice(pipeline(**other), 9)) == plain
 
 
@@ -182,16 +182,15 @@ def test_hosts_share_the_batches_of_a_single_one(pipeline, processes):
 
 def test_the_smallest_bucket_that_holds_the_batch_is_taken(records, pipeline):
     """Images of 84 and 140 rows need 2 and 4 windows and less or more of a prompt."""
-    areas = [record.image.size for record in records]
+    areas = [record.images[0].size for record in records]
     small, large = records.select([int(np.argmin(areas))]), records.select([int(np.argmax(areas))])
     options = {"batch_size": 1, "tasks": ("diagnosis",), "epochs": 1}
     slots = [
         next(iter(pipeline(chosen, **options))).inputs.patches.shape[2] // 64
         for chosen in (small, large)
     ]
-    needed = [
-        -(-r[0].image.shape[0] // 112) * -(-r[0].image.shape[1] // 112) for r in (small, large)
-    ]
+    sides = [chosen[0].images[0].shape[:2] for chosen in (small, large)]
+    needed = [-(-height // 112) * -(-width // 112) for height, width in sides]
     assert needed[0] < needed[1]
     assert slots == [min(w for w in BUCKETS.windows if w >= n) for n in needed]
     batch = next(iter(pipeline(large, **options)))

@@ -32,7 +32,9 @@ def test_a_record_is_the_case_and_its_resized_image(source, records):
     for index in range(len(source)):
         record = records[index]
         assert record.case == source.case(index)
-        np.testing.assert_array_equal(record.image, resize(source.image(index), **BUDGET))
+        np.testing.assert_array_equal(
+            record.images, [resize(image, **BUDGET) for image in source.images(index)]
+        )
 
 
 def test_records_spread_over_shards(source, records):
@@ -47,8 +49,6 @@ def test_the_manifest_says_what_the_folder_holds(source, records):
     assert tuple(manifest.diagnoses) == source.diagnoses
     assert manifest.note == "synthetic"
     assert manifest.identity["options"] == {"split": "train"}
-    shapes = {records[i].image.shape[:2] for i in range(len(records))}
-    assert {tuple(map(int, size.split("x"))) for size in manifest.sizes} == shapes
     assert manifest.summary().startswith("shaded: 11 cases in ")
 
 
@@ -178,8 +178,8 @@ def read_all(folder):
     read = [records[i] for i in range(len(records))]
     return (
         records.manifest,
-        [(records.case(i), records.size(i)) for i in range(len(records))],
-        [(record.case, record.image.tobytes()) for record in read],
+        [(records.case(i), records.sizes(i)) for i in range(len(records))],
+        [(record.case, record.images[0].tobytes()) for record in read],
     )
 
 
@@ -218,10 +218,10 @@ def test_exchanged_shards_of_one_size_are_noticed(source, tmp_path):
 
 
 def test_cases_and_sizes_are_known_without_reading_pixels(source, records, monkeypatch):
-    sizes = [record.image.shape[:2] for record in records]
+    sizes = [(record.images[0].shape[:2],) for record in records]
     monkeypatch.setattr(RecordSet, "__getitem__", None)
     assert [records.case(i) for i in range(len(source))] == list(map(source.case, range(11)))
-    assert [records.size(i) for i in range(len(source))] == sizes
+    assert [records.sizes(i) for i in range(len(source))] == sizes
     assert records.select([4, 2]).case(1).case_id == "case-2"
 
 
@@ -240,11 +240,11 @@ class Changed:
             self._source.case(index), **(self._changes if index == 4 else {})
         )
 
-    def image(self, index):
-        return self._source.image(index)
+    def images(self, index):
+        return self._source.images(index)
 
-    def image_digest(self, index):
-        return self._source.image_digest(index)
+    def image_digests(self, index):
+        return self._source.image_digests(index)
 
 
 @pytest.mark.parametrize(
@@ -301,14 +301,14 @@ def test_the_digest_depends_on_content_alone(source, tmp_path):
 
 def test_images_of_nearly_one_colour_are_kept_and_listed(shaded_source, tmp_path):
     class OneScene(shaded_source):
-        def image(self, index):
+        def images(self, index):
             scene = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
-            return scene if index == 1 else super().image(index)
+            return [scene] if index == 1 else super().images(index)
 
     manifest = build(OneScene(count=3), tmp_path / "set")
     assert [entry.case for entry in manifest.plain] == ["case-0", "case-2"]
     assert manifest.count == 3 and manifest.has_news
-    assert "kept case-2: its image is nearly of one colour" in manifest.summary()
+    assert "kept case-2: an image of it is nearly of one colour" in manifest.summary()
 
 
 def test_a_long_summary_is_cut_and_says_where_the_rest_is(shaded_source, tmp_path):

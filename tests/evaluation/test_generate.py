@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from random_model import SHALLOW, spread_model
 
-from skinflow_jax.errors import ConfigError, printable
+from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.evaluation.generate import answer, describe, generation_mesh
 
 
@@ -27,13 +27,40 @@ def test_an_answer_depends_on_the_image_and_the_task_and_is_repeatable():
     images = [rng.integers(0, 255, (60, 90, 3), dtype=np.uint8) for _ in range(2)]
     budget = {"min_pixels": 56 * 56, "max_pixels": 84 * 84, "max_tokens": 5}
 
-    def ask(image, task):
-        return answer(model, Words(), image, task, **budget)
+    def ask(image, prompt):
+        return answer(model, Words(), [image], prompt, **budget)
 
-    first = ask(images[0], "caption")
-    assert first == ask(images[0], "caption") and len(first.split()) <= 5
-    assert first != ask(images[1], "caption")
-    assert first != ask(images[0], "diagnosis")
+    first = ask(images[0], "a question")
+    assert first == ask(images[0], "a question") and len(first.split()) <= 5
+    assert first != ask(images[1], "a question")
+    assert first != ask(images[0], "another one")
+
+
+class Marked(Words):
+    """Keeps the places of the images, by what stands before them."""
+
+    def render_chat(self, messages, *, add_generation_prompt):
+        return "".join(part.get("text", "<image>") for part in messages[0]["content"])
+
+    def encode(self, text):
+        start, image = SHALLOW.vision_start_token_id, SHALLOW.image_token_id
+        parts = [[10 + len(words)] if words else [] for words in text.split("<image>")]
+        return [*parts[0], *(i for part in parts[1:] for i in (start, image, 9, *part))]
+
+
+def test_several_images_stand_where_the_prompt_says_or_in_front():
+    model = spread_model(SHALLOW)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (60, 90, 3), dtype=np.uint8) for _ in range(2)]
+    budget = {"min_pixels": 56 * 56, "max_pixels": 84 * 84, "max_tokens": 5}
+
+    def ask(prompt, given=images):
+        return answer(model, Marked(), given, prompt, **budget)
+
+    assert ask("which?") == ask("<image><image>which?") != ask("<image>which?<image>")
+    assert ask("which?") != ask("which?", images[::-1])
+    with pytest.raises(InputError, match="1 image placeholders for 2 images"):
+        ask("<image>which?")
 
 
 def test_more_devices_than_there_are_are_refused():

@@ -12,7 +12,7 @@ CAPTION = {"colour": "red", "shape": "round"}
 
 
 def example(task, caption=None, diagnosis="melanoma"):
-    return Example("case-1", task, caption or {}, diagnosis, {}, np.zeros((1, 1, 3), np.uint8))
+    return Example("case-1", task, caption or {}, diagnosis, {}, (np.zeros((1, 1, 3), np.uint8),))
 
 
 def diagnoses(*names):

@@ -66,7 +66,7 @@ def test_no_table_gives_anything_but_cases_or_one_line(root, data):
             continue
         assert all(remark.isprintable() for remark in source.remarks)
         for index in range(len(source)):
-            for ask in (source.case, source.image_digest, source.image):
+            for ask in (source.case, source.image_digests, source.images):
                 try:
                     ask(index)
                 except InputError as error:

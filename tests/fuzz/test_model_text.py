@@ -92,7 +92,7 @@ def test_any_name_relates_to_any_diagnosis(prediction, reference):
 @given(st.lists(TEXTS, min_size=2, max_size=2))
 def test_the_built_in_rewards_score_any_text(texts):
     examples = [
-        Example("a", task, REFERENCE, "acne", {}, IMAGE) for task in ("caption", "diagnosis")
+        Example("a", task, REFERENCE, "acne", {}, (IMAGE,)) for task in ("caption", "diagnosis")
     ]
     rewards = score([texts, texts], examples, REWARDS)
     scored = np.isfinite(rewards)

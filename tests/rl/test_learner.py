@@ -40,7 +40,7 @@ class Numbers:
 
 def example(number):
     image = np.full((28, 28, 3), number, np.uint8)
-    return Example(f"case-{number}", "caption", {}, "acne", {}, image)
+    return Example(f"case-{number}", "caption", {}, "acne", {}, (image,))
 
 
 def batch_of(cases, grids=None, seed=0):

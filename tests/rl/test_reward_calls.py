@@ -16,7 +16,7 @@ from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.rl.rewards import REWARDS, overlong_penalty, score
 
 IMAGE = np.zeros((28, 28, 3), np.uint8)
-EXAMPLES = [Example(f"case-{i}", "diagnosis", {}, "psoriasis", {}, IMAGE) for i in range(3)]
+EXAMPLES = [Example(f"case-{i}", "diagnosis", {}, "psoriasis", {}, (IMAGE,)) for i in range(3)]
 TEXTS = [["0.0", "0.1"], ["1.0", "1.1"], ["2.0", "2.1"]]
 
 
@@ -85,8 +85,8 @@ def test_arrays_and_tuples_are_taken_for_lists():
 
 
 def test_the_built_in_rewards_score_their_own_task_only():
-    caption = Example("a", "caption", {"colour": "red"}, "acne", {}, IMAGE)
-    unknown = Example("b", "caption", {}, "acne", {}, IMAGE)
+    caption = Example("a", "caption", {"colour": "red"}, "acne", {}, (IMAGE,))
+    unknown = Example("b", "caption", {}, "acne", {}, (IMAGE,))
     second = '{"diagnoses": ["acne", "psoriasis", "vitiligo", "scabies", "melasma", "wart"]}'
     texts = [['{"colour": "red"}', "no"], ['{"colour": "red"}', "no"], [second, "no"]]
     rewards = score(texts, [caption, unknown, EXAMPLES[0]], REWARDS)
@@ -312,7 +312,7 @@ def test_a_process_whose_reward_hangs_ends_with_the_error(kind):
         {kind} hangs(completions, examples):
             threading.Event().wait()
 
-        example = Example("a", "diagnosis", {{}}, "acne", {{}}, np.zeros((28, 28, 3), np.uint8))
+        example = Example("a", "diagnosis", {{}}, "acne", {{}}, (np.zeros((28, 28, 3), np.uint8),))
         try:
             score([["x"]], [example], {{"hangs": hangs}}, timeout=0.2)
         except RunError as error:

@@ -58,7 +58,7 @@ def test_built_in_names_and_functions_of_a_file_are_loaded_in_order(mine):
 def test_functions_of_a_file_score_and_share_its_module(mine):
     functions = load_rewards([f"{mine}:brevity", f"{mine}:judge", f"{mine}:known"])
     assert functions["brevity"].__globals__ is functions["known"].__globals__
-    example = Example("a", "diagnosis", {}, "", {}, np.zeros((28, 28, 3), np.uint8))
+    example = Example("a", "diagnosis", {}, "", {}, (np.zeros((28, 28, 3), np.uint8),))
     rewards = score([["x", "xyz"]], [example], functions)
     np.testing.assert_array_equal(rewards, [[[-1, 2, np.nan], [-3, 6, np.nan]]])
 
@@ -67,7 +67,7 @@ def test_the_shipped_example_judges_diagnoses_alone():
     path = Path(__file__).parents[2] / "configs" / "rewards" / "full_list.py"
     functions = load_rewards([f"{path}:full_list"])
     image = np.zeros((28, 28, 3), np.uint8)
-    examples = [Example("a", task, {}, "", {}, image) for task in ("diagnosis", "caption")]
+    examples = [Example("a", task, {}, "", {}, (image,)) for task in ("diagnosis", "caption")]
     texts = [json.dumps({"diagnoses": names}) for names in (["a", "b", "b"], list("abcdef"))]
     rewards = score([[*texts, "acne"]] * 2, examples, functions)
     np.testing.assert_allclose(rewards[:, :, 0], [[2 / 6, 1, 0], [np.nan] * 3])

@@ -25,7 +25,7 @@ from skinflow_jax.rl.rewards import LARGEST_REWARD, score
 def example(case_id="a"):
     caption = {"colour": ["red", "brown"], "shape": "round"}
     image = np.full((28, 28, 3), 7, np.uint8)
-    return Example(case_id, "caption", caption, "acne", {"age": {"years": 3}}, image)
+    return Example(case_id, "caption", caption, "acne", {"age": {"years": 3}}, (image,))
 
 
 def loaded(tmp_path, text, names=("mine",), stem="mine", process=None):

@@ -48,7 +48,7 @@ def test_a_stop_token_that_the_model_does_not_have_is_refused():
     beyond = SHALLOW.text.vocab_size
     rl = GrpoConfig(max_tokens=8, stop_ids=(5, beyond))
     with pytest.raises(ConfigError, match=rf"stop_ids=\(5, {beyond}\): .* end at {beyond - 1}"):
-        make_learner(dataclasses.replace(GRPO, rl=rl), SHALLOW, None, optax.sgd(0.1), None)
+        make_learner(dataclasses.replace(GRPO, rl=rl), SHALLOW, None, optax.sgd(0.1), None, None)
 
 
 @pytest.mark.parametrize(

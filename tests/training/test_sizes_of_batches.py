@@ -16,10 +16,12 @@ SIDES = (56, 112, 168)
 
 @pytest.mark.parametrize("algorithm", ["sft", "grpo"])
 def test_no_step_compiles_anything(algorithm, shallow, tmp_path, monkeypatch, capsys):
-    plain = ProceduralSource.image
-    monkeypatch.setattr(
-        ProceduralSource, "image", lambda self, i: plain(self, i)[: SIDES[i % 3], : SIDES[i % 2]]
-    )
+    plain = ProceduralSource.images
+
+    def cut(self, i):
+        return [image[: SIDES[i % 3], : SIDES[i % 2]] for image in plain(self, i)]
+
+    monkeypatch.setattr(ProceduralSource, "images", cut)
     config = RunConfig(
         algorithm=algorithm,
         batch_size=2,

@@ -70,10 +70,10 @@ class Source(Protocol):
         """The case; raises InputError naming the file and row of a bad entry."""
         ...
 
-    def image(self, index: int) -> np.ndarray:
-        """The image, uint8 [H, W, 3]; raises InputError naming a bad or missing file."""
+    def images(self, index: int) -> list[np.ndarray]:
+        """Its images, uint8 [H, W, 3]; raises InputError naming a bad or missing file."""
         ...
 
-    def image_digest(self, index: int) -> str:
-        """Changes whenever the image does, known without decoding; raises InputError as above."""
+    def image_digests(self, index: int) -> list[str]:
+        """Of each image; changes whenever it does, known without decoding; raises as above."""
         ...

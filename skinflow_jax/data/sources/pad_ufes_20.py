@@ -119,13 +119,13 @@ class PadUfes20Source:
             attributes=self._attributes(line, row),
         )
 
-    def image(self, index: int) -> np.ndarray:
+    def images(self, index: int) -> list[np.ndarray]:
         """The photograph, uint8 [H, W, 3]; raises InputError naming a missing or damaged file."""
-        return load_image(self._images.path(self._stem_with_image(index)))
+        return [load_image(self._images.path(self._stem_with_image(index)))]
 
-    def image_digest(self, index: int) -> str:
+    def image_digests(self, index: int) -> list[str]:
         """sha256 of the photograph's file; raises InputError naming one that is missing."""
-        return self._images.digest(self._stem_with_image(index))
+        return [self._images.digest(self._stem_with_image(index))]
 
     def _stem_with_image(self, index: int) -> str:
         line, row = self._rows[index]

@@ -68,10 +68,10 @@ class ProceduralSource:
             attributes={"fitzpatrick": fitzpatrick, "synthetic": True},
         )
 
-    def image(self, index: int) -> np.ndarray:
+    def images(self, index: int) -> list[np.ndarray]:
         """Draw the case, uint8 [image_size, image_size, 3]."""
         case = self.case(index)
-        return draw_photograph(
+        drawing = draw_photograph(
             case.caption,
             fitzpatrick=case.attributes["fitzpatrick"],
             size=self.image_size,
@@ -79,10 +79,11 @@ class ProceduralSource:
             clutter=self.clutter,
             clutter_rng=self._rng(index, _CLUTTER),
         )
+        return [drawing]
 
-    def image_digest(self, index: int) -> str:
+    def image_digests(self, index: int) -> list[str]:
         """What the drawing depends on, besides the case: there is no file."""
-        return f"{DRAWING_VERSION}/{self.image_size}/{self.clutter}"
+        return [f"{DRAWING_VERSION}/{self.image_size}/{self.clutter}"]
 
     def _rng(self, index: int, stream: int) -> np.random.Generator:
         if not 0 <= index < self.count:

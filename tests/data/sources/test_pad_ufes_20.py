@@ -88,7 +88,7 @@ def test_real_cases_tell_what_their_rows_tell(real):
 def test_every_real_image_decodes(real):
     source = PadUfes20Source(data_root=real, split="heldout", seed=0)
     for i in range(len(source)):
-        image = source.image(i)
+        image = source.images(i)[0]
         assert image.dtype == np.uint8
         assert image.ndim == 3
         assert image.shape[2] == 3
@@ -131,7 +131,7 @@ def _first(root: Path) -> tuple[PadUfes20Source, int]:
 @pytest.mark.parametrize("images", ["images", "imgs_part_1", "imgs_part_2/imgs_part_2"])
 def test_a_good_folder_reads_wherever_the_release_keeps_its_images(tmp_path, images):
     source, i = _first(_folder(tmp_path, images=images))
-    assert source.image(i).shape == (16, 20, 3)
+    assert source.images(i)[0].shape == (16, 20, 3)
     case = source.case(i)
     assert case.caption == {"size": "10-20 mm", "location": "face"}
     assert case.attributes == {"fitzpatrick": 2, "age": 40, "gender": "female"}
@@ -223,8 +223,8 @@ def test_a_missing_or_damaged_image_is_named_and_the_others_still_read(tmp_path,
     spoil(root / "images" / "i0.jpg")
     source, i = _first(root)
     with pytest.raises(InputError, match=words):
-        source.image(i)
-    assert source.image((i + 1) % len(source)).shape == (16, 20, 3)
+        source.images(i)[0]
+    assert source.images((i + 1) % len(source))[0].shape == (16, 20, 3)
     assert source.case(i).diagnosis
 
 
@@ -341,27 +341,27 @@ def test_two_different_files_of_one_name_are_no_image(tmp_path):
     (root / "images" / "more").mkdir()
     (root / "images" / "more" / "i0.jpg").write_bytes(_bytes(root, "i0"))
     source, i = _first(root)
-    assert source.image(i).shape == (16, 20, 3)
+    assert source.images(i)[0].shape == (16, 20, 3)
     _photograph(root / "images" / "more" / "i0.jpg", 40)
     source, i = _first(root)
     with pytest.raises(InputError, match=r"i0\.jpg and .*more/i0\.jpg differ: remove"):
-        source.image(i)
+        source.images(i)[0]
 
 
 def test_the_digest_of_an_image_is_that_of_its_bytes_even_where_size_and_time_stay(tmp_path):
     root = _folder(tmp_path)
     source, i = _first(root)
-    path, before = root / "images" / "i0.jpg", source.image_digest(i)
+    path, before = root / "images" / "i0.jpg", source.image_digests(i)[0]
     assert before == hashlib.sha256(path.read_bytes()).hexdigest()
     found, data = path.stat(), bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert path.stat().st_mtime_ns == found.st_mtime_ns and path.stat().st_size == found.st_size
-    assert source.image_digest(i) != before
+    assert source.image_digests(i)[0] != before
     path.unlink()
     with pytest.raises(InputError, match="no such image file"):
-        source.image_digest(i)
+        source.image_digests(i)[0]
 
 
 def test_a_table_that_is_no_text_is_refused(tmp_path):
@@ -375,7 +375,7 @@ def test_a_factory_makes_sources_by_name_and_names_the_choices(tmp_path):
     source = make_source("pad_ufes_20", split="rl", seed=0, data_root=root, count=3)
     assert (source.name, len(source)) == ("pad_ufes_20", 3)
     source = make_source("procedural", split="rl", seed=0, count=3, image_size=28, clutter=0.5)
-    assert source.image(2).shape == (28, 28, 3)
+    assert source.images(2)[0].shape == (28, 28, 3)
     rl = {"split": "rl", "seed": 0}
     for call, words in (
         (lambda: make_source("ham", **rl), "'ham'; choose from procedural, pad_ufes_20"),

@@ -27,9 +27,9 @@ def _words(value) -> tuple[str, ...]:
 
 def test_a_case_and_its_image_depend_on_seed_split_and_index_and_not_on_order_or_count():
     forwards, backwards = _source(), _source(count=400)
-    images = [forwards.image(i) for i in range(6)]
+    images = [forwards.images(i)[0] for i in range(6)]
     for i in reversed(range(6)):
-        np.testing.assert_array_equal(backwards.image(i), images[i])
+        np.testing.assert_array_equal(backwards.images(i)[0], images[i])
         assert backwards.case(i) == forwards.case(i)
 
 
@@ -37,23 +37,26 @@ def test_drawings_that_look_different_have_another_version():
     """Records are taken for current by it. Within what other processors round differently."""
     assert procedural.DRAWING_VERSION == 1
     source = _source(clutter=1.0)
-    found = [(*image.mean((0, 1)), image.std()) for image in map(source.image, range(3))]
+    found = [
+        (*image.mean((0, 1)), image.std()) for image in (source.images(i)[0] for i in range(3))
+    ]
     recorded = [(138.2, 95.9, 77.8, 50.1), (91.6, 68.1, 55.0, 26.0), (175.2, 126.4, 105.2, 51.8)]
     np.testing.assert_allclose(found, recorded, atol=0.3)
 
 
 def test_the_digest_of_a_drawing_depends_on_what_it_is_drawn_with():
-    plain = _source().image_digest(3)
-    assert plain == _source(count=4).image_digest(3)
-    assert plain != _source(clutter=0.5).image_digest(3)
+    plain = _source().image_digests(3)[0]
+    assert plain == _source(count=4).image_digests(3)[0]
+    assert plain != _source(clutter=0.5).image_digests(3)[0]
     larger = ProceduralSource(split="rl", seed=3, count=4, image_size=SMALL + 1)
-    assert plain != larger.image_digest(3)
+    assert plain != larger.image_digests(3)[0]
 
 
 def test_another_process_with_another_string_hash_draws_the_same_image():
     program = (
         "import zlib; from skinflow_jax.data.sources.procedural import ProceduralSource as P;"
-        f"print(zlib.crc32(P(split='rl', seed=3, count=9, image_size={SMALL}).image(5).tobytes()))"
+        f"source = P(split='rl', seed=3, count=9, image_size={SMALL});"
+        "print(zlib.crc32(source.images(5)[0].tobytes()))"
     )
     answers = {
         subprocess.run(
@@ -72,12 +75,12 @@ def test_splits_and_seeds_share_no_case_and_no_image():
     sources = [_source(split=s) for s in ("warmup", "rl", "heldout")] + [_source(seed=4)]
     groups = [source.case(i).group for source in sources for i in range(len(source))]
     assert len(set(groups)) == len(groups)
-    images = {source.image(i).tobytes() for source in sources for i in range(20)}
+    images = {source.images(i)[0].tobytes() for source in sources for i in range(20)}
     assert len(images) == 80
 
 
 def test_the_image_has_the_size_asked_for_in_eight_bits():
-    image = ProceduralSource(split="rl", seed=0, count=1, image_size=70).image(0)
+    image = ProceduralSource(split="rl", seed=0, count=1, image_size=70).images(0)[0]
     assert image.shape == (70, 70, 3)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
@@ -166,7 +169,7 @@ def test_clutter_changes_the_pixels_and_neither_the_case_nor_the_lesion_undernea
     changed = 0
     for i in range(20):
         assert bare.case(i) == cluttered.case(i)
-        a, b = bare.image(i).astype(int), cluttered.image(i).astype(int)
+        a, b = bare.images(i)[0].astype(int), cluttered.images(i)[0].astype(int)
         changed += not np.array_equal(a, b)
         # Light, pen and hair differ; the picture underneath is the same one.
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.4
