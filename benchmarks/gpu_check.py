@@ -95,11 +95,13 @@ def setting(size: str, folder: Path, **changes):
     """(sizes, tokenizer) of a random model: all shapes of `size`, the vocabulary's too."""
     from skinflow_jax.config import DataConfig
     from skinflow_jax.models.config import model_config
-    from skinflow_jax.runs.cases import open_source
+    from skinflow_jax.runs.cases import open_cases
     from skinflow_jax.runs.policies import train_tokenizer
 
     data = DataConfig(count=300)
-    tokenizer = train_tokenizer(data, open_source(data, data.split, data.count), folder, 1024)
+    tokenizer = train_tokenizer(
+        data, open_cases(data, data.split, data.count, folder), folder, 1024
+    )
     sizes = model_config(size)
     rows = max(sizes.text.vocab_size, tokenizer.vocab_size)
     sizes = sizes.with_tokenizer(tokenizer)

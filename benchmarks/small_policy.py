@@ -18,7 +18,7 @@ from skinflow_jax.models.vlm import ComputeConfig, init_model
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learner import GrpoLearner
 from skinflow_jax.rl.losses import PolicyLossConfig
-from skinflow_jax.runs.cases import open_source
+from skinflow_jax.runs.cases import open_cases
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.policies import train_tokenizer
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
@@ -56,7 +56,7 @@ SIZES = VlmConfig(
 def random_policy(tokenizer_folder: Path) -> Policy:
     """Random weights over a tokenizer of the drawn source's corpus: nothing is downloaded."""
     data = DataConfig(count=300)
-    source = open_source(data, data.split, data.count)
+    source = open_cases(data, data.split, data.count, tokenizer_folder)
     tokenizer = train_tokenizer(data, source, tokenizer_folder, SIZES.text.vocab_size)
     return Policy(init_model(SIZES.with_tokenizer(tokenizer), seed=0), tokenizer)
 

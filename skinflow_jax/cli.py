@@ -193,6 +193,33 @@ def _data_build(arguments) -> None:
     print(printable(f"written: {records.folder}"))
 
 
+def _data_inspect(arguments) -> None:
+    from skinflow_jax.runs.look_at_data import inspect_records
+
+    inspect_records(arguments.records, arguments.sheet)
+
+
+def _data_verify(arguments) -> None:
+    from skinflow_jax.data.verification import verify_records
+    from skinflow_jax.training.progress import track_counts
+
+    with track_counts("records") as progress:
+        records = verify_records(arguments.records, progress)
+    print(printable(f"{arguments.records}: {len(records):,} records as they were built"))
+
+
+def _data_export(arguments) -> None:
+    from skinflow_jax.data.record_set import RecordSet
+    from skinflow_jax.data.row_forms import export_rows
+
+    records = RecordSet(arguments.records)
+    count, left_out = export_rows(records, arguments.out, form=arguments.form, task=arguments.task)
+    first = f"; {len(left_out):,} left out, the first: {left_out[0]}" if left_out else ""
+    print(printable(f"written: {arguments.out}/rows.jsonl, {count:,} rows{first}"))
+    if records.manifest.note:
+        print(printable(f"of {records.manifest.note}: its licence holds for the rows too"))
+
+
 def _train(arguments) -> None:
     config = _config(arguments)
     from skinflow_jax.runs.train import train
@@ -336,6 +363,9 @@ def _stay_off_accelerators() -> None:
 _COMMANDS = {
     "demo": _demo,
     "data build": _data_build,
+    "data inspect": _data_inspect,
+    "data verify": _data_verify,
+    "data export": _data_export,
     "train": _train,
     "evaluate": _evaluate,
     "generate": _generate,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from skinflow_jax.config_files.reading import read_config, with_overrides
-from skinflow_jax.data.sources import SOURCES
+from skinflow_jax.data.sources.catalogue import CATALOGUE, check_options
 from skinflow_jax.data.sources.procedural import SPLITS
 from skinflow_jax.data.tasks import PAPERS, TASKS
 from skinflow_jax.errors import ConfigError
@@ -39,9 +39,11 @@ from skinflow_jax.typed_fields import (
     Place,
     Seed,
     Several,
+    Text,
     Whole,
     check_fields,
     from_dict,
+    shown,
     typed,
 )
 
@@ -52,7 +54,7 @@ Count = Annotated[int, Whole(1, 100_000_000)]
 Rows = Annotated[int, Whole(1, 1_000_000)]
 Task = Annotated[str, OneOf(TASKS)]
 Tasks = Annotated[tuple[Task, ...], Several()]
-Split = Annotated[str, OneOf(SPLITS)]
+Split = Annotated[str, Text()]
 OPTIONS = {
     "image_size": Annotated[int, Whole(28, 8192)],
     "clutter": Annotated[float, Finite(0, 1)],
@@ -91,16 +93,39 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
+class SourceChoice:
+    """A data set of `data.sources.catalogue`: its folder, and its options as its class has them."""
+
+    source: Annotated[str, OneOf(CATALOGUE)]
+    data_root: Annotated[str, Place()]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_fields(self, "data.more.")
+        options = check_options(self.source, self.options, "data.more.options.")
+        object.__setattr__(self, "options", options)
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Which cases, and the static shapes they are packed into.
 
-    `windows`: 112-px windows an image may touch; `prompt_lengths`, `completion_length`: tokens.
-    `options` go to the source (procedural: image_size, clutter). A task in `cases_of_task` has
-    only so many of the cases.
+    `source` is "procedural" or a data set in `data_root`; `more` are built with it, and all of them
+    split together: by group, without near-duplicates, each of `fractions` taking its share, or as
+    the list `split_by` says (a CSV with the columns id and split). `options` go to the source
+    (procedural: image_size, clutter). A task in `cases_of_task` has only so many of the cases.
+    `max_skipped`: share of the cases that may be unusable. `windows`: 112-px windows an image may
+    touch; `prompt_lengths`, `completion_length`: tokens.
     """
 
-    source: Annotated[str, OneOf(SOURCES)] = "procedural"
+    source: Annotated[str, OneOf(("procedural", *CATALOGUE))] = "procedural"
     data_root: Annotated[str, Place()] | None = None
+    more: tuple[SourceChoice, ...] = ()
+    fractions: Mapping[Split, Annotated[float, Finite(0, 1)]] = field(
+        default_factory=lambda: {"warmup": 0.4, "rl": 0.4, "heldout": 0.2}
+    )
+    split_by: Annotated[str, Place()] | None = None
+    max_skipped: Annotated[float, Finite(0, 1)] = 0.02
     split: Split = "rl"
     count: Count | None = None
     seed: Seed = 0
@@ -115,7 +140,7 @@ class DataConfig:
 
     def __post_init__(self):
         check_fields(self, "data.")
-        object.__setattr__(self, "options", _options(self.options))
+        object.__setattr__(self, "options", _options(self.source, self.options))
         if self.min_pixels > self.max_pixels:
             raise ConfigError(
                 f"data.min_pixels={self.min_pixels} exceeds data.max_pixels={self.max_pixels}"
@@ -125,6 +150,26 @@ class DataConfig:
                 f"data.source={self.source!r} is on disk: give its folder as data.data_root "
                 "(--config.data.data_root=DIR; skinflow demo: --data-root=DIR)"
             )
+        if self.source == "procedural" and self.more:
+            raise ConfigError(
+                "data.more goes with a data set on disk: data.source='procedural' draws its cases"
+            )
+        if abs(sum(self.fractions.values()) - 1) > 1e-6:
+            raise ConfigError(f"data.fractions={dict(self.fractions)} must sum to 1")
+        self.check_split(self.split, "data.split")
+
+    def check_split(self, split: str, where: str) -> None:
+        """Raise ConfigError, naming the key `where`, for a split that these data cannot have."""
+        known = SPLITS if self.source == "procedural" else self.fractions
+        if self.split_by is None and split not in known:
+            raise ConfigError(
+                f"config {where}={shown(split)} is unknown: choose one of {', '.join(known)}"
+            )
+
+    @property
+    def sources(self) -> tuple[SourceChoice, ...]:
+        """The data sets on disk that are built together."""
+        return (SourceChoice(self.source, self.data_root, self.options), *self.more)
 
 
 @dataclass(frozen=True)
@@ -167,6 +212,7 @@ class RunConfig:
         _check_product(
             "optimizer steps", {"loop.steps": self.loop.steps, "updates a step": self.updates}
         )
+        self.data.check_split(self.evaluation.split, "evaluation.split")
         if self.algorithm == "grpo":
             self._check_rl()
 
@@ -197,7 +243,9 @@ class RunConfig:
                 )
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+def _options(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    if source != "procedural":
+        return check_options(source, given, "data.options.")
     for name in given:
         if name not in OPTIONS:
             raise ConfigError(

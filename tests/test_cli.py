@@ -38,7 +38,10 @@ def hf_folder(tmp_path_factory):
     """A tiny untrained model as a Hugging Face folder, its images at most 112 x 112 pixels."""
     folder = tmp_path_factory.mktemp("hf")
     config = load_config(CONFIGS / "debug_sft.py", {"data.count": "24"})
-    make_tokenizer = functools.partial(policies.fresh_tokenizer, config, folder / "tokenizer")
+    source = cases.open_cases(config.data, config.data.split, config.data.count, folder)
+    make_tokenizer = functools.partial(
+        policies.fresh_tokenizer, config, source, folder / "tokenizer"
+    )
     policy = policies.starting_policy(config, make_tokenizer)
     save_pretrained(
         policy.model,

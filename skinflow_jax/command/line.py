@@ -11,6 +11,10 @@ from skinflow_jax.storage.paths import address_fault, storage_path
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
+# Of data.row_forms and data.tasks, which are too slow to import for --help.
+_FORMS = ("trl", "easyr1", "verl", "ms-swift", "llama-factory", "vlm-r1")
+_TASKS = ("caption", "diagnosis", "question")
+
 
 class _Parser(argparse.ArgumentParser):
     """Raises its errors as ConfigError, so that all wrong command lines look the same."""
@@ -92,11 +96,24 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         return sub
 
     _demo_arguments(command("demo", "The whole path on a tiny model, in minutes."))
-    data = command("data", "Build the records that training reads.")
-    steps = data.add_subparsers(dest="data_command", required=True, metavar="build")
+    data = command("data", "Build the records that training reads, and look at them.")
+    steps = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     build = command("build", "Decode and resize every image of config.data once.", steps, "data ")
     _add_config(build, "config file, or a shipped one's name: debug_sft")
     build.add_argument("--out", type=_here, required=True, help="folder for the records")
+    looked_at = command("inspect", "Count what records hold, and draw it.", steps, "data ")
+    checked = command("verify", "Compare records with their manifest.", steps, "data ")
+    rows = command("export", "Write records as rows of other training stacks.", steps, "data ")
+    for parser_of_records in (looked_at, checked, rows):
+        parser_of_records.add_argument(
+            "--records", type=_here, required=True, help="a folder that `skinflow data build` wrote"
+        )
+    looked_at.add_argument(
+        "--sheet", type=_here, metavar="FILE", help="picture; default: contact_sheet.png there"
+    )
+    rows.add_argument("--out", type=_here, required=True, help="new folder for rows and images")
+    rows.add_argument("--form", choices=_FORMS, default="trl", help="whose rows; default: trl")
+    rows.add_argument("--task", choices=_TASKS, default="diagnosis", help="what is asked")
     _train_arguments(command("train", "Train by a config: supervised (sft) or GRPO."))
     _evaluate_arguments(command("evaluate", "Evaluate a model on held-out cases."))
     _generate_arguments(command("generate", "Caption and diagnose images."))

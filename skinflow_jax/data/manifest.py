@@ -23,11 +23,19 @@ _LINES = 10
 
 @dataclass(frozen=True)
 class Shard:
-    """An ArrayRecord file beside the manifest: its name, records and size in bytes."""
+    """An ArrayRecord file beside the manifest: its name, records, size in bytes and hash."""
 
     file: str
     count: int
     bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, count: int) -> "Shard":
+        """Of a file as it lies there."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path.name, count, path.stat().st_size, digest)
 
 
 @dataclass(frozen=True)

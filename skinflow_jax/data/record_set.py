@@ -17,7 +17,7 @@ from pathlib import Path
 import grain
 import numpy as np
 
-from skinflow_jax.data.manifest import read_manifest
+from skinflow_jax.data.manifest import hash_of, read_manifest
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.errors import InputError
 
@@ -100,6 +100,18 @@ class RecordSet(Sequence[Record]):
             paths.append(f"{path}[0:{shard.count}]")
         self._data = grain.sources.ArrayRecordDataSource(paths)
         self._indices = range(self.manifest.count) if indices is None else tuple(indices)
+
+    @property
+    def diagnoses(self) -> tuple[str, ...]:
+        """The closed list of names that the cases' diagnoses come from."""
+        return self.manifest.diagnoses
+
+    @property
+    def digest(self) -> str:
+        """Changes with the records and with which of them these are."""
+        if isinstance(self._indices, range):
+            return self.manifest.digest
+        return hash_of([self.manifest.digest, self._indices])
 
     def select(self, indices: Sequence[int]) -> "RecordSet":
         """The records with these numbers, in this order."""

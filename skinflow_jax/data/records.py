@@ -1,18 +1,21 @@
 """Records built: images decoded, oriented and resized once, to be read many times.
 
 A folder appears under its name only when it is complete, and says in its manifest what it was made
-from: labels and images that change under the same names are noticed.
+from: labels and images that change under the same names are noticed. Built part by part, a build
+that was killed goes on at the first part that is missing, and ends with the same bytes.
 """
 
-import contextlib
 import dataclasses
+import functools
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import grain
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -33,12 +36,21 @@ from skinflow_jax.data.record_set import (
     encode_record,
     header_of,
 )
+from skinflow_jax.data.signatures import Signature, signature
 from skinflow_jax.data.sources.case import Source
 from skinflow_jax.errors import InputError
+from skinflow_jax.json_file import read_json
 from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
+from skinflow_jax.typed_fields import from_dict
+
+T = TypeVar("T")
+Prepared = tuple[str, Record | InputError, list[Signature]]
+"""A case's name, its record or the reason why there is none, the signatures of its images."""
 
 FORMAT_VERSION = 3
 SHARD_BYTES = 256 * 2**20
+MOST_SKIPPED = 0.02
+SIGNATURES = "signatures.bin"
 PLAIN = 16
 """An image is listed whose grey values, but for the extreme hundredths, span fewer levels of 255;
 those of PAD-UFES-20 and HAM10000 span 37 or more."""
@@ -53,6 +65,8 @@ def build_records(
     fingerprint: dict[str, Any],
     progress: Callable[[int, int], None] | None = None,
     shard_bytes: int = SHARD_BYTES,
+    most_skipped: float = MOST_SKIPPED,
+    signatures: bool = False,
 ) -> Manifest:
     """Write the records of `source` under `folder`, or reuse those that are there already.
 
@@ -63,11 +77,14 @@ def build_records(
       max_pixels: most pixels of a resized image.
       fingerprint: the options that shaped the source (JSON values): split, seed.
       progress: called with (cases done, cases in all).
-      shard_bytes: a shard is closed when it holds this many bytes.
+      shard_bytes: most of a shard, were all its images as large as may be.
+      most_skipped: share of the cases that may be unusable.
+      signatures: whether to keep what near-duplicates are found by, of every image, in
+        `SIGNATURES`.
 
     Raises:
       InputError: the folder holds records of something else, such as of labels or images that
-        have changed since, or no case is usable.
+        have changed since; no case is usable, or too few are.
     """
     folder = Path(folder)
     identity = {
@@ -83,8 +100,14 @@ def build_records(
     if folder.exists() and any(folder.iterdir()):
         return _reuse(source, folder, identity)
     try:
-        with whole_folder(folder) as building:
-            return _write(source, building, identity, progress, shard_bytes)
+        size = max(1, shard_bytes // (3 * max_pixels))
+        how = {"part": size, "signatures": signatures}
+        with whole_folder(folder, content=hash_of({**identity, **how})) as building:
+            prepare = functools.partial(
+                _prepared, source, {"min_pixels": min_pixels, "max_pixels": max_pixels}, signatures
+            )
+            parts = _parts(prepare, building, len(source), size, progress)
+            return _joined(source, building, identity, list(parts), most_skipped)
     except FolderTaken:  # by another process of this job
         return _reuse(source, folder, identity)
 
@@ -110,81 +133,143 @@ def _reuse(source: Source, folder: Path, identity: dict[str, Any]) -> Manifest:
     )
 
 
-class _Writer:
-    """Appends records and their headers, opening a new shard whenever the last one is full."""
+@dataclass(frozen=True)
+class _Part:
+    """What is known of a finished part besides its shard: lines of the table of cases, and who."""
 
-    def __init__(self, folder: Path, shard_bytes: int):
-        self._folder, self._shard_bytes = folder, shard_bytes
-        self._shard, self._count, self._bytes = None, 0, 0
-        self._cases = (folder / CASES).open("w", encoding="utf-8")
-        self.shards: list[Shard] = []
-
-    def write(self, record: Record) -> None:
-        if self._shard is None or self._bytes >= self._shard_bytes:
-            self._open_next()
-        data = encode_record(record)
-        self._shard.write(data)
-        self._cases.write(header_of(record) + "\n")
-        self._count += 1
-        self._bytes += len(data)
-
-    def _open_next(self) -> None:
-        self._close_shard()
-        # One record a group for random access; uncompressed because photographs hardly shrink.
-        self._shard = ArrayRecordWriter(str(self._path()), "group_size:1,uncompressed")
-
-    def _path(self) -> Path:
-        return self._folder / f"records-{len(self.shards):05d}.array_record"
-
-    def _close_shard(self) -> None:
-        if self._shard:
-            self._shard.close()
-            path = self._path()
-            self.shards.append(Shard(path.name, self._count, path.stat().st_size))
-        self._shard, self._count, self._bytes = None, 0, 0
-
-    def close(self) -> None:
-        """Finish the open shard and the table of cases."""
-        self._close_shard()
-        self._cases.close()
+    shard: Shard | None
+    headers: tuple[str, ...]
+    skipped: tuple[Listed, ...]
+    plain: tuple[Listed, ...]
 
 
-def _write(
+def _parts(
+    prepare: Callable[[int], Prepared],
+    folder: Path,
+    total: int,
+    size: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[_Part]:
+    """Parts of `size` cases each, those that are not there already prepared by threads."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number, first in enumerate(range(0, total, size)):
+            indices = range(first, min(first + size, total))
+            name = f"records-{number:05d}"
+            part = _finished(folder, name)
+            if part is None:
+                made = _counted(pool.map(prepare, indices), first, total, progress)
+                part = _write_part(folder, name, made)
+            elif progress:
+                progress(indices.stop, total)
+            yield part
+
+
+def _joined(
     source: Source,
     folder: Path,
     identity: dict[str, Any],
-    progress: Callable[[int, int], None] | None,
-    shard_bytes: int,
+    parts: Sequence[_Part],
+    most_skipped: float,
 ) -> Manifest:
-    skipped, plain = [], []
-    with contextlib.closing(_Writer(folder, shard_bytes)) as writer:
-        for done, (case, record) in enumerate(_prepared(source, identity), start=1):
-            if isinstance(record, InputError):
-                skipped.append(Listed(case, str(record)))
-            else:
-                writer.write(record)
-                if any(map(_is_plain, record.images)):
-                    plain.append(Listed(case, "an image of it is nearly of one colour"))
-            if progress:
-                progress(done, len(source))
-    if not writer.shards:
-        first = f"; the first: {skipped[0].reason}" if skipped else ""
-        raise InputError(f"{source.name}: none of the {len(source)} cases is usable{first}")
+    """The parts become one set: table of cases, signatures, manifest."""
+    shards = tuple(part.shard for part in parts if part.shard)
+    skipped = tuple(itertools.chain.from_iterable(part.skipped for part in parts))
+    _check_skipped(source, skipped, most_skipped)
+    with (folder / CASES).open("w", encoding="utf-8") as file:
+        file.writelines(header + "\n" for part in parts for header in part.headers)
     manifest = Manifest(
         source=source.name,
-        count=sum(shard.count for shard in writer.shards),
+        count=sum(shard.count for shard in shards),
         digest=hash_of(identity),
         identity=identity,
-        shards=tuple(writer.shards),
+        shards=shards,
         cases=cases_digest(folder),
-        skipped=tuple(skipped),
-        plain=tuple(plain),
+        skipped=skipped,
+        plain=tuple(itertools.chain.from_iterable(part.plain for part in parts)),
         remarks=_remarks(source),
         diagnoses=tuple(source.diagnoses),
         note=getattr(source, "note", ""),
     )
+    _join_signatures(folder)
+    for path in folder.glob("records-*.json"):
+        path.unlink()
     write_manifest(manifest, folder)
     return manifest
+
+
+def _join_signatures(folder: Path) -> None:
+    with (folder / SIGNATURES).open("wb") as file:
+        for path in sorted(folder.glob("records-*.signatures")):
+            file.write(path.read_bytes())
+            path.unlink()
+
+
+def read_signatures(folder: Path) -> list[Signature]:
+    """Of every image of the records in `folder`, in order. Raises InputError where damaged."""
+    data, size = (folder / SIGNATURES).read_bytes(), Signature.BYTES
+    if len(data) % size:
+        raise InputError(f"{folder / SIGNATURES} is cut short; remove the folder, build it again")
+    return [Signature.from_bytes(data[i : i + size]) for i in range(0, len(data), size)]
+
+
+def _check_skipped(source: Source, skipped: Sequence[Listed], most: float) -> None:
+    first = f"; the first: {skipped[0].reason}" if skipped else ""
+    if len(skipped) == len(source):
+        raise InputError(f"{source.name}: none of the {len(source)} cases is usable{first}")
+    if len(skipped) > most * len(source):
+        raise InputError(
+            f"{source.name}: {len(skipped):,} of {len(source):,} cases are unusable, more than the "
+            f"{most:.0%} of data.max_skipped{first}"
+        )
+
+
+def _finished(folder: Path, name: str) -> _Part | None:
+    """A part that an earlier process has written whole."""
+    try:
+        part, shard = from_dict(_Part, read_json(folder / f"{name}.json")), None
+        if part.shard is not None:
+            shard = Shard.of(folder / part.shard.file, part.shard.count)
+    except (InputError, OSError):
+        return None
+    return part if part.shard == shard else None
+
+
+def _write_part(folder: Path, name: str, prepared: Iterable[Prepared]) -> _Part:
+    shard, writer, headers, skipped, plain = folder / f"{name}.array_record", None, [], [], []
+    signatures = []
+    try:
+        for case, record, signed in prepared:
+            if isinstance(record, InputError):
+                skipped.append(Listed(case, str(record)))
+                continue
+            if writer is None:
+                # One a group for random access; uncompressed: photographs hardly shrink.
+                writer = ArrayRecordWriter(str(shard), "group_size:1,uncompressed")
+            writer.write(encode_record(record))
+            headers.append(header_of(record))
+            signatures += [signature.to_bytes() for signature in signed]
+            if any(map(_is_plain, record.images)):
+                plain.append(Listed(case, "an image of it is nearly of one colour"))
+    finally:
+        if writer:
+            writer.close()
+    stated = Shard.of(shard, len(headers)) if writer else None
+    part = _Part(stated, tuple(headers), tuple(skipped), tuple(plain))
+    (folder / f"{name}.signatures").write_bytes(b"".join(signatures))
+    # Last, and by a rename: a part that has its file is whole.
+    draft = folder / f"{name}.json.draft"
+    draft.write_text(json.dumps(dataclasses.asdict(part)), encoding="utf-8")
+    draft.rename(folder / f"{name}.json")
+    return part
+
+
+def _counted(
+    prepared: Iterable[T], first: int, total: int, progress: Callable[[int, int], None] | None
+) -> Iterator[T]:
+    for done, item in enumerate(prepared, start=first + 1):
+        yield item
+        if progress:
+            progress(done, total)
 
 
 def _remarks(source: Source) -> tuple[str, ...]:
@@ -196,22 +281,15 @@ def _is_plain(image: np.ndarray) -> bool:
     return high - low < PLAIN
 
 
-def _prepared(
-    source: Source, identity: dict[str, Any]
-) -> Iterator[tuple[str, Record | InputError]]:
-    """Each case's name with its record or the reason why there is none, in order, by threads."""
-
-    def prepare(index: int) -> tuple[str, Record | InputError]:
-        name = f"row {index}"
-        try:
-            case = source.case(index)
-            name = case.case_id
-            budget = {name: identity[name] for name in ("min_pixels", "max_pixels")}
-            images = tuple(resize(image, **budget) for image in source.images(index))
-        except InputError as error:
-            return name, error
-        return name, Record(case, images)
-
-    threads = os.cpu_count() or 1
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
-    return iter(grain.MapDataset.range(len(source)).map(prepare).to_iter_dataset(options))
+def _prepared(source: Source, budget: dict[str, int], signatures: bool, index: int) -> Prepared:
+    name = f"row {index}"
+    try:
+        case = source.case(index)
+        name = case.case_id
+        images = source.images(index)
+        if len(images) != len(case.views):
+            raise InputError(f"{name}: {len(images)} images where {len(case.views)} are named")
+        record = Record(case, tuple(resize(image, **budget) for image in images))
+    except InputError as error:
+        return name, error, []
+    return name, record, [signature(image) for image in images] if signatures else []

@@ -1,4 +1,4 @@
-"""From a data config to sources and records."""
+"""From a data config to sources, records and splits."""
 
 import contextlib
 import functools
@@ -8,24 +8,29 @@ from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.pipeline import Buckets
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, Source, make_source
+from skinflow_jax.data.sources.catalogue import open_source as open_whole
+from skinflow_jax.data.sources.union import UnionSource
+from skinflow_jax.data.split_files import split_records
 from skinflow_jax.errors import InputError
 from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.training.progress import track_counts
 
 
-def open_source(data: DataConfig, split: str, count: int | None) -> Source:
-    """The split of the configured source."""
-    return make_source(
-        data.source,
-        split=split,
-        seed=data.seed,
-        data_root=data.data_root,
-        count=count,
-        **data.options,
-    )
+def open_cases(
+    data: DataConfig, split: str, count: int | None, folder: Path
+) -> Source | RecordSet:
+    """The cases of a split without their images: drawings are made only where they are needed.
+
+    `folder`: of the records, as in `prepare_records`.
+    """
+    if data.source == "procedural":
+        return make_source(
+            data.source, split=split, seed=data.seed, count=count, **data.options
+        )
+    return prepare_records(data, split, count, folder)
 
 
-def readable_cases(source: Source) -> list[Case]:
+def readable_cases(source: Source | RecordSet) -> list[Case]:
     """The cases without the bad rows, which the builder of the records counts and lists."""
     cases = []
     for index in range(len(source)):
@@ -34,37 +39,53 @@ def readable_cases(source: Source) -> list[Case]:
     return cases
 
 
-def labels_of(source: Source) -> list[str]:
-    """The diagnoses of the readable cases of a source."""
+def labels_of(source: Source | RecordSet) -> list[str]:
+    """The diagnoses of the readable cases."""
     return [case.diagnosis for case in readable_cases(source)]
 
 
 def prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
     """Records of a split under `folder`, built if they are not there; says what was skipped.
 
-    The count is part of their name: another one is no reason to throw records away. Of several
-    processes the first builds them, for those that share its folder.
+    Drawings are built split by split, and their count is part of the folder's name: another one is
+    no reason to throw records away. Data sets on disk are built whole and split after it. Of
+    several processes the first builds, for those that share its folder.
     """
     return first_then_all(functools.partial(_prepare_records, data, split, count, folder))
 
 
 def _prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
-    source = open_source(data, split, count)
-    if count is not None and len(source) < count:
-        print(f"{data.source} {split}: {len(source):,} cases, fewer than the {count:,} asked for")
-    target = folder / "-".join([data.source, split, *([] if count is None else [str(count)])])
-    with track_counts(f"{split} images") as progress:
+    if data.source == "procedural":
+        source = open_cases(data, split, count, folder)
+        name = "-".join([data.source, split, *([] if count is None else [str(count)])])
+        fingerprint = {"split": split, "seed": data.seed, **data.options}
+        return _built(data, source, folder / name, fingerprint, f"{split} images")
+    source = open_union(data)
+    whole = _built(data, source, folder / source.name, {}, "images", signatures=True)
+    records = split_records(whole, data, split, count)
+    if count is not None and len(records) < count:
+        print(f"{source.name} {split}: {len(records):,} cases, fewer than the {count:,} asked for")
+    return records
+
+
+def open_union(data: DataConfig) -> UnionSource:
+    """All data sets on disk that the config names."""
+    return UnionSource([open_whole(each.source, each.data_root, each.options) for each in data.sources])
+
+
+def _built(
+    data: DataConfig, source: Source, target: Path, fingerprint: dict, title: str, **options
+) -> RecordSet:
+    with track_counts(title) as progress:
         manifest = build_records(
             source,
             target,
             min_pixels=data.min_pixels,
             max_pixels=data.max_pixels,
-            fingerprint={
-                "split": split,
-                "seed": data.seed,
-                **data.options,
-            },
+            fingerprint=fingerprint,
             progress=progress,
+            most_skipped=data.max_skipped,
+            **options,
         )
     if manifest.has_news:
         print(manifest.summary())
@@ -75,10 +96,15 @@ def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, l
     """The records that the config evaluates on, and the diagnoses of its training cases."""
     data, wanted = config.data, config.evaluation
     records = prepare_records(data, wanted.split, wanted.count, records_folder)
-    check_same("held-out data", records.manifest.digest)
-    return records, labels_of(open_source(data, data.split, data.count))
+    check_same("held-out data", records.digest)
+    if data.source == "procedural":
+        return records, labels_of(open_cases(data, data.split, data.count, records_folder))
+    whole = RecordSet(records.folder)
+    return records, labels_of(split_records(whole, data, data.split, data.count))
 
 
 def buckets(data: DataConfig, records: RecordSet) -> Buckets:
     """The static shapes of the config, and of how many images the records' cases have."""
-    return Buckets(data.prompt_lengths, data.windows, data.completion_length, records.image_counts)
+    return Buckets(
+        data.prompt_lengths, data.windows, data.completion_length, records.image_counts
+    )

@@ -36,7 +36,7 @@ from skinflow_jax.parallel.agreement import all_rows, by_the_first
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.card import run_card
-from skinflow_jax.runs.cases import labels_of, open_source, prepare_records
+from skinflow_jax.runs.cases import labels_of, open_cases, open_union, prepare_records
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.policies import tokenizer_corpus
@@ -195,9 +195,11 @@ def _run_all(
     console = Console()
     size = size or SIZES.get(source, SIZES["pad_ufes_20"])
     configs = demo_configs(source, data_root, seed, size)
-    labels = labels_of(open_source(configs[0].data, "warmup", size.warmup_cases))
+    if source != "procedural":
+        open_union(configs[0].data)  # bad data leave an earlier demo as it is
     by_the_first(functools.partial(_clear, workdir))
     records_folder = workdir / "records"
+    labels = labels_of(open_cases(configs[0].data, "warmup", size.warmup_cases, records_folder))
     heldout = prepare_records(configs[0].data, "heldout", size.heldout_cases, records_folder)
     _introduce(console, source, heldout, len(labels), min(len(labels), size.warmup_diagnoses))
 
@@ -228,7 +230,7 @@ def _run_all(
 def _finish(workdir: Path, policy: Policy, configs, summaries, console: Console) -> None:
     """Export, tables and report."""
     card = _card(workdir / FOLDERS[-1], configs[-1])
-    _export(policy, configs, workdir / EXPORT, card, console)
+    _export(policy, configs, workdir, card, console)
     console.print(stages_report(STAGES, summaries))
     console.print(baseline_line(summaries[-1]))
     (workdir / "report.md").write_text(stages_report_markdown(STAGES, summaries))
@@ -252,8 +254,8 @@ def _introduce(
     )
 
 
-def _export(policy: Policy, configs, folder: Path, card: Card, console: Console) -> None:
-    data = configs[0].data
+def _export(policy: Policy, configs, workdir: Path, card: Card, console: Console) -> None:
+    data, folder, records_folder = configs[0].data, workdir / EXPORT, workdir / "records"
     save_pretrained(
         policy.model,
         folder,
@@ -264,7 +266,7 @@ def _export(policy: Policy, configs, folder: Path, card: Card, console: Console)
     )
     texts = []
     for config in configs[:2]:
-        source = open_source(config.data, config.data.split, config.data.count)
+        source = open_cases(config.data, config.data.split, config.data.count, records_folder)
         texts += tokenizer_corpus(source, data.seed)
     checked = verify_export(policy.tokenizer, folder, set(texts))
     console.print(f"export: {folder}; token ids equal on all {checked:,} texts of the corpus")

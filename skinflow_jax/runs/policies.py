@@ -21,6 +21,7 @@ from skinflow_jax.checkpoints.run_state import RunCheckpoints, read_facts
 from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.chat import corpus, prompt_texts
+from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.sources import Source
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.models.config import model_config
@@ -31,7 +32,7 @@ from skinflow_jax.models.vlm import init_model
 from skinflow_jax.models.widening import with_extra_width
 from skinflow_jax.parallel import MeshConfig, make_mesh, place_module
 from skinflow_jax.runs.card import run_card
-from skinflow_jax.runs.cases import open_source, readable_cases
+from skinflow_jax.runs.cases import readable_cases
 from skinflow_jax.runs.facts import inherited
 from skinflow_jax.runs.opening import (
     Policy,
@@ -79,19 +80,20 @@ def converted(policy: Policy, config: RunConfig, mesh=None) -> Policy:
     return dataclasses.replace(policy, model=model)
 
 
-def fresh_tokenizer(config: RunConfig, folder: Path) -> Tokenizer:
+def fresh_tokenizer(config: RunConfig, source: Source | RecordSet, folder: Path) -> Tokenizer:
     """The tokenizer of a run that starts from random weights, written into `folder`."""
-    source = open_source(config.data, config.data.split, config.data.count)
     vocabulary = model_config(config.model.size).text.vocab_size
     return train_tokenizer(config.data, source, folder, vocabulary)
 
 
-def train_tokenizer(data: DataConfig, source: Source, folder: Path, vocab_size: int) -> Tokenizer:
-    """A SentencePiece tokenizer of the source's own corpus, for models without a published one."""
+def train_tokenizer(
+    data: DataConfig, source: Source | RecordSet, folder: Path, vocab_size: int
+) -> Tokenizer:
+    """A SentencePiece tokenizer of the cases' own corpus, for models without a published one."""
     return train_sentencepiece(tokenizer_corpus(source, data.seed), folder, vocab_size=vocab_size)
 
 
-def tokenizer_corpus(source: Source, seed: int) -> list[str]:
+def tokenizer_corpus(source: Source | RecordSet, seed: int) -> list[str]:
     """Texts to train on. The prompts stand once per case, as often as training will see them."""
     cases = readable_cases(source)
     texts = list(corpus(cases, source.diagnoses, seed, render_default_chat))

@@ -31,6 +31,10 @@ RULES: Mapping[str, str] = {
     "model.trainable": FIXED,
     "data.source": FIXED,
     "data.data_root": TOLD,  # the digest of the data says whether it is the same
+    "data.more": FIXED,
+    "data.fractions": FIXED,
+    "data.split_by": TOLD,
+    "data.max_skipped": FREE,
     "data.split": FIXED,
     "data.count": FIXED,
     "data.seed": FIXED,
@@ -111,7 +115,7 @@ IN_ARRAYS = (
 )
 
 # Groups that are there as a whole or not at all, or have keys of their own.
-_WHOLE = ("model.dve", "model.lora", "data.options", "data.cases_of_task")
+_WHOLE = ("model.dve", "model.lora", "data.options", "data.fractions", "data.cases_of_task")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from skinflow_jax.checkpoints.hf_processor import PixelBudget, write_pixel_budge
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.step_folders import step_folders
 from skinflow_jax.config import RunConfig
+from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.trainable import trained_part
@@ -86,16 +87,16 @@ def check_stored(
     return check_config(stored.facts, config, workdir, allowed)
 
 
-def fresh_start(config: RunConfig, workdir: Workdir, data: str, mesh) -> Start:
+def fresh_start(config: RunConfig, workdir: Workdir, records: RecordSet, mesh) -> Start:
     """Start from what the config names; tokenizer and image size are written into the workdir."""
     workdir.remove(TOKENIZER, SOURCE)
     with tempfile.TemporaryDirectory() as own:  # each process trains the same tokenizer
-        make_tokenizer = functools.partial(fresh_tokenizer, config, Path(own))
+        make_tokenizer = functools.partial(fresh_tokenizer, config, records, Path(own))
         policy = starting_policy(config, make_tokenizer, mesh)
     origin = _origin(config, policy)
     policy = converted(policy, config, mesh)
     together(functools.partial(_write, policy, config, workdir))
-    facts = made_by(config, workdir.local, data, origin)
+    facts = made_by(config, workdir.local, records.digest, origin)
     reference = kept_reference(policy.model, config) if measures_kl(config) else None
     return Start(policy.model, policy.tokenizer, facts, reference)
 

@@ -127,11 +127,11 @@ def train(
             records = prepare_records(
                 config.data, config.data.split, config.data.count, records_folder
             )
-            check_same("data", records.manifest.digest)
-            begin = functools.partial(fresh_start, config, place, records.manifest.digest, mesh)
+            check_same("data", records.digest)
+            begin = functools.partial(fresh_start, config, place, records, mesh)
             if stored is not None:
                 begin = functools.partial(
-                    *(resumed_start, stored, config, place, records.manifest.digest, mesh),
+                    *(resumed_start, stored, config, place, records.digest, mesh),
                     allow_changed,
                 )
             run = _Run(

@@ -54,24 +54,41 @@ def _is_here(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path, *, say: Callable[[str], None] = _warn) -> Iterator[Path]:
+def whole_folder(
+    folder: Path, *, content: str | None = None, say: Callable[[str], None] = _warn
+) -> Iterator[Path]:
     """Where to write what becomes `folder` as the block ends; removed if an error ends it.
 
     `folder` may exist if it is empty. What killed processes left of the same name is removed first,
     and `say` is told. Raises OSError as mkdir and rename do, FolderTaken where another process was
     faster.
+
+    `content`: a hash of what is to be written, for a caller that goes on where it was: what a
+    killed process left of the same is given again, and a signal leaves it there.
     """
     folder = _place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder, say=say)
-    unfinished = folder.with_name(f".{folder.name}.{_MARKS[0]}-{uuid.uuid4().hex[:8]}")
-    unfinished.mkdir()
-    try:
-        with _locked(unfinished):
-            yield unfinished
-            _rename(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    own = _unfinished(folder, content or uuid.uuid4().hex[:8])
+    with contextlib.ExitStack() as stack:
+        try:
+            own.mkdir(exist_ok=content is not None)
+            stack.enter_context(_locked(own))
+        except BlockingIOError:  # another process writes the same
+            own, content = _unfinished(folder, uuid.uuid4().hex[:8]), None
+            own.mkdir()
+            stack.enter_context(_locked(own))
+        remove_leftovers(folder, own, say=say)
+        try:
+            yield own
+            _rename(own, folder)
+        except BaseException as error:
+            if content is None or isinstance(error, Exception):
+                shutil.rmtree(own, ignore_errors=True)
+            raise
+
+
+def _unfinished(folder: Path, key: str) -> Path:
+    return folder.with_name(f".{folder.name}.{_MARKS[0]}-{key}")
 
 
 def _rename(unfinished: Path, folder: Path) -> None:
@@ -85,10 +102,14 @@ def _rename(unfinished: Path, folder: Path) -> None:
         ) from error
 
 
-def remove_leftovers(folder: Path, *, say: Callable[[str], None] = _warn) -> None:
+def remove_leftovers(
+    folder: Path, own: Path | None = None, *, say: Callable[[str], None] = _warn
+) -> None:
     """Remove what no living process is still writing under the name of `folder`; tell `say`."""
     for entry in sorted(folder.parent.iterdir()):
-        if not any(entry.name.startswith(f".{folder.name}.{mark}-") for mark in _MARKS):
+        if entry == own or not any(
+            entry.name.startswith(f".{folder.name}.{mark}-") for mark in _MARKS
+        ):
             continue
         with contextlib.suppress(OSError), _locked(entry) as is_dead:
             if is_dead:

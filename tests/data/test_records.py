@@ -3,7 +3,10 @@
 import dataclasses
 import json
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +22,9 @@ BUDGET = {"min_pixels": 56 * 56, "max_pixels": 112 * 168}
 
 
 def build(source, folder, **changes):
-    return build_records(source, folder, **{"fingerprint": {"seed": 0}, **BUDGET, **changes})
+    return build_records(
+        source, folder, **{"fingerprint": {"seed": 0}, "most_skipped": 1, **BUDGET, **changes}
+    )
 
 
 def only_folder(parent):
@@ -95,14 +100,18 @@ def test_a_build_without_a_usable_image_fails_and_leaves_nothing(shaded_source, 
     assert only_folder(tmp_path) == []
 
 
-def test_an_interrupted_build_leaves_nothing(source, tmp_path):
+@pytest.mark.parametrize(("error", "left"), [(KeyboardInterrupt, 1), (OSError, 0)])
+def test_what_an_interrupted_build_leaves_is_hidden_and_gone_on_with(error, left, source, tmp_path):
     def interrupt(done, _):
         if done == 4:
-            raise KeyboardInterrupt
+            raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         build(source, tmp_path / "set", progress=interrupt)
-    assert only_folder(tmp_path) == []
+    assert len(only_folder(tmp_path)) == left
+    assert all(name.startswith(".set.unfinished-") for name in only_folder(tmp_path))
+    build(source, tmp_path / "set")
+    assert only_folder(tmp_path) == ["set"]
 
 
 def test_two_builders_of_one_folder_do_no_harm(source, tmp_path):
@@ -337,3 +346,56 @@ def test_a_damaged_record_is_named(built, source):
     records = RecordSet(built)
     with pytest.raises(InputError, match=r"set: record \d+ is damaged .*build it again"):
         [records[i] for i in range(len(source))]
+
+
+KILLED = """
+import pathlib, sys
+sys.path.insert(0, {tests!r})
+from conftest import ShadedSource
+from skinflow_jax.data import records
+
+class Slow(ShadedSource):
+    def images(self, index):
+        if index == {at}:
+            import os, signal
+            os.kill(os.getpid(), signal.{signal})
+        return super().images(index)
+
+records.build_records(
+    Slow(count=24), pathlib.Path(sys.argv[1]), fingerprint={{}}, min_pixels=56 * 56,
+    max_pixels=112 * 168, shard_bytes=200_000,
+)
+"""
+
+
+@pytest.mark.parametrize(("at", "number"), [(2, "SIGKILL"), (9, "SIGKILL"), (17, "SIGINT")])
+def test_a_killed_build_goes_on_where_it_was_and_ends_with_the_same_bytes(
+    at, number, shaded_source, tmp_path
+):
+    program = KILLED.format(tests=str(Path(__file__).parent), at=at, signal=number)
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a" / "set")])
+    assert done.returncode != 0 and not (tmp_path / "a" / "set").exists()
+    asked = []
+
+    class Counted(shaded_source):
+        def images(self, index):
+            asked.append(index)
+            return super().images(index)
+
+    sizes = {**BUDGET, "fingerprint": {}, "shard_bytes": 200_000}
+    build_records(Counted(count=24), tmp_path / "a" / "set", **sizes)
+    build_records(shaded_source(count=24), tmp_path / "b" / "set", **sizes)
+    assert sorted(asked) == list(range(min(asked), 24)) and (at < 3) == (min(asked) == 0)
+    files = [
+        {path.name: path.read_bytes() for path in (tmp_path / run / "set").iterdir()}
+        for run in "ab"
+    ]
+    assert files[0] == files[1] and len(files[0]) > 5
+    assert only_folder(tmp_path / "a") == ["set"]
+
+
+def test_more_unusable_cases_than_allowed_end_the_build(shaded_source, tmp_path):
+    bad = shaded_source(count=10, bad=(3,))
+    with pytest.raises(InputError, match=r"1 of 10 cases are unusable, more than the 5% .*case-3"):
+        build(bad, tmp_path / "set", most_skipped=0.05)
+    assert build(bad, tmp_path / "set", most_skipped=0.1).count == 9

@@ -13,6 +13,7 @@ from skinflow_jax.clinical.caption_schema import FIELDS
 from skinflow_jax.clinical.ontology import ONTOLOGY
 from skinflow_jax.clinical.parsing import parse_caption, parse_diagnoses
 from skinflow_jax.data.pipeline import Example
+from skinflow_jax.data.tasks import TASKS
 from skinflow_jax.rl.rewards import REWARDS, score
 
 REFERENCE = {"colour": ["red", "brown"], "size": "5-10 mm", "number": "few", "shape": "round"}
@@ -91,10 +92,9 @@ def test_any_name_relates_to_any_diagnosis(prediction, reference):
 @fuzz(0.1)
 @given(st.lists(TEXTS, min_size=2, max_size=2))
 def test_the_built_in_rewards_score_any_text(texts):
-    examples = [
-        Example("a", task, REFERENCE, "acne", {}, (IMAGE,)) for task in ("caption", "diagnosis")
-    ]
-    rewards = score([texts, texts], examples, REWARDS)
+    examples = [Example("a", task, REFERENCE, "acne", {}, (IMAGE,), answer="yes") for task in TASKS]
+    rewards = score([texts] * 3, examples, REWARDS)
     scored = np.isfinite(rewards)
-    assert (scored == np.array([[[1, 0, 0]] * 2, [[0, 1, 1]] * 2], bool)).all()
+    applies = {"caption": [1, 0, 0, 0], "diagnosis": [0, 1, 1, 0], "question": [0, 0, 0, 1]}
+    assert (scored == np.array([[applies[task]] * 2 for task in TASKS], bool)).all()
     assert ((rewards[scored] >= 0) & (rewards[scored] <= 1)).all()

@@ -27,6 +27,7 @@ from skinflow_jax.parallel import MeshConfig, make_mesh, place_batch, use_mesh
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
 from skinflow_jax.rl.update import fixed_log_probs
+from skinflow_jax.runs.cases import open_cases
 from skinflow_jax.runs.policies import fresh_tokenizer
 
 # Four key heads, so that four devices split them; eight would not.
@@ -63,7 +64,8 @@ def export(out: Path) -> None:
     """A Hugging Face folder, and an image for it."""
     SIZES["tiny"] = CONFIG
     config = load_config(CONFIGS / "debug_sft.py", {"data.count": "24"})
-    tokenizer = fresh_tokenizer(config, out / "tokenizer")
+    source = open_cases(config.data, config.data.split, config.data.count, out)
+    tokenizer = fresh_tokenizer(config, source, out / "tokenizer")
     model = spread_model(CONFIG.with_tokenizer(tokenizer))
     budget = {"min_pixels": config.data.min_pixels, "max_pixels": config.data.max_pixels}
     save_pretrained(model, out / "model", tokenizer=tokenizer, **budget)

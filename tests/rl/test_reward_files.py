@@ -87,7 +87,7 @@ def test_a_file_takes_no_other_modules_name(tmp_path):
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        ([], "rl.rewards is empty: choose from caption, diagnosis, diagnosis_reciprocal, or name"),
+        ([], "rl.rewards is empty: choose from caption, diagnosis, diagnosis_reciprocal, question"),
         (["captoin"], "'captoin' is unknown: choose from caption, diagnosis, diagnosis_reciprocal"),
         ([""], "'' is unknown: choose from caption"),
         (["MINE"], "does not have the form path/to/file.py:function"),

@@ -21,7 +21,7 @@ from skinflow_jax.runs.resume_rules import (
 )
 
 ROOT = Path(__file__).parents[2]
-WHOLE = {"model.dve", "model.lora", "data.options", "data.cases_of_task"}
+WHOLE = {"model.dve", "model.lora", "data.options", "data.fractions", "data.cases_of_task"}
 
 
 def fields(cls=RunConfig, where=""):

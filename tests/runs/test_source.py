@@ -14,6 +14,7 @@ from skinflow_jax.config import ModelChoice
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.vlm import init_model
 from skinflow_jax.runs import train as runs_train
+from skinflow_jax.runs.cases import open_cases
 from skinflow_jax.runs.opening import open_checkpoint
 from skinflow_jax.runs.policies import export_hf, fresh_tokenizer, import_hf
 
@@ -22,7 +23,9 @@ from skinflow_jax.runs.policies import export_hf, fresh_tokenizer, import_hf
 def folder(tmp_path_factory):
     """As other trainers leave it: eos in another order, pad as eos, transformers 5's processor."""
     place = tmp_path_factory.mktemp("hf")
-    tokenizer = fresh_tokenizer(SMALL_RUN, place / "tokenizer")
+    data = SMALL_RUN.data
+    source = open_cases(data, data.split, data.count, place)
+    tokenizer = fresh_tokenizer(SMALL_RUN, source, place / "tokenizer")
     model = init_model(SHALLOW.with_tokenizer(tokenizer), 0)
     save_pretrained(model, place / "model", tokenizer=tokenizer)
     folder = place / "model"

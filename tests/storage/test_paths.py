@@ -29,7 +29,13 @@ IN_A_BUCKET = {
     *((name, "--compilation-cache") for name in ("demo", "train", "evaluate", "generate")),
     ("ablation", "--compilation-cache"),
 }
-NO_PATH = {("demo", "--source"), ("train", "--allow-changed")}
+NO_PATH = {
+    ("demo", "--source"),
+    ("train", "--allow-changed"),
+    ("data export", "--form"),
+    ("data export", "--task"),
+    ("generate", "--prompt"),
+}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 A new source is a file beside this one and a line here; docs/data.md shows how.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ CATALOGUE: dict[str, type[WholeSource]] = {
         *(FolderSource, CsvSource, RowsSource, ParquetSource),
     )
 }
+
+
+def check_options(name: str, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The options of a data set as JSON values; `where` is their group in the config.
+
+    Raises ConfigError naming an unknown key or a wrong value.
+    """
+    try:
+        options = from_dict(CATALOGUE[name].Options, given, where)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    return {key: json.loads(json.dumps(getattr(options, key))) for key in given}
 
 
 def open_source(

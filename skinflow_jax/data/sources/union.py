@@ -1,0 +1,63 @@
+"""Several data sets as one: all their cases, each under the name of its data set."""
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from skinflow_jax.data.sources.case import Case
+from skinflow_jax.data.sources.whole_source import WholeSource
+
+
+class UnionSource:
+    """The cases of `sources` one after the other.
+
+    Ids and groups get the name of their data set in front ("ham10000/ISIC_0027419"), so that those
+    of two data sets never meet; `attributes["source"]` says it too.
+    """
+
+    def __init__(self, sources: Sequence[WholeSource]):
+        self._sources = tuple(sources)
+        self._ends = list(itertools.accumulate(map(len, sources)))
+        self.name = "+".join(source.name for source in sources)
+        self.note = "; ".join(dict.fromkeys(source.note for source in sources if source.note))
+        remarks = ((source.name, line) for source in sources for line in source.remarks)
+        self.remarks = tuple(f"{name}: {line}" for name, line in remarks)
+        names = itertools.chain.from_iterable(source.diagnoses for source in sources)
+        self.diagnoses = tuple(dict.fromkeys(names))
+
+    def __len__(self) -> int:
+        """The number of cases."""
+        return self._ends[-1]
+
+    def case(self, index: int) -> Case:
+        """The case; raises InputError naming the file, row and column of a bad entry."""
+        source, number = self._place(index)
+        case = source.case(number)
+        return replace(
+            case,
+            case_id=f"{source.name}/{case.case_id}",
+            group=f"{source.name}/{case.group}",
+            attributes={"source": source.name, **case.attributes},
+        )
+
+    def images(self, index: int) -> list[np.ndarray]:
+        """As `WholeSource.images`."""
+        source, number = self._place(index)
+        return source.images(number)
+
+    def image_digests(self, index: int) -> list[str]:
+        """As `WholeSource.image_digests`."""
+        source, number = self._place(index)
+        return source.image_digests(number)
+
+    def mask(self, index: int) -> np.ndarray | None:
+        """As `WholeSource.mask`."""
+        source, number = self._place(index)
+        return source.mask(number)
+
+    def _place(self, index: int) -> tuple[WholeSource, int]:
+        which = bisect.bisect_right(self._ends, index)
+        return self._sources[which], index - (self._ends[which - 1] if which else 0)
