@@ -21,7 +21,7 @@ def split_by_group(
     of them has: put the held-out split last, and no group leaves training for it when another joins
     it there.
     """
-    own = {group: _split_of(group, fractions, seed) for group in groups}
+    own = {group: split_of(group, fractions, seed) for group in groups}
     order = list(fractions)
     for together in united:
         earliest = min((own[group] for group in together), key=order.index)
@@ -32,7 +32,8 @@ def split_by_group(
     return splits
 
 
-def _split_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
+def split_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
+    """The split of one group: its place by a hash of the seed and its name."""
     digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
     place = int.from_bytes(digest[:7]) / 2**56  # exact in a float, and below 1
     edge = 0.0

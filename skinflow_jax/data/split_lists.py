@@ -1,0 +1,140 @@
+"""Splits as lists of ids: written for others, and taken from anyone's.
+
+A list is a text file with an id a line, whose name is the split's (`heldout.txt`), or a CSV file
+with a column `split` or `partition`; a folder holds several. An id is a case's, with or without its
+source in front, the name of its image, or a patient or lesion.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from skinflow_jax.data.sources.id_lists import bare, matched
+from skinflow_jax.data.sources.table import read_table
+from skinflow_jax.data.splits import SplitCase, Splits
+from skinflow_jax.errors import InputError, printable
+
+_SPLIT_COLUMNS = ("split", "partition")
+_ID_COLUMNS = ("id", "case_id", "image_id", "img_id", "isic_id", "md5hash", "image")
+_FILE_NAME = re.compile(r"[^\W_][\w .+-]*")
+
+
+def write_id_lists(splits: Splits, folder: Path) -> dict[str, str]:
+    """A sorted list of each split in a folder, `NAME.txt`; gives the SHA-256 of each file.
+
+    Raises InputError for a split whose name can be no file's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = sorted(set(splits.of.values()))
+    for name in names:
+        if not _FILE_NAME.fullmatch(name) or not name.isprintable():
+            raise InputError(f"split {printable(name)!r} can name no file; name it by letters")
+    return {name: write_ids(splits.ids(name), folder / f"{name}.txt") for name in names}
+
+
+def write_ids(ids: Sequence[str], path: Path) -> str:
+    """Write sorted ids, one a line, and give the SHA-256 of the file."""
+    content = list_bytes(ids)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def list_bytes(ids: Sequence[str]) -> bytes:
+    """The file of a list: its ids sorted, one a line, in UTF-8."""
+    return "".join(f"{name}\n" for name in sorted(ids)).encode()
+
+
+def read_split_lists(path: Path) -> dict[str, str]:
+    """The split of each id of a file or of a folder's `.txt` and `.csv` files.
+
+    Raises InputError naming file and row: absent, empty, an id in two splits.
+    """
+    files = [path]
+    if path.is_dir():
+        files = sorted(each for each in path.iterdir() if each.suffix.lower() in (".txt", ".csv"))
+        if not files:
+            raise InputError(f"{path}: holds no list; name them by split, such as heldout.txt")
+    found: dict[str, str] = {}
+    for file in files:
+        read = _read_csv if file.suffix.lower() == ".csv" else _read_plain
+        for name, split, where in read(file):
+            if found.setdefault(name, split) != split:
+                raise InputError(
+                    f"{where}: {printable(name)} is in {split} and in {found[name]}; leave one"
+                )
+    return found
+
+
+def _read_plain(path: Path) -> list[tuple[str, str, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list of ids ({error})") from error
+    split = path.stem
+    found = [
+        (line.strip(), split, f"{path} line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+    if not found:
+        raise InputError(f"{path}: holds no id; write one a line")
+    return found
+
+
+def _read_csv(path: Path) -> list[tuple[str, str, str]]:
+    table = read_table(path, (), remedy="give a list of ids and their split")
+    column = next((name for name in _SPLIT_COLUMNS if name in table.header), None)
+    ids = next((name for name in _ID_COLUMNS if name in table.header), None)
+    if column is None or ids is None:
+        raise InputError(
+            f"{path}: its columns are {', '.join(table.header)}; it needs one of "
+            f"{', '.join(_ID_COLUMNS)} and one of {', '.join(_SPLIT_COLUMNS)}"
+        )
+    return [(row.needed(ids), row.needed(column), row.where(column)) for row in table.rows]
+
+
+def listed_cases(
+    listed: Mapping[str, str], cases: Sequence[SplitCase], path: Path
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The split of each case that a list names, by the case's id, and lines about the list.
+
+    Raises InputError where none of its ids is known, where one means cases of two sources, and
+    where two of them put one case into two splits.
+    """
+    meant = _names(cases)
+    known = {name: meant.get(name) or meant.get(bare(name)) for name in listed}
+    for name, found in known.items():
+        if found and len({case.source for case in found}) > 1:
+            sources = " and ".join(sorted({case.source for case in found}))
+            raise InputError(
+                f"{path}: {printable(name)} is in {sources}; write {found[0].source}/{name}"
+            )
+    remarks = matched(listed, {n for n, found in known.items() if found}, path, "among the cases")
+    given: dict[str, str] = {}
+    for name, found in known.items():
+        for case in found or ():
+            if given.setdefault(case.id, listed[name]) != listed[name]:
+                raise InputError(
+                    f"{path}: {printable(case.id)} is in {given[case.id]} and, as "
+                    f"{printable(name)}, in {listed[name]}; leave one"
+                )
+    return given, remarks
+
+
+def _names(cases: Sequence[SplitCase]) -> dict[str, list[SplitCase]]:
+    """What each name in a list means: cases by their ids, else those of a group."""
+    meant: dict[str, list[SplitCase]] = {}
+    for case in cases:
+        for name in {case.id, case.case_id, bare(case.case_id)}:
+            meant.setdefault(name, []).append(case)
+    by_group: dict[str, list[SplitCase]] = {}
+    for case in cases:
+        for name in {case.group, case.group_id} - {"", *meant}:
+            by_group.setdefault(name, []).append(case)
+    return by_group | meant
+
+
+def owners_lists(cases: Sequence[SplitCase]) -> dict[str, str]:
+    """The split of each case that the owner of its data set puts somewhere, by the case's id."""
+    return {case.id: case.partition for case in cases if case.partition}
