@@ -9,7 +9,10 @@ The figures below were chosen on the 10,015 images of HAM10000; `benchmarks/near
 prints what they find and what they link wrongly.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,6 +120,8 @@ def _distinct_pairs(signatures: Sequence[Signature]) -> list[tuple[int, int, flo
     greys = np.stack([each.grey for each in signatures])
     hashes = np.stack([each.hashes for each in signatures])
     candidates = _alike_unaligned(proposals(hashes), greys)
+    if not len(candidates[0]):
+        return []
     best: dict[tuple[int, int], float] = {}
     for (_, i, j), correlation in zip(*_aligned(*candidates, greys), strict=True):
         pair, rounded = (int(i), int(j)), round(float(correlation), 4)
@@ -180,30 +185,43 @@ def _aligned(
     candidates: np.ndarray, warps: np.ndarray, greys: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The candidates that pass every stage, and the correlation of their detail."""
-    correlations = np.zeros(len(candidates))
     for stage in STAGES:
-        for part in _parts(candidates):
-            images = map(stage.seen, _images(candidates[part], greys, stage.size))
-            correlations[part], warps[part] = align(*images, warps[part], stage.steps)
+        aligned = functools.partial(align, steps=stage.steps)
+        correlations, warps = _compared(aligned, stage, candidates, warps, greys)
         kept = correlations >= stage.least
         candidates, warps, correlations = candidates[kept], warps[kept], correlations[kept]
-    local = np.ones(len(candidates))
-    for part in _parts(candidates):
-        images = map(stage.seen, _images(candidates[part], greys, stage.size))
-        local[part] = least_local_correlation(*images, warps[part], noise=NOISE)
-    kept = local >= LEAST_LOCAL
-    return candidates[kept], correlations[kept]
+        if not len(candidates):
+            return candidates, correlations
+    (local,) = _compared(
+        lambda *images: (least_local_correlation(*images, noise=NOISE),),
+        stage,
+        candidates,
+        warps,
+        greys,
+    )
+    return candidates[local >= LEAST_LOCAL], correlations[local >= LEAST_LOCAL]
 
 
-def _parts(candidates: np.ndarray) -> Iterator[slice]:
-    return (slice(start, start + _BATCH) for start in range(0, len(candidates), _BATCH))
-
-
-def _images(candidates: np.ndarray, greys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both images of each candidate, `[B, size, size]`, the second oriented like the first."""
-    pixels = np.arange(size * size).reshape(size, size)
+def _compared(
+    compare: Callable[..., tuple[np.ndarray, ...]],
+    stage: Stage,
+    candidates: np.ndarray,
+    warps: np.ndarray,
+    greys: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """What `compare(first, second, warps)` gives, of all candidates; each core takes batches."""
+    used, places = np.unique(candidates[:, 1:], return_inverse=True)
+    seen, places = stage.seen(shrunk(greys[used], stage.size)), places.reshape(-1, 2)
+    pixels = np.arange(stage.size**2).reshape(stage.size, stage.size)
     orders = np.stack([oriented(pixels, which).ravel() for which in range(ORIENTATIONS)])
-    which, i, j = candidates.T
-    first, second = shrunk(greys[i], size), shrunk(greys[j], size)
-    second = np.take_along_axis(second.reshape(len(j), -1), orders[which], 1)
-    return first, second.reshape(first.shape)
+
+    def batch(start: int) -> tuple[np.ndarray, ...]:
+        part = slice(start, start + _BATCH)
+        first, second = seen[places[part, 0]], seen[places[part, 1]]
+        order = orders[candidates[part, 0]]
+        second = np.take_along_axis(second.reshape(order.shape), order, 1)
+        return compare(first, second.reshape(first.shape), warps[part])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(batch, range(0, len(candidates), _BATCH)))
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
