@@ -46,7 +46,8 @@ def _pair(
     draw = ImageDraw.Draw(tile)
     for side, (name, label) in enumerate(zip((link.first, link.second), link.labels, strict=True)):
         left = _GAP + side * (_SIDE + _GAP)
-        tile.paste(ImageOps.pad(Image.fromarray(load(name)), (_SIDE, _SIDE)), (left, _GAP))
+        image = Image.fromarray(load(name))
+        tile.paste(ImageOps.pad(image, (_SIDE, _SIDE), color="white"), (left, _GAP))
         for line, text in enumerate((name, cases[name].group_id, label)):
             ink = _ALARM if text is label and link.contradicts else _INK
             _write(draw, (left, _GAP + _SIDE + line * _LINE), text, ink)
