@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from skinflow_jax.data.chat import PROMPTS
+from skinflow_jax.data.tasks import TASKS
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.models.lora import without_adapters
@@ -141,7 +141,7 @@ def _prepared(config: VlmConfig, whole: str) -> str:
     """The lines after loading; `whole` names the folder of the whole model."""
     return _PREPARED.format(
         whole=whole,
-        question=json.dumps(PROMPTS["diagnosis"]),
+        question=json.dumps(TASKS["diagnosis"].wording),
         merge_unit=config.vision.merge_unit,
         image_token_id=config.image_token_id,
     )

@@ -1,6 +1,7 @@
 """What is kept of an image to find its near-duplicates: 4,224 bytes, whatever its size."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import imagehash
 import numpy as np
@@ -24,6 +25,8 @@ class Signature:
         grey: uint8 `[64, 64]`, the image squeezed into a square.
     """
 
+    BYTES: ClassVar[int] = _HASHES + SIDE * SIDE
+
     hashes: np.ndarray
     grey: np.ndarray
 
@@ -39,8 +42,8 @@ class Signature:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Signature":
         """Inverse of `to_bytes`; raises ValueError where the length is another."""
-        if len(data) != _HASHES + SIDE * SIDE:
-            raise ValueError(f"a signature has {_HASHES + SIDE * SIDE:,} bytes, not {len(data):,}")
+        if len(data) != cls.BYTES:
+            raise ValueError(f"a signature has {cls.BYTES:,} bytes, not {len(data):,}")
         hashes = np.frombuffer(data, "<u8", _HASHES // 8).reshape(ORIENTATIONS, 2)
         grey = np.frombuffer(data, np.uint8, offset=_HASHES).reshape(SIDE, SIDE)
         return cls(hashes.astype(np.uint64), grey)

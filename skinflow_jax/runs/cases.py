@@ -10,23 +10,19 @@ from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, Source, make_source
 from skinflow_jax.data.sources.catalogue import open_source as open_whole
 from skinflow_jax.data.sources.union import UnionSource
-from skinflow_jax.data.split_files import split_records
+from skinflow_jax.data.split_files import splits_of
 from skinflow_jax.errors import InputError
 from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.training.progress import track_counts
 
 
-def open_cases(
-    data: DataConfig, split: str, count: int | None, folder: Path
-) -> Source | RecordSet:
+def open_cases(data: DataConfig, split: str, count: int | None, folder: Path) -> Source | RecordSet:
     """The cases of a split without their images: drawings are made only where they are needed.
 
     `folder`: of the records, as in `prepare_records`.
     """
     if data.source == "procedural":
-        return make_source(
-            data.source, split=split, seed=data.seed, count=count, **data.options
-        )
+        return make_source(data.source, split=split, seed=data.seed, count=count, **data.options)
     return prepare_records(data, split, count, folder)
 
 
@@ -62,15 +58,27 @@ def _prepare_records(data: DataConfig, split: str, count: int | None, folder: Pa
         return _built(data, source, folder / name, fingerprint, f"{split} images")
     source = open_union(data)
     whole = _built(data, source, folder / source.name, {}, "images", signatures=True)
-    records = split_records(whole, data, split, count)
+    records = _of_split(whole, data, split, count)
     if count is not None and len(records) < count:
         print(f"{source.name} {split}: {len(records):,} cases, fewer than the {count:,} asked for")
     return records
 
 
+def _of_split(whole: RecordSet, data: DataConfig, split: str, count: int | None) -> RecordSet:
+    lists = None if data.split_by is None else Path(data.split_by)
+    of = splits_of(whole, data.fractions, data.seed, lists=lists).of
+    chosen = [n for n in range(len(whole)) if of.get(whole.case(n).case_id) == split]
+    if not chosen:
+        there = ", ".join(sorted(set(of.values())))
+        raise InputError(f"{whole.folder}: no case is in split {split!r}; there are {there}")
+    return whole.select(chosen[:count])
+
+
 def open_union(data: DataConfig) -> UnionSource:
     """All data sets on disk that the config names."""
-    return UnionSource([open_whole(each.source, each.data_root, each.options) for each in data.sources])
+    return UnionSource(
+        [open_whole(each.source, each.data_root, each.options) for each in data.sources]
+    )
 
 
 def _built(
@@ -100,11 +108,9 @@ def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, l
     if data.source == "procedural":
         return records, labels_of(open_cases(data, data.split, data.count, records_folder))
     whole = RecordSet(records.folder)
-    return records, labels_of(split_records(whole, data, data.split, data.count))
+    return records, labels_of(_of_split(whole, data, data.split, data.count))
 
 
 def buckets(data: DataConfig, records: RecordSet) -> Buckets:
     """The static shapes of the config, and of how many images the records' cases have."""
-    return Buckets(
-        data.prompt_lengths, data.windows, data.completion_length, records.image_counts
-    )
+    return Buckets(data.prompt_lengths, data.windows, data.completion_length, records.image_counts)
