@@ -194,9 +194,9 @@ def _data_build(arguments) -> None:
 
 
 def _data_inspect(arguments) -> None:
-    from skinflow_jax.runs.look_at_data import inspect_records
+    from skinflow_jax.runs.inspect_records import inspect_records
 
-    inspect_records(arguments.records, arguments.sheet)
+    inspect_records(arguments.records, arguments.out)
 
 
 def _data_verify(arguments) -> None:

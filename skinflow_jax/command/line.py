@@ -108,9 +108,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         parser_of_records.add_argument(
             "--records", type=_here, required=True, help="a folder that `skinflow data build` wrote"
         )
-    looked_at.add_argument(
-        "--sheet", type=_here, metavar="FILE", help="picture; default: contact_sheet.png there"
-    )
+    looked_at.add_argument("--out", type=_here, help="folder for contact sheets; default: there")
     rows.add_argument("--out", type=_here, required=True, help="new folder for rows and images")
     rows.add_argument("--form", choices=_FORMS, default="trl", help="whose rows; default: trl")
     rows.add_argument("--task", choices=_TASKS, default="diagnosis", help="what is asked")

@@ -58,6 +58,11 @@ class _Header:
         return cls(Case(**header["case"]), tuple(map(tuple, header["sizes"])))
 
 
+def case_of(header: str) -> Case:
+    """The case of a line of the table of cases."""
+    return _Header.parse(header).case
+
+
 def decode_record(data: bytes) -> Record:
     """Inverse of `encode_record`; the images are read-only views of `data`."""
     end = 4 + int.from_bytes(data[:4], "little")

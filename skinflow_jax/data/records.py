@@ -20,6 +20,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from skinflow_jax.data.content import content_of
+from skinflow_jax.data.counts import counts
 from skinflow_jax.data.images import RESIZE_VERSION, resize
 from skinflow_jax.data.manifest import (
     Listed,
@@ -32,6 +33,7 @@ from skinflow_jax.data.record_set import (
     CASES,
     Record,
     RecordSet,
+    case_of,
     cases_digest,
     encode_record,
     header_of,
@@ -184,6 +186,7 @@ def _joined(
         identity=identity,
         shards=shards,
         cases=cases_digest(folder),
+        counts=counts(case_of(line) for part in parts for line in part.headers),
         skipped=skipped,
         plain=tuple(itertools.chain.from_iterable(part.plain for part in parts)),
         remarks=_remarks(source),

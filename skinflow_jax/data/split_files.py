@@ -76,6 +76,12 @@ def read_splits(path: Path) -> Splits:
     return from_dict(Splits, content["splits"])
 
 
+def latest_splits(folder: Path) -> Splits | None:
+    """The splits of the records in `folder` that were made last; None where there are none."""
+    found = sorted((folder / FOLDER).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    return read_splits(found[-1]) if found else None
+
+
 def _links(records: RecordSet):
     signatures = read_signatures(records.folder)
     case_of = [number for number in range(len(records)) for _ in range(len(records.sizes(number)))]

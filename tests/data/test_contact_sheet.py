@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skinflow_jax.data.statistics import _in_turn, contact_sheet, counts
+from skinflow_jax.data.contact_sheet import _in_turn, contact_sheet
+from skinflow_jax.data.counts import counts
 
 
 def test_cases_are_counted_by_diagnosis_skin_type_and_images(records):

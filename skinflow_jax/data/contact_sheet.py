@@ -1,13 +1,12 @@
-"""What records hold, in numbers and pictures: `skinflow data inspect`."""
+"""What records hold, in a picture: `skinflow data inspect`."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.data.sources.case import Case
 from skinflow_jax.errors import printable
 
 THUMBNAIL = 128
@@ -15,20 +14,6 @@ THUMBNAIL = 128
 _CAPTION = 30
 _GAP = 4
 _BACKGROUND = "white"
-FACTS = ("source", "fitzpatrick", "nine_partition", "three_partition", "licence")
-"""Attributes that are counted where cases have them."""
-
-
-def counts(cases: Iterable[Case]) -> dict[str, Counter]:
-    """How many cases have each diagnosis, each of `FACTS` and each number of images."""
-    found = {"diagnosis": Counter(), "images": Counter()}
-    for case in cases:
-        found["diagnosis"][case.diagnosis or "unknown"] += 1
-        found["images"][str(len(case.views))] += 1
-        for name in FACTS:
-            if name in case.attributes:
-                found.setdefault(name, Counter())[str(case.attributes[name])] += 1
-    return found
 
 
 def contact_sheet(records: RecordSet, *, most: int = 60, columns: int = 10) -> Image.Image:
