@@ -140,7 +140,6 @@ class DataConfig:
 
     def __post_init__(self):
         check_fields(self, "data.")
-        object.__setattr__(self, "options", _options(self.source, self.options))
         if self.min_pixels > self.max_pixels:
             raise ConfigError(
                 f"data.min_pixels={self.min_pixels} exceeds data.max_pixels={self.max_pixels}"
@@ -150,6 +149,7 @@ class DataConfig:
                 f"data.source={self.source!r} is on disk: give its folder as data.data_root "
                 "(--config.data.data_root=DIR; skinflow demo: --data-root=DIR)"
             )
+        object.__setattr__(self, "options", _options(self.source, self.options))
         if self.source == "procedural" and self.more:
             raise ConfigError(
                 "data.more goes with a data set on disk: data.source='procedural' draws its cases"

@@ -1,5 +1,7 @@
 """Photographs of PAD-UFES-20 for runs by the command line, some of them damaged."""
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from skinflow_jax.config import load_config
@@ -25,8 +27,9 @@ def damage(root: Path, names: list[str]) -> None:
 
 
 def first_cases(root: Path, count: int) -> list[str]:
-    data = load_config(CONFIGS / "debug_sft.py").data
-    source = cases.make_source(
-        "pad_ufes_20", split=data.split, seed=data.seed, data_root=root, count=count
-    )
-    return [source.case(i).case_id for i in range(count)]
+    """The images of the first cases of the training split, by their stems."""
+    own = {"options": {}, "source": "pad_ufes_20", "data_root": str(root)}
+    data = replace(load_config(CONFIGS / "debug_sft.py").data, **own)
+    with tempfile.TemporaryDirectory() as folder:
+        records = cases.prepare_records(data, data.split, count, Path(folder))
+        return [records.case(i).case_id.removeprefix("pad_ufes_20/") for i in range(count)]

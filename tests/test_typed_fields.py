@@ -95,18 +95,19 @@ def given(key, value):
     values = group = {"loop": {"steps": 3}}
     for name in parents:
         group = group.setdefault(name, {})
-    if key == "data.cases_of_task":
-        value = {"caption": value}
+    if key in TABLES:
+        value = {TABLES[key]: value}
     group[last] = value
     return values
 
 
+TABLES = {"data.cases_of_task": "caption", "data.fractions": "rl"}
 WRONG = [math.nan, math.inf, -math.inf, 10**400, -(10**30), True, "1", [[1]], {}, 1j, np.nan]
 
 
 @pytest.mark.parametrize("key", NUMBERS)
 def test_no_number_takes_what_is_outside_its_range(key):
-    named = key + (".caption" if key == "data.cases_of_task" else "")
+    named = f"{key}.{TABLES[key]}" if key in TABLES else key
     for value in WRONG:
         with pytest.raises(ConfigError) as caught:
             from_dict(RunConfig, given(key, value))

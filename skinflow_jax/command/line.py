@@ -97,7 +97,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
 
     _demo_arguments(command("demo", "The whole path on a tiny model, in minutes."))
     data = command("data", "Build the records that training reads, and look at them.")
-    steps = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+    steps = data.add_subparsers(dest="data_command", required=True, metavar="build|…")
     build = command("build", "Decode and resize every image of config.data once.", steps, "data ")
     _add_config(build, "config file, or a shipped one's name: debug_sft")
     build.add_argument("--out", type=_here, required=True, help="folder for the records")

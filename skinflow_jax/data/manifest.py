@@ -59,6 +59,7 @@ class Manifest:
       shards: the files of records, in order.
       cases: sha256 of the table of cases, `cases.jsonl`.
       skipped: the cases that were left out.
+      signatures: sha256 of the file that near-duplicates are found by; "" where there is none.
       counts: how many cases have each diagnosis, skin type and so on (see `counts`).
       plain: the cases whose image is nearly of one colour; they are kept.
       remarks: what the source tells of its table and images, such as rows it left out.
@@ -72,6 +73,7 @@ class Manifest:
     identity: dict[str, Any]
     shards: tuple[Shard, ...]
     cases: str
+    signatures: str
     counts: dict[str, dict[str, int]]
     skipped: tuple[Listed, ...]
     plain: tuple[Listed, ...]

@@ -7,6 +7,7 @@ that was killed goes on at the first part that is missing, and ends with the sam
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -27,6 +28,7 @@ from skinflow_jax.data.manifest import (
     Manifest,
     Shard,
     hash_of,
+    read_manifest,
     write_manifest,
 )
 from skinflow_jax.data.record_set import (
@@ -186,6 +188,7 @@ def _joined(
         identity=identity,
         shards=shards,
         cases=cases_digest(folder),
+        signatures=_join_signatures(folder),
         counts=counts(case_of(line) for part in parts for line in part.headers),
         skipped=skipped,
         plain=tuple(itertools.chain.from_iterable(part.plain for part in parts)),
@@ -193,25 +196,33 @@ def _joined(
         diagnoses=tuple(source.diagnoses),
         note=getattr(source, "note", ""),
     )
-    _join_signatures(folder)
     for path in folder.glob("records-*.json"):
         path.unlink()
     write_manifest(manifest, folder)
     return manifest
 
 
-def _join_signatures(folder: Path) -> None:
+def _join_signatures(folder: Path) -> str:
+    """Those of all parts become one file; its sha256, "" where there are none."""
+    parts = sorted(folder.glob("records-*.signatures"))
+    if not parts:
+        return ""
     with (folder / SIGNATURES).open("wb") as file:
-        for path in sorted(folder.glob("records-*.signatures")):
+        for path in parts:
             file.write(path.read_bytes())
             path.unlink()
+    return hashlib.sha256((folder / SIGNATURES).read_bytes()).hexdigest()
 
 
 def read_signatures(folder: Path) -> list[Signature]:
-    """Of every image of the records in `folder`, in order. Raises InputError where damaged."""
-    data, size = (folder / SIGNATURES).read_bytes(), Signature.BYTES
-    if len(data) % size:
-        raise InputError(f"{folder / SIGNATURES} is cut short; remove the folder, build it again")
+    """Of every image of the records in `folder`, in order.
+
+    Raises InputError where they are missing or damaged.
+    """
+    path, size = folder / SIGNATURES, Signature.BYTES
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != read_manifest(folder).signatures:
+        raise InputError(f"{path} is missing or damaged; remove the folder and build it again")
     return [Signature.from_bytes(data[i : i + size]) for i in range(0, len(data), size)]
 
 
@@ -258,7 +269,8 @@ def _write_part(folder: Path, name: str, prepared: Iterable[Prepared]) -> _Part:
             writer.close()
     stated = Shard.of(shard, len(headers)) if writer else None
     part = _Part(stated, tuple(headers), tuple(skipped), tuple(plain))
-    (folder / f"{name}.signatures").write_bytes(b"".join(signatures))
+    if signatures:
+        (folder / f"{name}.signatures").write_bytes(b"".join(signatures))
     # Last, and by a rename: a part that has its file is whole.
     draft = folder / f"{name}.json.draft"
     draft.write_text(json.dumps(dataclasses.asdict(part)), encoding="utf-8")

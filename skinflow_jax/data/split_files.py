@@ -72,7 +72,7 @@ def read_splits(path: Path) -> Splits:
     content = read_json(path)
     stated = content.pop("checksum", None)
     if stated != hash_of(content):
-        raise InputError(f"{path} is damaged or edited: remove it, it is made again")
+        raise InputError(f"{path} is damaged or edited: remove it: it is recomputed")
     return from_dict(Splits, content["splits"])
 
 

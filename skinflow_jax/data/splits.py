@@ -12,12 +12,12 @@ The rules, for cases and links over the union of all sources:
   left out and listed.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from skinflow_jax.data.near_duplicates import Pair
-from skinflow_jax.data.sources.group_split import split_of
 from skinflow_jax.errors import InputError, printable
 
 
@@ -255,3 +255,15 @@ def _fixed(
         if before or listed:
             fixed[index] = before or listed
     return fixed
+
+
+def split_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
+    """The split of one group: its place by a hash of the seed and its name."""
+    digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
+    place = int.from_bytes(digest[:7]) / 2**56  # exact in a float, and below 1
+    edge = 0.0
+    for name, fraction in fractions.items():
+        edge += fraction
+        if place < edge:
+            return name
+    return name

@@ -7,11 +7,11 @@ from pathlib import Path
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.pipeline import Buckets
 from skinflow_jax.data.records import RecordSet, build_records
-from skinflow_jax.data.sources import Case, Source, make_source
+from skinflow_jax.data.sources import Case, ProceduralSource, Source
 from skinflow_jax.data.sources.catalogue import open_source as open_whole
 from skinflow_jax.data.sources.union import UnionSource
 from skinflow_jax.data.split_files import splits_of
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.training.progress import track_counts
 
@@ -22,7 +22,9 @@ def open_cases(data: DataConfig, split: str, count: int | None, folder: Path) ->
     `folder`: of the records, as in `prepare_records`.
     """
     if data.source == "procedural":
-        return make_source(data.source, split=split, seed=data.seed, count=count, **data.options)
+        if count is None:
+            raise ConfigError("procedural source: give data.count, how many cases to draw")
+        return ProceduralSource(split=split, seed=data.seed, count=count, **data.options)
     return prepare_records(data, split, count, folder)
 
 

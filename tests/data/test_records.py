@@ -362,13 +362,13 @@ class Slow(ShadedSource):
         return super().images(index)
 
 records.build_records(
-    Slow(count=24), pathlib.Path(sys.argv[1]), fingerprint={{}}, min_pixels=56 * 56,
+    Slow(count=12), pathlib.Path(sys.argv[1]), fingerprint={{}}, min_pixels=56 * 56,
     max_pixels=112 * 168, shard_bytes=200_000,
 )
 """
 
 
-@pytest.mark.parametrize(("at", "number"), [(2, "SIGKILL"), (9, "SIGKILL"), (17, "SIGINT")])
+@pytest.mark.parametrize(("at", "number"), [(2, "SIGKILL"), (5, "SIGKILL"), (9, "SIGINT")])
 def test_a_killed_build_goes_on_where_it_was_and_ends_with_the_same_bytes(
     at, number, shaded_source, tmp_path
 ):
@@ -383,9 +383,9 @@ def test_a_killed_build_goes_on_where_it_was_and_ends_with_the_same_bytes(
             return super().images(index)
 
     sizes = {**BUDGET, "fingerprint": {}, "shard_bytes": 200_000}
-    build_records(Counted(count=24), tmp_path / "a" / "set", **sizes)
-    build_records(shaded_source(count=24), tmp_path / "b" / "set", **sizes)
-    assert sorted(asked) == list(range(min(asked), 24)) and (at < 3) == (min(asked) == 0)
+    build_records(Counted(count=12), tmp_path / "a" / "set", **sizes)
+    build_records(shaded_source(count=12), tmp_path / "b" / "set", **sizes)
+    assert sorted(asked) == list(range(min(asked), 12)) and (at < 3) == (min(asked) == 0)
     files = [
         {path.name: path.read_bytes() for path in (tmp_path / run / "set").iterdir()}
         for run in "ab"

@@ -27,7 +27,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("built") / "records"
     source = ProceduralSource(split="rl", seed=0, count=3, image_size=56)
     build_records(source, folder, min_pixels=784, max_pixels=3136, fingerprint={})
-    return folder, [record.image for record in RecordSet(folder)]
+    return folder, [record.images[0] for record in RecordSet(folder)]
 
 
 @st.composite
@@ -63,7 +63,7 @@ def test_an_edited_manifest_is_refused_in_one_line_or_changes_nothing(built, tmp
     manifest = copy / "manifest.json"
     manifest.write_bytes(edit(manifest.read_bytes()))
     try:
-        found = [record.image for record in RecordSet(copy)]
+        found = [record.images[0] for record in RecordSet(copy)]
     except InputError as error:
         assert "\n" not in str(error) and str(copy) in str(error)
     else:

@@ -17,7 +17,7 @@ from skinflow_jax.data.sources.folder import FolderSource
 from skinflow_jax.data.sources.ham10000 import Ham10000Source
 from skinflow_jax.data.sources.isic import IsicSource
 from skinflow_jax.data.sources.milk10k import Milk10kSource
-from skinflow_jax.data.sources.pad_ufes import PadUfesSource
+from skinflow_jax.data.sources.pad_ufes_20 import PadUfesSource
 from skinflow_jax.data.sources.rows import ParquetSource, RowsSource
 from skinflow_jax.data.sources.scin import ScinSource
 from skinflow_jax.data.sources.user_tables import CsvSource

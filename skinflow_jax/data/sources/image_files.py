@@ -9,8 +9,7 @@ import re
 from collections import defaultdict
 from pathlib import Path, PurePath, PurePosixPath
 
-from skinflow_jax.data.sources.image_folder import file_digest
-from skinflow_jax.data.sources.pictures import FilePicture
+from skinflow_jax.data.sources.pictures import FilePicture, file_digest
 from skinflow_jax.errors import InputError, printable, shortened
 
 SUFFIXES = (

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Protocol
 import numpy as np
 
 from skinflow_jax.data.images import load_image, load_image_bytes
-from skinflow_jax.data.sources.image_folder import file_digest
 from skinflow_jax.errors import InputError
 
 # How base64 text of the formats that are read begins: JPEG, PNG, WebP, GIF, BMP, TIFF; HEIC is
@@ -80,3 +80,21 @@ def from_base64(text: str, name: str) -> BytesPicture | None:
         if not stated and "." in text:  # which base64 lacks and a file's name has
             return None
         raise InputError(f"{name}: its base64 is damaged or cut short; write it again") from error
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes. Raises InputError naming a file that cannot be read."""
+    try:
+        if not path.is_file():
+            raise InputError(f"{path}: no such image file; check the path")
+        found = path.stat()
+        return _digest(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+@functools.cache
+def _digest(path: Path, *_state: int) -> str:
+    """Read once a process while the file's state is the same: no program can set its ctime."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
