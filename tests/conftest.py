@@ -96,13 +96,9 @@ def fails(capsys):
 
 @pytest.fixture
 def pad_copy(test_data, tmp_path):
-    """PAD-UFES-20 in a folder of its own, images linked, free to be damaged."""
+    """PAD-UFES-20 in a folder of its own, free to be damaged."""
     root = tmp_path / "pad"
-    (root / "images").mkdir(parents=True)
-    original = test_data / "data" / "pad_ufes_20"
-    shutil.copyfile(original / "metadata.csv", root / "metadata.csv")
-    for path in (original / "images").iterdir():
-        (root / "images" / path.name).symlink_to(path)
+    shutil.copytree(test_data / "data" / "pad_ufes_20", root)
     return root
 
 
