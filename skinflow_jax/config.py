@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from skinflow_jax.config_files.reading import read_config, with_overrides
+from skinflow_jax.data.augmentation import AUGMENTATIONS
 from skinflow_jax.data.sources.catalogue import CATALOGUE, check_options
 from skinflow_jax.data.sources.procedural import SPLITS
 from skinflow_jax.data.tasks import PAPERS, TASKS
@@ -55,6 +56,7 @@ Rows = Annotated[int, Whole(1, 1_000_000)]
 Task = Annotated[str, OneOf(TASKS)]
 Tasks = Annotated[tuple[Task, ...], Several()]
 Split = Annotated[str, Text()]
+Augmentation = Annotated[str, OneOf(AUGMENTATIONS)]
 OPTIONS = {
     "image_size": Annotated[int, Whole(28, 8192)],
     "clutter": Annotated[float, Finite(0, 1)],
@@ -115,7 +117,10 @@ class DataConfig:
     the list `split_by` says (a CSV with the columns id and split). `options` go to the source
     (procedural: image_size, clutter). A task in `cases_of_task` has only so many of the cases.
     `max_skipped`: share of the cases that may be unusable. `windows`: 112-px windows an image may
-    touch; `prompt_lengths`, `completion_length`: tokens.
+    touch; `prompt_lengths`, `completion_length`: tokens. Of training
+    alone: `balance` draws each "class" (diagnosis), or each value of a named attribute, equally
+    often; `like_sizes` examples in a row fit the same buckets, so that little is padded;
+    `augmentation` names changes of the images.
     """
 
     source: Annotated[str, OneOf(("procedural", *CATALOGUE))] = "procedural"
@@ -137,6 +142,9 @@ class DataConfig:
     prompt_lengths: Lengths = (128,)
     windows: Lengths = (4,)
     completion_length: Length = 64
+    balance: Annotated[str, Text()] | None = None
+    like_sizes: Annotated[int, Whole(0)] = 0
+    augmentation: Annotated[tuple[Augmentation, ...], Several(least=0)] = ()
 
     def __post_init__(self):
         check_fields(self, "data.")
@@ -209,6 +217,11 @@ class RunConfig:
         if self.batch_size % math.prod(parts.values()):
             divisors = " x ".join(f"{name}={value}" for name, value in parts.items())
             raise ConfigError(f"batch_size={self.batch_size} does not divide into {divisors}")
+        if self.data.like_sizes % self.batch_size:
+            raise ConfigError(
+                f"data.like_sizes={self.data.like_sizes} must be a multiple of "
+                f"batch_size={self.batch_size}, or 0"
+            )
         _check_product(
             "optimizer steps", {"loop.steps": self.loop.steps, "updates a step": self.updates}
         )

@@ -38,19 +38,20 @@ class Buckets:
             if min(getattr(self, name), default=0) < 1:
                 raise ConfigError(f"data.{name} needs at least one size, each of 1 or more")
 
-    def smallest(self, needs: Iterable[Needs], *, largest: bool = False) -> Needs:
-        """The shape of a batch of prompts with these needs: the smallest, or the `largest`."""
-        length, windows, images = map(max, zip(*needs, strict=True))
-        return Needs(
-            smallest(self.prompt_lengths, length, largest),
-            smallest(self.windows, windows, largest),
-            smallest(self.images, images, largest),
-        )
+    @property
+    def largest(self) -> Needs:
+        """The shape that holds all."""
+        return Needs(max(self.prompt_lengths), max(self.windows), max(self.images))
+
+    def smallest(self, needs: Iterable[Needs]) -> Needs:
+        """The smallest shape of a batch of prompts with these needs."""
+        choices = self.prompt_lengths, self.windows, self.images
+        most = map(max, zip(*needs, strict=True))
+        return Needs(*map(_smallest, choices, most))
 
 
-def smallest(choices: Sequence[int], needed: int, largest: bool) -> int:
-    """The smallest of the choices that holds what is needed, or the `largest` of all."""
-    return max(choices) if largest else min(size for size in choices if size >= needed)
+def _smallest(choices: Sequence[int], needed: int) -> int:
+    return min(size for size in choices if size >= needed)
 
 
 class PromptNeeds:
@@ -112,9 +113,12 @@ def bucket_shapes(
     """Empty inputs in every shape that batches of `rows` such prompts can have, largest first.
 
     A batch takes the buckets of its longest prompt, of its largest image and of its most images,
-    which may be of different rows.
+    which may be of different rows. With `largest` there is also the largest shape, which rows take
+    that processes have exchanged.
     """
-    shapes = {buckets.smallest([alone], largest=largest) for alone in needs}
+    shapes = {buckets.smallest([alone]) for alone in set(needs)}
+    if largest:
+        shapes.add(buckets.largest)
     while True:
         pairs = itertools.product(shapes, shapes)
         joined = {Needs(*map(max, a, b)) for a, b in pairs}

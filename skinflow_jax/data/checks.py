@@ -34,12 +34,12 @@ class Usable:
 
     Attributes:
       pairs: (number of the record, task), sorted.
-      needs: what the prompts of the pairs need, each once.
+      needs: what the prompt of each pair needs.
       dropped: the others, by task and record.
     """
 
     pairs: tuple[tuple[int, str], ...]
-    needs: frozenset[Needs]
+    needs: tuple[Needs, ...]
     dropped: tuple[Dropped, ...]
 
     def summary(self) -> str:
@@ -87,11 +87,11 @@ def usable_pairs(
     """
     limits = _checked_tasks(tasks, cases_of_task or {})
     known = PromptNeeds(tokenizer, config)
-    pairs, needs, dropped = [], set(), []
+    found, dropped = {}, []
     for task in tasks:
-        found = []
+        count = 0
         for number in range(len(records)):
-            if len(found) == limits.get(task, len(records)):
+            if count == limits.get(task, len(records)):
                 break
             case, sizes = records.case(number), records.sizes(number)
             try:
@@ -105,12 +105,11 @@ def usable_pairs(
             if reason:
                 dropped.append(Dropped(case.case_id, task, reason))
             else:
-                found.append((number, task))
-                needs.add(needed)
-        if not found and limits.get(task) != 0:
+                found[number, task], count = needed, count + 1
+        if not count and limits.get(task) != 0:
             _refuse(task, len(records), dropped)
-        pairs += found
-    return Usable(tuple(sorted(pairs)), frozenset(needs), tuple(dropped))
+    pairs = tuple(sorted(found))
+    return Usable(pairs, tuple(found[pair] for pair in pairs), tuple(dropped))
 
 
 def too_long(target: int, buckets: Buckets) -> str | None:

@@ -1,11 +1,12 @@
 """Records to batches of static shape: shuffled, split among hosts, made ahead by threads.
 
-Everything is a function of an example's place in one stream: Grain shuffles the numbers of the
-(case, task) pairs, repeats them over epochs and groups them into global batches, of which each host
-takes its rows. So the place in the data is one number, of examples taken, whatever the batch size
-and the number of hosts are or were.
+Everything is a function of an example's place in one stream: `sampling` says which (case, task)
+pair stands there, `augmentation` is drawn for it, and consecutive places are a global batch, of
+which each host takes its rows. So the place in the data is one number, of examples taken, whatever
+the batch size and the number of hosts are or were.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import grain
 import numpy as np
 
+from skinflow_jax.data import sampling
+from skinflow_jax.data.augmentation import augment
 from skinflow_jax.data.buckets import Buckets, Needs, check_buckets
 from skinflow_jax.data.chat import prompt_ids
 from skinflow_jax.data.checks import Usable, too_long, usable_pairs
@@ -76,35 +79,48 @@ class Batch:
 
 @dataclass(frozen=True)
 class _BatchMaker:
-    """Makes batches from the numbers of their (record, task) pairs."""
+    """Makes batches of consecutive places.
+
+    `order` says which (record, task) pair stands at a place. `needs` are of each pair; None takes
+    the largest shape.
+    """
 
     records: RecordSet
+    order: sampling.Order
     pairs: Sequence[tuple[int, str]]
+    needs: Sequence[Needs] | None
     tokenizer: Any
     config: VlmConfig
     buckets: Buckets
     seed: int
     targets: bool
     rows: slice
-    largest: bool
+    augmentation: Sequence[str] = ()
 
-    def __call__(self, numbers: np.ndarray) -> Batch:
-        """The host's rows of the global batch `numbers`; -1 fills up and does not count."""
-        mine = np.asarray(numbers)[self.rows]
-        valid = int((mine >= 0).sum())
-        mine = np.where(mine >= 0, mine, numbers.max())
-        chosen = [self.pairs[number] for number in mine]
+    def __call__(self, places: np.ndarray) -> Batch:
+        """The host's rows of the global batch at `places`; -1 fills up and does not count."""
+        valid = int((places[self.rows] >= 0).sum())
+        places = np.where(places >= 0, places, places.max()).tolist()
+        numbers = [self.order(place) for place in places]
+        chosen = [self.pairs[number] for number in numbers[self.rows]]
         records = [self.records[case] for case, _ in chosen]
         tasks = [task for _, task in chosen]
         examples = [
-            example_of(record.case, task, record.images)
-            for record, task in zip(records, tasks, strict=True)
+            example_of(record.case, task, self._images(record, place))
+            for record, task, place in zip(records, tasks, places[self.rows], strict=True)
         ]
         ids, mask = self._completions(records, tasks) if self.targets else (None, None)
-        inputs = prompt_inputs(
-            examples, self.tokenizer, self.config, self.buckets, largest=self.largest
-        )
+        shape = self.buckets.largest
+        if self.needs is not None:  # those of the whole batch: processes agree without a word
+            shape = self.buckets.smallest([self.needs[number] for number in numbers])
+        inputs = prompt_inputs(examples, self.tokenizer, self.config, self.buckets, shape=shape)
         return Batch(inputs, ids, mask, examples, valid)
+
+    def _images(self, record: Record, place: int) -> list[np.ndarray]:
+        if not self.augmentation:
+            return list(record.images)
+        rng = np.random.default_rng([self.seed, place])
+        return [augment(image, self.augmentation, rng) for image in record.images]
 
     def _completions(
         self, records: list[Record], tasks: list[str]
@@ -129,20 +145,19 @@ def prompt_inputs(
     config: VlmConfig,
     buckets: Buckets,
     *,
-    largest: bool = False,
+    shape: Needs | None = None,
 ) -> ModelInputs:
-    """The prompts of `examples` in the smallest buckets that hold them, or in the largest."""
+    """The prompts of `examples` in a `shape`; None takes the smallest that holds them."""
     rows = [[patchify(image, config.vision) for image in example.images] for example in examples]
     grids = [[grid for _, grid in row] for row in rows]
     prompts = [
         prompt_ids(tokenizer, example.prompt, row, config)
         for example, row in zip(examples, grids, strict=True)
     ]
-    needs = [
+    shape = shape or buckets.smallest(
         Needs(len(ids), max(window_count(grid, config.vision) for grid in row), len(row))
         for ids, row in zip(prompts, grids, strict=True)
-    ]
-    shape = buckets.smallest(needs, largest=largest)
+    )
     return build_inputs(prompts, rows, config, **shape._asdict())
 
 
@@ -175,6 +190,9 @@ def make_pipeline(
     targets: bool = True,
     cases_of_task: Mapping[str, int] | None = None,
     shuffle: bool = True,
+    balance: str | None = None,
+    like_sizes: int = 0,
+    augmentation: Sequence[str] = (),
     epochs: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
@@ -185,7 +203,7 @@ def make_pipeline(
 
     An epoch visits each usable (case, task) once, in a new order each time; batches run on across
     the end of an epoch. A last batch that would be smaller is dropped. The order depends on the
-    seed and on which pairs are usable, on nothing else.
+    seed, on which pairs are usable, on `balance` and `like_sizes`, on nothing else.
 
     Args:
       records: the cases.
@@ -193,13 +211,16 @@ def make_pipeline(
       config: the model, with the tokenizer's ids.
       tasks: of `tasks.TASKS`.
       batch_size: rows over all processes.
-      seed: of the order and of the diagnoses that fill up a target.
-      buckets: the smallest that holds the batch is taken; with several processes always the
-        largest, because all of them must agree on the shapes.
+      seed: of the order, the augmentation and the diagnoses that fill up a target.
+      buckets: the smallest that holds the batch, of all processes, is taken.
       targets: whether to make completion_ids and completion_mask.
       cases_of_task: a task listed here has only so many cases, the first usable ones: few labels of
         one kind beside many of another.
-      shuffle: False keeps the order of the records.
+      shuffle: False keeps the order of the records; it cannot be balanced then.
+      balance: draws each class equally often, and a class's cases in epochs of their own; see
+        `sampling.classes_of` for what it may name.
+      like_sizes: examples in a row whose prompts fit the same buckets; 0 does not look at sizes.
+      augmentation: names of `augmentation.AUGMENTATIONS`.
       epochs: None never ends.
       process_index: which of the processes this is.
       process_count: each gets `batch_size / process_count` rows of every batch.
@@ -210,7 +231,8 @@ def make_pipeline(
     Raises:
       ConfigError: the batch does not divide among the processes or exceeds the examples there are;
         tasks or their numbers of cases are wrong.
-      InputError: a task has no usable case, here; a damaged record, when its batch is made.
+      InputError: a task has no usable case or no case what `balance` names, here; a damaged record,
+        when its batch is made.
     """
     rows = _host_rows(batch_size, process_index, process_count)
     if isinstance(start, bool) or not isinstance(start, int) or start < 0:
@@ -228,17 +250,26 @@ def make_pipeline(
             f"batch_size {batch_size} exceeds the {len(usable.pairs) * (epochs or 1)} "
             "examples there are; lower batch_size or raise epochs"
         )
-    numbers = grain.MapDataset.range(len(usable.pairs))
-    if shuffle:
-        # Grain adds the epoch to the seed: neighbouring seeds would share their orders.
-        numbers = numbers.shuffle(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-    numbers = numbers.repeat(epochs)[start:].batch(batch_size, drop_remainder=True)
+    if like_sizes > len(usable.pairs):
+        raise ConfigError(
+            f"data.like_sizes={like_sizes} exceeds the {len(usable.pairs)} examples of an epoch"
+        )
+    length = len(usable.pairs) * epochs if epochs else sys.maxsize
+    order = sampling.repeated(len(usable.pairs))
+    if balance:
+        order = sampling.balanced(sampling.classes_of(records, usable.pairs, balance), seed)
+    elif shuffle:
+        order = sampling.shuffled(len(usable.pairs), sampling.stream_seed(seed))
+    if like_sizes:
+        classes = sampling.size_classes(usable.needs, buckets)
+        order = sampling.like_sizes(order, classes, like_sizes, seed=seed, length=length)
     make = _BatchMaker(
-        *(records, usable.pairs, tokenizer, config, buckets, seed, targets, rows),
-        largest=process_count > 1,
+        *(records, order, usable.pairs, usable.needs, tokenizer, config, buckets),
+        *(seed, targets, rows, augmentation),
     )
+    places = grain.MapDataset.range(length)[start:].batch(batch_size, drop_remainder=True)
     options = grain.ReadOptions(num_threads=prefetch, prefetch_buffer_size=prefetch)
-    return Batches(iter(numbers.map(make).to_iter_dataset(options)), usable, batch_size, start)
+    return Batches(iter(places.map(make).to_iter_dataset(options)), usable, batch_size, start)
 
 
 class Batches(Iterator[Batch]):
@@ -289,7 +320,8 @@ def evaluation_batches(
     numbers = np.full(batches * batch_size, -1)
     numbers[: len(records)] = np.arange(len(records))
     pairs = [(number, task) for number in range(len(records))]
-    make = _BatchMaker(*(records, pairs, tokenizer, config, buckets, 0, False, rows), largest=True)
+    order = sampling.repeated(len(pairs))
+    make = _BatchMaker(records, order, pairs, None, tokenizer, config, buckets, 0, False, rows)
     options = grain.ReadOptions(num_threads=prefetch, prefetch_buffer_size=prefetch)
     dataset = grain.MapDataset.source(numbers.reshape(batches, batch_size)).map(make)
     return iter(dataset.to_iter_dataset(options))

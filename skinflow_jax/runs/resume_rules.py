@@ -41,6 +41,9 @@ RULES: Mapping[str, str] = {
     "data.options": FIXED,
     "data.tasks": FIXED,
     "data.cases_of_task": FIXED,
+    "data.balance": FIXED,
+    "data.like_sizes": FIXED,
+    "data.augmentation": TOLD,
     "data.min_pixels": FIXED,
     "data.max_pixels": FIXED,
     # What fits, and so which cases there are and in which order.

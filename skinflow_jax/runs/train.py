@@ -282,6 +282,9 @@ class _Run:
             buckets=buckets(data, self.records),
             targets=config.algorithm == "sft",
             cases_of_task=data.cases_of_task,
+            balance=data.balance,
+            like_sizes=data.like_sizes,
+            augmentation=data.augmentation,
             start=start.facts.examples,
             process_index=part[0],
             process_count=part[1],
@@ -326,7 +329,7 @@ class _Run:
             state.model.config,
             rows=self.config.batch_size // jax.process_count(),
             buckets=shapes,
-            largest=jax.process_count() > 1,
+            largest=jax.process_count() > 1 and self.config.rl.max_refills > 0,
         )
         temporary = learner.warm_up(state, track(sizes, "compiling", unit="batch sizes"))
         if self.first:
@@ -431,7 +434,7 @@ def make_learner(
         tokenizer=tokenizer,
         config=sizes,
         buckets=shapes,
-        largest=jax.process_count() > 1,
+        shape=shapes.largest if jax.process_count() > 1 else None,
     )
     return GrpoLearner(
         optimizer,

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -163,10 +164,15 @@ def test_a_finite_stream_ends_wherever_it_was_begun(pipeline):
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_hosts_share_the_batches_of_a_single_one(pipeline, processes):
-    """Disjoint rows that together are the very batch one process would make, in its order."""
-    whole = list(itertools.islice(pipeline(), 9))
+    """Disjoint rows that together are the very batch one process would make, in its order.
+
+    In its shape too, which some of the rows alone would not need.
+    """
+    buckets = {"buckets": Buckets((120, 140, 200), (1, 2, 4, 6), 100)}
+    whole = list(itertools.islice(pipeline(**buckets), 9))
+    assert len({batch.inputs.patches.shape for batch in whole}) > 1
     parts = [
-        list(itertools.islice(pipeline(process_index=i, process_count=processes), 9))
+        list(itertools.islice(pipeline(process_index=i, process_count=processes, **buckets), 9))
         for i in range(processes)
     ]
     for number, batch in enumerate(whole):
@@ -176,8 +182,89 @@ def test_hosts_share_the_batches_of_a_single_one(pipeline, processes):
         np.testing.assert_array_equal(joined, batch.completion_ids)
         shapes = {tuple(array.shape for array in arrays(row)) for row in rows}
         assert len(shapes) == 1, "hosts must agree on the shapes"
-        assert rows[0].inputs.input_ids.shape == (4 // processes, 200)
-        assert rows[0].inputs.patches.shape[1:3] == (1, 6 * 64)
+        assert rows[0].inputs.input_ids.shape[1:] == batch.inputs.input_ids.shape[1:]
+        assert rows[0].inputs.patches.shape[1:3] == batch.inputs.patches.shape[1:3]
+
+
+def test_balanced_batches_have_each_class_equally_often_and_go_on_anywhere(pipeline):
+    """Seven diagnoses of one or two cases; under two processes and from any place the same."""
+    options = {"batch_size": 14, "tasks": ("diagnosis",), "balance": "class"}
+    whole = list(itertools.islice(pipeline(**options), 6))
+    for batch in whole:
+        assert set(Counter(e.diagnosis for e in batch.examples).values()) == {2}
+    hosts = [
+        pipeline(**options, process_index=i, process_count=2, start=28, prefetch=i)
+        for i in range(2)
+    ]
+    for batch in whole[2:]:
+        assert [e for host in hosts for e in next(host).examples] == batch.examples
+    by_type = next(pipeline(**options | {"batch_size": 6, "balance": "fitzpatrick"}))
+    assert sorted(e.attributes["fitzpatrick"] for e in by_type.examples) == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(InputError, match=r"data\.balance='sex': no case has that"):
+        pipeline(balance="sex")
+
+
+def test_batches_of_like_sizes_are_padded_less(pipeline):
+    """The five heights need 1 or 2 windows, in batches of their own but for one a pool."""
+    buckets = Buckets((120, 200), (1, 2, 4), 100)
+    options = {"batch_size": 2, "tasks": ("diagnosis",), "buckets": buckets}
+    plain, like = (
+        list(itertools.islice(pipeline(**options, like_sizes=run), 50)) for run in (0, 2)
+    )
+    assert Counter(keys(like)).keys() == Counter(keys(plain)).keys()
+
+    def mixed(batches):
+        return sum(len({e.image.shape[0] > 112 for e in batch.examples}) > 1 for batch in batches)
+
+    assert mixed(like) <= 10 < mixed(plain), "pools are of five batches"
+    for batch in like:
+        needed = max(-(-e.image.shape[0] // 112) for e in batch.examples)
+        assert batch.inputs.patches.shape[2] == 64 * needed
+    later = pipeline(**options, like_sizes=2, start=60)
+    assert_equal(next(later), like[30])
+    with pytest.raises(ConfigError, match=r"data\.like_sizes=32 exceeds the 11 examples"):
+        pipeline(**options | {"like_sizes": 32})
+
+
+AUGMENTED = {"augmentation": ("flip", "rotate", "brightness")}
+
+
+def test_augmented_images_depend_on_the_place_alone(pipeline):
+    """Not on the batch size, the number of processes or where the run began."""
+    whole = list(itertools.islice(pipeline(**AUGMENTED), 12))
+    for i in range(2):
+        half = pipeline(**AUGMENTED, process_index=i, process_count=2, start=24)
+        for batch in whole[6:]:
+            mine = next(half).inputs.patches
+            np.testing.assert_array_equal(mine, batch.inputs.patches[2 * i : 2 * i + 2])
+    images = [example.image for batch in whole for example in batch.examples]
+    singly = [next(batch).examples[0].image for batch in [pipeline(**AUGMENTED, batch_size=1)] * 9]
+    for one, other in zip(images, singly, strict=False):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_augmentation_changes_images_anew_each_time_and_nothing_else(pipeline, records):
+    """The grey of an image tells its case: it is only brighter or darker, by a tenth at most."""
+    plain, changed = (
+        [e for b in itertools.islice(pipeline(**o), 22) for e in b.examples]
+        for o in ({}, {"augmentation": ("brightness",)})
+    )
+    assert plain == changed
+    ratios = [b.image.mean() / a.image.mean() for a, b in zip(plain, changed, strict=True)]
+    assert 0.88 < min(ratios) < 0.95 and 1.05 < max(ratios) < 1.12
+    assert len({round(ratio, 3) for ratio in ratios}) > 40
+    again = [e for b in itertools.islice(pipeline(augmentation=()), 22) for e in b.examples]
+    for one, other in zip(plain, again, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_quarter_turns_fit_the_buckets_of_the_images_as_they_were(pipeline, config):
+    for batch in itertools.islice(pipeline(augmentation=("rotate90",)), 12):
+        shapes = {example.image.shape for example in batch.examples}
+        assert batch.inputs.patches.shape[2] in {64 * w for w in BUCKETS.windows}
+        tokens = (batch.inputs.input_ids == config.image_token_id).sum(axis=1)
+        assert tokens.tolist() == [e.image.size // 3 // 28**2 for e in batch.examples]
+        assert shapes
 
 
 def test_the_smallest_bucket_that_holds_the_batch_is_taken(records, pipeline):
