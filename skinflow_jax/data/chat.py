@@ -1,5 +1,6 @@
 """A question as a conversation, and the ids that it becomes."""
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -60,8 +61,14 @@ def prompt_ids(
     tokenizer, prompt: str, grids: Sequence[tuple[int, int]], config: VlmConfig
 ) -> np.ndarray:
     """Ids of a prompt, with one `MARK` for each of `grids`, up to where the answer starts."""
+    return expand_placeholders(_short_ids(tokenizer, prompt), grids, config)
+
+
+@functools.lru_cache(maxsize=64)
+def _short_ids(tokenizer, prompt: str) -> tuple[int, ...]:
+    """Ids with one placeholder an image; kept, because most rows of a batch ask the same."""
     text = tokenizer.render_chat(messages(prompt), add_generation_prompt=True)
-    return expand_placeholders(tokenizer.encode(text), grids, config)
+    return tuple(tokenizer.encode(text))
 
 
 def corpus(

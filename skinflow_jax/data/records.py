@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
+from PIL import Image
 
 from skinflow_jax.data.content import content_of
 from skinflow_jax.data.counts import counts
@@ -292,7 +293,9 @@ def _remarks(source: Source) -> tuple[str, ...]:
 
 
 def _is_plain(image: np.ndarray) -> bool:
-    low, high = np.percentile(image.mean(axis=-1), [1, 99])
+    # Of a histogram: sorting the pixels took longer than all else that a record needs.
+    below = np.cumsum(Image.fromarray(image).convert("L").histogram())
+    low, high = np.searchsorted(below, below[-1] * np.array([0.01, 0.99]))
     return high - low < PLAIN
 
 
