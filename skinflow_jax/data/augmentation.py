@@ -90,13 +90,16 @@ def rotate90(picture: Image.Image, rng: np.random.Generator, _) -> Image.Image:
 
 def rotate(picture: Image.Image, rng: np.random.Generator, _) -> Image.Image:
     """Rotated by up to ten degrees either way; what comes in at the edges is a reflection."""
-    degrees = rng.uniform(-MOST_DEGREES, MOST_DEGREES)
-    width, height = picture.size
+    angle = np.deg2rad(rng.uniform(-MOST_DEGREES, MOST_DEGREES))
     # A corner moves by less than the half diagonal times the angle.
-    margin = int(np.hypot(width, height) / 2 * np.deg2rad(MOST_DEGREES)) + 2
+    margin = int(np.hypot(*picture.size) / 2 * np.deg2rad(MOST_DEGREES)) + 2
     wide = np.pad(np.asarray(picture), ((margin,) * 2, (margin,) * 2, (0, 0)), mode="symmetric")
-    rotated = Image.fromarray(wide).rotate(degrees, Image.Resampling.BICUBIC)
-    return rotated.crop((margin, margin, margin + width, margin + height))
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    centre = np.array(picture.size) / 2
+    affine = np.column_stack([rotation, centre + margin - rotation @ centre])
+    return Image.fromarray(wide).transform(
+        picture.size, Image.Transform.AFFINE, tuple(affine.flat), Image.Resampling.BICUBIC
+    )
 
 
 def brightness_matrix(rng: np.random.Generator) -> np.ndarray:
