@@ -100,6 +100,24 @@ def test_images_that_fit_no_bucket_are_left_out_of_training(records, tokenizer, 
         )
 
 
+def test_the_shapes_that_are_compiled_are_those_that_batches_take(records, tokenizer, config):
+    """Also of rows that several processes have exchanged, which take the largest."""
+    buckets = Buckets((80, 120, 200), (1, 2, 4), 100)
+    options = {"tasks": PAPERS, "batch_size": 2, "seed": 0, "buckets": buckets, "epochs": 4}
+    batches = make_pipeline(records, tokenizer, config, **options)
+
+    def shapes(inputs):
+        return {(one.input_ids.shape, one.patches.shape) for one in inputs}
+
+    taken = shapes(batch.inputs for batch in batches)
+    needs = batches.usable.needs
+    assert len(needs) == len(batches.usable.pairs)
+    compiled = shapes(bucket_shapes(needs, config, rows=2, buckets=buckets))
+    assert len(taken) > 1 and taken <= compiled
+    largest = shapes(bucket_shapes(needs, config, rows=2, buckets=buckets, largest=True))
+    assert largest - compiled == {((2, 200), (2, 1, 4 * 64, config.vision.patch_dim))}
+
+
 def test_a_pipeline_draws_what_is_usable_and_tells_what_is_not(with_holes, tokenizer, config):
     batches = make_pipeline(
         *(with_holes, tokenizer, config),
