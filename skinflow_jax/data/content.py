@@ -1,6 +1,5 @@
 """What the records of a source would be made of, known without decoding an image."""
 
-import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +18,7 @@ def content_of(source: Source) -> dict[str, str]:
 
     def labels(index: int):
         try:
-            return dataclasses.asdict(source.case(index))
+            return vars(source.case(index))
         except InputError:
             return _UNREADABLE
 

@@ -6,7 +6,6 @@ shards, `cases.jsonl` has the headers alone, for what needs no pixels. ArrayReco
 in its files, and the manifest that of `cases.jsonl`.
 """
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -44,7 +43,7 @@ def encode_record(record: Record) -> bytes:
 def header_of(record: Record) -> str:
     """The case and the sizes of its images, as one line."""
     sizes = [image.shape[:2] for image in record.images]
-    return json.dumps({"case": dataclasses.asdict(record.case), "sizes": sizes})
+    return json.dumps({"case": vars(record.case), "sizes": sizes})
 
 
 @dataclass(frozen=True)

@@ -292,8 +292,8 @@ def _remarks(source: Source) -> tuple[str, ...]:
 
 
 def _is_plain(image: np.ndarray) -> bool:
-    # Of a histogram: sorting the pixels took longer than all else that a record needs.
-    red, green, blue = np.moveaxis(image.astype(np.uint16), -1, 0)
+    # A histogram of every second row and column: to sort all pixels took longer than the record.
+    red, green, blue = np.moveaxis(image[::2, ::2].astype(np.uint16), -1, 0)
     below = np.cumsum(np.bincount((red + green + blue).reshape(-1)))
     low, high = np.searchsorted(below, below[-1] * np.array([0.01, 0.99]))
     return high - low < 3 * PLAIN
