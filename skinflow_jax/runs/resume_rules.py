@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.errors import ConfigError
 
 FREE = "free"
@@ -135,8 +136,11 @@ class Change:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """The fields in which two configs, as JSON holds them, differ."""
-    old, new = flat(before), flat(now)
+    """The fields in which two configs, as JSON holds them, differ.
+
+    A field that there was not yet when the run was made had what is its default now.
+    """
+    old, new = {**flat(to_dict(RunConfig())), **flat(before)}, flat(now)
     return [
         Change(name, old.get(name), new.get(name), _rule(name, new))
         for name in {**old, **new}

@@ -127,3 +127,11 @@ def test_the_table_in_the_documentation_is_that_of_the_code():
     for name, rule in RULES.items():
         assert f"| `{name}` | {rule} |" in text, f"docs/reliability.md: {name} is {rule}"
     assert len(flat(CONFIG)) == len(RULES)
+
+
+def test_a_field_that_an_earlier_version_did_not_have_is_its_default():
+    before = to_dict(RunConfig())
+    del before["data"]["augmentation"], before["mesh"]
+    assert changes(before, CONFIG) == []
+    [change] = changes(before, flipped("data.augmentation"))
+    assert change.before == [] and change.now == "another value"
