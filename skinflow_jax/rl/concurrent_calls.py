@@ -28,7 +28,7 @@ def call_together(
     calls, tasks = {}, []
     for name, function in functions.items():
         calls[name] = call = Future()
-        if _is_async(function):
+        if is_async(function):
             task = _call_async(call, function, arguments())
             tasks.append(asyncio.run_coroutine_threadsafe(task, _event_loop()))
         else:
@@ -46,10 +46,11 @@ def call_together(
 
 def thread_name(name: str, function: Callable) -> str:
     """The thread that a function runs in: one of its own, or that of the shared event loop."""
-    return _LOOP_THREAD if _is_async(function) else f"reward {name}"
+    return _LOOP_THREAD if is_async(function) else f"reward {name}"
 
 
-def _is_async(function: Callable) -> bool:
+def is_async(function: Callable) -> bool:
+    """Whether calling it gives a coroutine, as far as it tells."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004
     )

@@ -29,10 +29,12 @@ from skinflow_jax.parallel import (
 )
 from skinflow_jax.parallel.agreement import gather, together
 from skinflow_jax.parallel.programs import Compiler
+from skinflow_jax.rl.completions import Completion
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learning_signal import LearningSignal
 from skinflow_jax.rl.process_state import RewardProcess
 from skinflow_jax.rl.reward_files import load_rewards
+from skinflow_jax.rl.reward_forms import check_columns
 from skinflow_jax.rl.rewards import OVERLONG, overlong_penalty, score
 from skinflow_jax.rl.rollouts import ScoredRollout, with_refills
 from skinflow_jax.rl.sampler import (
@@ -119,6 +121,10 @@ class GrpoLearner:
             micro_batches=micro_batches,
         )
 
+    def check_examples(self, examples: Sequence[Example]) -> None:
+        """Raise ConfigError where a reward takes a column that none of the examples has."""
+        check_columns(self._functions, examples)
+
     def warm_up(self, state: TrainState, shapes: Iterable[ModelInputs]) -> dict[str, int]:
         """Compile every program of a step for prompts of these shapes, so that no step has to.
 
@@ -153,7 +159,7 @@ class GrpoLearner:
     def step(self, state: TrainState, batches: Iterator[Batch], step: int) -> StepResult:
         """Sample, score and update on the prompts of the next batch."""
         config, compiled, began = self._config, compilations(), time.perf_counter()
-        clock = PhaseClock()
+        clock, self._process.step = PhaseClock(), step
         weights = rollout_weights(state.model, self._compute)
         key = jax.random.fold_in(self._key, step)
         inputs, rollout, examples = self._sampled(weights, next(batches), key, clock)
@@ -316,12 +322,16 @@ class PhaseClock:
         return {f"time/{phase}": seconds for phase, seconds in self._seconds.items()}
 
 
-def completion_texts(tokens: np.ndarray, mask: np.ndarray, tokenizer) -> list[list[str]]:
+def completion_texts(tokens: np.ndarray, mask: np.ndarray, tokenizer) -> list[list[Completion]]:
     """Completions `[P, G, T]` as text, `[P][G]`, without special tokens."""
     return [
-        [tokenizer.decode(row[seen].tolist()) for row, seen in zip(*group, strict=True)]
+        [_completion(row[seen].tolist(), tokenizer) for row, seen in zip(*group, strict=True)]
         for group in zip(tokens, mask, strict=True)
     ]
+
+
+def _completion(ids: list[int], tokenizer) -> Completion:
+    return Completion(tokenizer.decode(ids), ids)
 
 
 def _rollout_rows(

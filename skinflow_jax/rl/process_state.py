@@ -30,9 +30,13 @@ class RewardProcess:
 
     Threads share one process: while rewards run, the run's other threads (prefetching, saving) see
     the rewards' state, and rewards that run at the same time see one another's.
+
+    Attributes:
+      step: steps of the run that were finished, for rewards that ask.
     """
 
     def __init__(self):
+        self.step = 0
         self._own: list[Any] | None = None
 
     @contextlib.contextmanager

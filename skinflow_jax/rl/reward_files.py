@@ -17,6 +17,7 @@ from types import ModuleType
 
 from skinflow_jax.errors import STOPPED, ConfigError, one_line
 from skinflow_jax.rl.process_state import RewardProcess, signal_handlers_kept
+from skinflow_jax.rl.reward_forms import adapted
 from skinflow_jax.rl.rewards import (
     FILE_FORM,
     OVERLONG,
@@ -35,8 +36,8 @@ def load_rewards(
     A file named twice is run once, in `process` (None: in the run's state, put back after it);
     modules beside it are found when PYTHONPATH names its folder.
     Raises ConfigError, in one line that names the entry, when there is no such reward, file or
-    function, when the file does not run, when the function cannot be called with (completions,
-    examples), or when two rewards would share a short name.
+    function, when the file does not run, when the function has none of the forms of `reward_forms`
+    or may have two, or when two rewards would share a short name.
     """
     check_reward_names(names)
     if str(_import_folder()) not in sys.path:
@@ -46,7 +47,7 @@ def load_rewards(
     modules: dict[Path, ModuleType] = {}
     for entry in names:
         with (process or RewardProcess()).entered(), signal_handlers_kept():
-            short, function = _load(entry, modules)
+            short, function = _load(entry, modules, process)
         if short in entries:
             raise ConfigError(
                 f"rl.rewards: {entries[short]!r} and {entry!r} are both named {short!r} in the "
@@ -56,7 +57,9 @@ def load_rewards(
     return functions
 
 
-def _load(entry: str, modules: dict[Path, ModuleType]) -> tuple[str, RewardFunction]:
+def _load(
+    entry: str, modules: dict[Path, ModuleType], process: RewardProcess | None
+) -> tuple[str, RewardFunction]:
     file, _, name = entry.rpartition(":")
     if entry in REWARDS:
         return entry, REWARDS[entry]
@@ -72,8 +75,10 @@ def _load(entry: str, modules: dict[Path, ModuleType]) -> tuple[str, RewardFunct
     function = getattr(modules[path], name, None)
     if function is None:
         raise ConfigError(f"rl.rewards: {path} defines no function {name}()")
-    _check_signature(f"rl.rewards: {path}: {name}", function)
-    return name, function
+    where = f"rl.rewards: {path}: {name}"
+    if inspect.isclass(function) or not callable(function):
+        raise ConfigError(f"{where} is {type(function).__name__}, not a function")
+    return name, adapted(function, where, process)
 
 
 def _path(file: str, entry: str) -> Path:
@@ -134,18 +139,3 @@ def _import_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="skinflow-rewards-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
-
-
-def _check_signature(where: str, function) -> None:
-    if inspect.isclass(function) or not callable(function):
-        raise ConfigError(f"{where} is {type(function).__name__}, not a function")
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # written in C, it need not say
-        return
-    try:
-        signature.bind([], [])
-    except TypeError as error:
-        raise ConfigError(
-            f"{where}{signature} cannot be called with (completions, examples): {error}"
-        ) from error

@@ -17,7 +17,7 @@ from skinflow_jax.command.standard_output import Console, output_error
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.buckets import Buckets, Needs, bucket_shapes
 from skinflow_jax.data.checks import report_dropped
-from skinflow_jax.data.pipeline import Batches, make_pipeline, prompt_inputs
+from skinflow_jax.data.pipeline import Batches, example_of, make_pipeline, prompt_inputs
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, InputError, RunError, printable
 from skinflow_jax.models.config import VlmConfig
@@ -222,6 +222,9 @@ class _Run:
             learner = make_learner(
                 *(config, sizes, tokenizer, optimizer, self.mesh), shapes, start.reference
             )
+            if isinstance(learner, GrpoLearner):
+                pairs = ((self.records.case(case), task) for case, task in batches.usable.pairs)
+                learner.check_examples([example_of(case, task, ()) for case, task in pairs])
             state = self._state(start, optimizer, layout, checkpoints)
             del start  # else two models would have to fit
             stop.check()
