@@ -289,20 +289,17 @@ def _generate(arguments) -> None:
     if arguments.tensor or jax.device_count() > 1:
         mesh = generation_mesh(stored_sizes(arguments.checkpoint), arguments.tensor)
     policy = open_checkpoint(arguments.checkpoint, mesh, dtype=dtype)
-    if policy.pixels is None and arguments.max_pixels is None:
-        raise InputError(
-            f"{arguments.checkpoint} has no preprocessor_config.json, which says how large its "
-            "images are: fetch the file or add --max-pixels"
-        )
-    budget = policy.pixels
+    low, high = policy.pixel_range(
+        arguments.max_pixels, name=str(arguments.checkpoint), remedy="add --max-pixels"
+    )
     print_answers(
         policy.model,
         policy.tokenizer,
         images,
         prompt=arguments.prompt,
         max_tokens=arguments.max_tokens,
-        min_pixels=1 if budget is None else budget.min_pixels,
-        max_pixels=arguments.max_pixels or budget.max_pixels,
+        min_pixels=low,
+        max_pixels=high,
         compute=ComputeConfig(dtype),
         mesh=mesh,
     )

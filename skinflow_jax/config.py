@@ -277,7 +277,7 @@ def _check_product(what: str, factors: Mapping[str, int]) -> None:
         raise ConfigError(f"{named} makes {count:,} {what}: at most {INT32_MAX:,} can be counted")
 
 
-def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = None) -> RunConfig:
+def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> RunConfig:
     """The config file at `path` (None: all defaults) with dotted overrides, checked.
 
     Raises ConfigError naming the file, key or value that is wrong.
@@ -285,7 +285,7 @@ def load_config(path: str | Path | None, overrides: Mapping[str, str] | None = N
     return config_of({} if path is None else read_config(storage_path(path)), overrides)
 
 
-def config_of(values: Mapping[str, Any], overrides: Mapping[str, str] | None = None) -> RunConfig:
+def config_of(values: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
     """A config, checked, of nested values such as a checkpoint's facts hold; as `load_config`."""
     return from_dict(RunConfig, with_overrides(dict(values), overrides or {}))
 

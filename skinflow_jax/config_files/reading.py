@@ -56,8 +56,10 @@ def _run(path: Path) -> dict:
     return values
 
 
-def with_overrides(values: dict, overrides: Mapping[str, str]) -> dict:
-    """`values` with those of dotted keys (`rl.group_size`) put in, as people write them in a shell.
+def with_overrides(values: dict, overrides: Mapping[str, Any]) -> dict:
+    """`values` with those of dotted keys (`rl.group_size`) put in.
+
+    A text is what people write in a shell (see `override_value`); other values stay as they are.
 
     Raises ConfigError for an empty key or value, for a key within what has no keys, and where one
     override would replace another.
@@ -72,11 +74,11 @@ def with_overrides(values: dict, overrides: Mapping[str, str]) -> dict:
     return values
 
 
-def _override(values: dict, dotted: str, text: str) -> None:
+def _override(values: dict, dotted: str, given: Any) -> None:
     *parents, last = parts = dotted.split(".")
     if not all(part.strip() for part in parts):
-        raise ConfigError(f"--config.{dotted}={text}: a name in the key is empty")
-    if not text.strip():
+        raise ConfigError(f"--config.{dotted}={given}: a name in the key is empty")
+    if isinstance(given, str) and not given.strip():
         raise ConfigError(
             f"--config.{dotted}= has no value: write --config.{dotted}=VALUE, or None for none"
         )
@@ -86,7 +88,7 @@ def _override(values: dict, dotted: str, text: str) -> None:
         values = values[name]
         if not isinstance(values, dict):
             raise ConfigError(f"--config.{dotted}: {name} has no keys of its own")
-    values[last] = override_value(text)
+    values[last] = override_value(given) if isinstance(given, str) else given
 
 
 def override_value(text: str) -> Any:

@@ -132,8 +132,31 @@ def evaluate(
             print(line)
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
+    return _evaluated(policy, config, heldout, labels, out, str(checkpoint))
+
+
+def evaluate_opened(
+    config: RunConfig, policy: Policy, out: Path | None = None, records: Path | None = None
+) -> Summary:
+    """The same of a policy in memory: `out` is by default `eval/<step>` of the run that trained it.
+
+    Raises ConfigError where it is of no run and `out` is None.
+    """
+    check_same("command", {"version": code_version(), "config": to_dict(config)})
+    if out is None and policy.workdir is None:
+        raise ConfigError("the policy is of no run, which would have a place for results: give out")
+    records = records or Workdir.of(policy.workdir or out).local / RECORDS
+    heldout, labels = heldout_cases(config, records)
+    out = out or policy.workdir / EVAL / str(policy.step)
+    return _evaluated(policy, config, heldout, labels, out, str(policy.workdir or out))
+
+
+def _evaluated(
+    policy: Policy, config: RunConfig, heldout: RecordSet, labels: list[str], out: Path, title: str
+) -> Summary:
+    """`evaluate_policy`, told."""
     summary = evaluate_policy(policy, config, heldout, labels, out)
-    Console().print(evaluation_table(summary.figures, title=printable(str(checkpoint))))
+    Console().print(evaluation_table(summary.figures, title=printable(title)))
     print(baseline_line(summary))
     print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))
     return summary

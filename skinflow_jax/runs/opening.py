@@ -31,6 +31,7 @@ class Policy:
 
     `step`: of the checkpoint that it was read from; None for a Hugging Face folder. `source`: name
     to content of the other files of the Hugging Face folder that it descends from, if it does.
+    `workdir`: of the run that trained it, where `train` returned it.
     """
 
     model: Vlm
@@ -38,6 +39,21 @@ class Policy:
     pixels: PixelBudget | None = None
     step: int | None = None
     source: Mapping[str, bytes] = field(default_factory=dict)
+    workdir: Path | None = None
+
+    def pixel_range(self, most: int | None, *, name: str, remedy: str) -> tuple[int, int]:
+        """Fewest and most pixels of an image; `most` replaces the latter.
+
+        Raises InputError, with the model's `name` and the `remedy`, where neither says it.
+        """
+        if self.pixels is None and most is None:
+            raise InputError(
+                f"{name} has no preprocessor_config.json, which says how large its images are: "
+                f"fetch the file or {remedy}"
+            )
+        if self.pixels is None:
+            return 1, most
+        return self.pixels.min_pixels, most or self.pixels.max_pixels
 
 
 def open_checkpoint(

@@ -259,8 +259,8 @@ class _Run:
                 raise stop.error()
         if self.records.manifest.has_news and self.first:
             print(self.records.manifest.summary())
-        source = read_files(self.workdir.local / SOURCE)
-        return Policy(state.model, tokenizer, pixel_budget(config), source=source)
+        source, place = read_files(self.workdir.local / SOURCE), self.workdir.address
+        return Policy(state.model, tokenizer, pixel_budget(config), int(state.step), source, place)
 
     def _print_start(self, model: Vlm, layout: TrainState, undivided: list[str]) -> None:
         if not self.first:

@@ -1,5 +1,6 @@
 """Reward functions written for TRL, EasyR1 and verl run unchanged, told by their parameters."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,16 @@ def test_what_only_the_owners_servers_have_is_refused_before_the_run():
     functions = load_rewards([f"{FILE}:of_another_service"])
     with pytest.raises(ConfigError, match="takes 'reward_router_address', which no case has"):
         check_columns(functions, [ASKED])
+
+
+def test_the_functions_in_the_documentation_run_as_they_stand_there(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text(encoding="utf-8")
+    rows = []
+    for number, body in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL)):
+        file = tmp_path / f"form{number}.py"
+        file.write_text(body)
+        name = re.search(r"def (\w+)", body)[1]
+        examples = [ASKED if number else LISTED]
+        rows.append(score(TEXTS, examples, load_rewards([f"{file}:{name}"])).ravel().tolist())
+    assert rows[1:] == [[0, 0, 1]] * 3
+    np.testing.assert_allclose(rows[0], [-0.23, -0.21, -0.06], rtol=1e-6)
