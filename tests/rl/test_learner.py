@@ -90,6 +90,19 @@ def share_of_low_ids(ids, case):
     return sum(i < 512 for i in ids) / max(len(ids), 1)
 
 
+def test_a_function_of_trl_is_told_the_tokens_and_the_step(run, tmp_path):
+    file = tmp_path / "scheduled.py"
+    file.write_text(
+        "def scheduled(completion_ids, trainer_state, **kwargs):\n"
+        "    return [trainer_state.global_step + len(ids) / 100 for ids in completion_ids]\n"
+    )
+    learner, state = run(share_of_low_ids, rewards=(f"{file}:scheduled",))
+    rows = learner.step(state, iter([batch_of(range(4))]), 5).rollouts
+    lengths = [len(row["completion"].split()) for row in rows]
+    found = [row["rewards"]["scheduled"] for row in rows]
+    np.testing.assert_allclose(found, 5 + np.array(lengths) / 100, rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_steps_with_other_prompts_and_images_of_one_bucket_compile_nothing_new(run):
     learner, state = run(share_of_low_ids)

@@ -156,6 +156,20 @@ def test_a_policy_of_no_run_says_what_it_lacks(policy, tmp_path):
         skinflow_jax.generate(bare, [np.zeros((40, 40, 3), np.uint8)])
 
 
+def test_a_column_that_no_case_has_ends_a_run_before_it_compiles(tmp_path, monkeypatch):
+    def compiled(*_):
+        raise AssertionError("it compiles")
+
+    monkeypatch.setattr("skinflow_jax.runs.train._Run._compile", compiled)
+    file = tmp_path / "mine.py"
+    file.write_text("def mine(completions, solution):\n    return []\n")
+    wanted = {"model.init_from": None, "data.count": 20, "batch_size": 4, "loop.steps": 1}
+    wanted |= {"data.split": "warmup", "rl.rewards": (f"{file}:mine",)}
+    config = skinflow_jax.load_config("debug_stage2", wanted)
+    with pytest.raises(ConfigError, match=r"mine.py: mine takes 'solution', which no case has"):
+        skinflow_jax.train(config, tmp_path / "run")
+
+
 def test_overrides_from_python_are_values_too():
     wanted = {"loop.steps": 7, "data.tasks": ("caption",), "data.count": "40"}
     config = skinflow_jax.load_config("debug_sft", wanted)
