@@ -4,8 +4,8 @@ What the command line does around a command is done here too, as far as it is a 
 compiled programs are kept (unless JAX has been told otherwise), libraries' notices are kept quiet.
 Errors are raised (see `errors`), none ends the process. In the main thread a run takes Ctrl-C and
 SIGTERM as the command does, which includes that it ends the process when a step does not finish
-within the grace; in other threads it leaves signals alone. Of several processes, each calls
-`skinflow_jax.parallel.processes.start_processes` first, then the same function.
+within the grace; in other threads it leaves signals alone. Several processes first join each other
+by `skinflow_jax.parallel.processes.start_processes`, then all call the same function.
 """
 
 import logging
