@@ -387,7 +387,7 @@ def test_a_run_on_real_photographs_from_training_to_an_export(
     monkeypatch.setitem(SIZES, "shallow", SHALLOW)
     assert main(train) == 0
     end = capsys.readouterr().out.split("2/2 steps")[1]
-    assert "22 cases" in end and "2 skipped" in end and all(name in end for name in names)
+    assert "233 cases" in end and "2 skipped" in end and all(name in end for name in names)
     assert metrics_of(workdir) == [1, 2]
 
     assert "holds a run already" in fails(*train, code=2)
