@@ -151,6 +151,12 @@ def resize(image: np.ndarray, *, min_pixels: int, max_pixels: int, factor: int =
     return np.asarray(resized)
 
 
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize bool `[H, W]` to `size`; a pixel is True where most of what it covers is."""
+    levels = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(levels.resize(size[::-1], Image.Resampling.BOX)) > 127
+
+
 def patchify(image: np.ndarray, vision: VisionConfig) -> tuple[np.ndarray, tuple[int, int]]:
     """Normalised patches in processor order and the grid (rows, columns) they form.
 

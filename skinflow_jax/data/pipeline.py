@@ -6,6 +6,7 @@ which each host takes its rows. So the place in the data is one number, of examp
 the batch size and the number of hosts are or were.
 """
 
+import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,7 +121,11 @@ class _BatchMaker:
         if not self.augmentation:
             return list(record.images)
         rng = np.random.default_rng([self.seed, place])
-        return [augment(image, self.augmentation, rng) for image in record.images]
+        masks = itertools.chain([record.mask], itertools.repeat(None))
+        return [
+            augment(image, self.augmentation, rng, mask)
+            for image, mask in zip(record.images, masks, strict=False)
+        ]
 
     def _completions(
         self, records: list[Record], tasks: list[str]

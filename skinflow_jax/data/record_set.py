@@ -1,9 +1,9 @@
 """Records as they are read: cases and resized images by number, from ArrayRecord shards.
 
 A record is the length of a JSON header (4 bytes, little endian), the header (the case and the
-height and width of each image) and the raw uint8 pixels of one image after the other. Beside the
-shards, `cases.jsonl` has the headers alone, for what needs no pixels. ArrayRecord keeps checksums
-in its files, and the manifest that of `cases.jsonl`.
+height and width of each image), the raw uint8 pixels of one image after the other, and the bits of
+the mask where the case has one. Beside the shards, `cases.jsonl` has the headers alone, for what
+needs no pixels. ArrayRecord keeps checksums in its files, and the manifest that of `cases.jsonl`.
 """
 
 import functools
@@ -27,17 +27,22 @@ Sizes = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Record:
-    """A case and its upright, resized images in the order of `Case.views`: uint8 `[H, W, 3]`."""
+    """A case and its upright, resized images in the order of `Case.views`: uint8 `[H, W, 3]`.
+
+    `mask` is the lesion in image 0, bool `[H, W]`; None where `case.mask` is False.
+    """
 
     case: Case
     images: tuple[np.ndarray, ...]
+    mask: np.ndarray | None = None
 
 
 def encode_record(record: Record) -> bytes:
     """Serialise one record."""
     text = header_of(record).encode()
     pixels = (image.tobytes() for image in record.images)
-    return b"".join([len(text).to_bytes(4, "little"), text, *pixels])
+    bits = b"" if record.mask is None else np.packbits(record.mask).tobytes()
+    return b"".join([len(text).to_bytes(4, "little"), text, *pixels, bits])
 
 
 def header_of(record: Record) -> str:
@@ -68,11 +73,16 @@ def decode_record(data: bytes) -> Record:
     header = _Header.parse(data[4:end])
     pixels = np.frombuffer(data, np.uint8, offset=end)
     edges = np.cumsum([0, *(height * width * 3 for height, width in header.sizes)])
-    images = (
+    images = tuple(
         pixels[start:stop].reshape(*size, 3)
         for start, stop, size in zip(edges, edges[1:], header.sizes, strict=False)
     )
-    return Record(header.case, tuple(images))
+    mask = None
+    if header.case.mask:
+        size = images[0].shape[:2]
+        bits = np.unpackbits(pixels[edges[-1] :], count=size[0] * size[1])
+        mask = bits.astype(bool).reshape(size)
+    return Record(header.case, images, mask)
 
 
 def cases_digest(folder: Path) -> str:

@@ -22,7 +22,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 
 from skinflow_jax.data.content import content_of
 from skinflow_jax.data.counts import counts
-from skinflow_jax.data.images import RESIZE_VERSION, resize
+from skinflow_jax.data.images import RESIZE_VERSION, resize, resize_mask
 from skinflow_jax.data.manifest import (
     Listed,
     Manifest,
@@ -41,7 +41,7 @@ from skinflow_jax.data.record_set import (
     header_of,
 )
 from skinflow_jax.data.signatures import Signature, signature
-from skinflow_jax.data.sources.case import Source
+from skinflow_jax.data.sources.case import Case, Source
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
 from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
@@ -299,6 +299,14 @@ def _is_plain(image: np.ndarray) -> bool:
     return high - low < 3 * PLAIN
 
 
+def _record(source: Source, index: int, case: Case, images: Sequence, budget: dict) -> Record:
+    resized = tuple(resize(image, **budget) for image in images)
+    if not case.mask:
+        return Record(case, resized)
+    mask = source.mask(index, images[0].shape[:2])
+    return Record(case, resized, resize_mask(mask, resized[0].shape[:2]))
+
+
 def _prepared(source: Source, budget: dict[str, int], signatures: bool, index: int) -> Prepared:
     name = f"row {index}"
     try:
@@ -307,7 +315,7 @@ def _prepared(source: Source, budget: dict[str, int], signatures: bool, index: i
         images = source.images(index)
         if len(images) != len(case.views):
             raise InputError(f"{name}: {len(images)} images where {len(case.views)} are named")
-        record = Record(case, tuple(resize(image, **budget) for image in images))
+        record = _record(source, index, case, images, budget)
     except InputError as error:
         return name, error, []
     return name, record, [signature(image) for image in images] if signatures else []

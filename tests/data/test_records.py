@@ -255,6 +255,9 @@ class Changed:
     def image_digests(self, index):
         return self._source.image_digests(index)
 
+    def mask(self, index, size):
+        return np.ones(size, bool)
+
 
 @pytest.mark.parametrize(
     "change",

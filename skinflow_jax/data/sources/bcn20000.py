@@ -61,7 +61,7 @@ class Bcn20000Source(WholeSource[TableRow]):
 
     def _case(self, row: TableRow) -> Case:
         if self._id == "isic_id":
-            return isic_case(row, {})
+            return isic_case(row, {}, mask=self._mask(row) is not None)
         case_id = bare(row.needed("bcn_filename"))
         label = row.choice("diagnosis", DIAGNOSES) if row.text("diagnosis") else "OOD"
         return Case(
@@ -77,7 +77,11 @@ class Bcn20000Source(WholeSource[TableRow]):
             ),
             views=("dermoscopic",),
             columns=row.columns(),
+            mask=self._mask(row) is not None,
         )
 
     def _pictures(self, row: TableRow) -> list[Picture]:
         return [self._images.by_stem(bare(row.needed(self._id)), row.where(self._id))]
+
+    def _mask(self, row: TableRow) -> Picture | None:
+        return self._images.mask_of(bare(row.needed(self._id)), row.where(self._id))

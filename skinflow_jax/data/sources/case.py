@@ -56,7 +56,8 @@ class Source(Protocol):
     """A split of a data set: `len(source)` cases, numbered from 0.
 
     It may also have `note`, its licence or synthetic origin, and `remarks`, lines about its table
-    and images such as rows left out; both are kept with the records.
+    and images such as rows left out; both are kept with the records. One whose cases have `mask`
+    has a method of that name (see `WholeSource`).
     """
 
     name: str

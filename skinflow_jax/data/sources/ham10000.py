@@ -10,8 +10,6 @@ there are any.
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, sex
@@ -19,7 +17,6 @@ from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.table import contradicting, read_table
 from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
-from skinflow_jax.errors import InputError
 
 DIAGNOSES = {
     "akiec": "intraepithelial keratinocytic neoplasia",
@@ -57,22 +54,6 @@ class Ham10000Source(WholeSource[TableRow]):
         self.remarks = (*table.remarks, *repeated, *torn)
         self._images = ImageFiles(root / (options.images or ""))
 
-    def mask(self, index: int) -> np.ndarray | None:
-        """The lesion, bool `[H, W]`; None where there is no mask."""
-        row = self._entries[index]
-        stem = f"{row.needed('image_id')}_segmentation"
-        if not self._images.has_stem(stem):
-            return None
-        picture = self._images.by_stem(stem, row.where("image_id"))
-        mask = picture.load()[..., 0] > 127
-        (image,) = self.images(index)
-        if mask.shape != image.shape[:2]:
-            raise InputError(
-                f"{picture.path}: a mask of {mask.shape} pixels for an image of {image.shape[:2]}; "
-                "make their sizes equal or remove the mask"
-            )
-        return mask
-
     def _case(self, row: TableRow) -> Case:
         case_id = row.needed("image_id")
         return Case(
@@ -88,8 +69,11 @@ class Ham10000Source(WholeSource[TableRow]):
             ),
             views=("dermoscopic",),
             columns=row.columns(),
-            mask=self._images.has_stem(f"{case_id}_segmentation"),
+            mask=self._mask(row) is not None,
         )
 
     def _pictures(self, row: TableRow) -> list[Picture]:
         return [self._images.by_stem(row.needed("image_id"), row.where("image_id"))]
+
+    def _mask(self, row: TableRow) -> Picture | None:
+        return self._images.mask_of(row.needed("image_id"), row.where("image_id"))

@@ -80,6 +80,11 @@ class ImageFiles:
             raise self._absent(f"{stem}.jpg (or another ending)", where)
         return self._only(found, where)
 
+    def mask_of(self, stem: str, where: str) -> FilePicture | None:
+        """The mask of an image as ISIC's challenges name it, `<stem>_segmentation.png`."""
+        name = f"{stem}_segmentation"
+        return self.by_stem(name, where) if self.has_stem(name) else None
+
     def named(self, text: str, where: str) -> FilePicture:
         """The image at the path `text` below the root, whose upper folders may lack or be more.
 

@@ -73,10 +73,13 @@ class IsicSource(WholeSource[TableRow]):
         self.diagnoses = diagnoses_of(self._entries)
 
     def _case(self, row: TableRow) -> Case:
-        return isic_case(row, self._patients)
+        return isic_case(row, self._patients, mask=self._mask(row) is not None)
 
     def _pictures(self, row: TableRow) -> list[Picture]:
         return [self._images.by_stem(row.needed("isic_id"), row.where("isic_id"))]
+
+    def _mask(self, row: TableRow) -> Picture | None:
+        return self._images.mask_of(row.needed("isic_id"), row.where("isic_id"))
 
 
 def _id(row: TableRow) -> str:
@@ -136,8 +139,8 @@ def diagnosis(row: TableRow) -> str:
     return next(filter(None, names), canonical_name(stated[0]) if stated else "")
 
 
-def isic_case(row: TableRow, patients: Mapping[str, str]) -> Case:
-    """A case of a row of the archive; `patients` are those of lesions."""
+def isic_case(row: TableRow, patients: Mapping[str, str], *, mask: bool = False) -> Case:
+    """A case of a row of the archive; `patients` are those of lesions; `mask`: as in `Case`."""
     case_id, lesion = row.needed("isic_id"), row.text("lesion_id")
     image_type = row.text("image_type").casefold()
     view = _VIEWS.get(image_type, image_type)
@@ -158,6 +161,7 @@ def isic_case(row: TableRow, patients: Mapping[str, str]) -> Case:
         ),
         views=(view,),
         columns=row.columns(),
+        mask=mask,
     )
 
 

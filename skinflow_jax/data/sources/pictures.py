@@ -20,7 +20,12 @@ _SHORTEST_BASE64 = 64  # of the smallest pictures; a file's name may begin like 
 
 
 class Picture(Protocol):
-    """An image that is decoded when it is asked for."""
+    """An image that is decoded when it is asked for; `name` says where it is, for messages."""
+
+    @property
+    def name(self) -> str:
+        """Its path, or file and row."""
+        ...
 
     def load(self) -> np.ndarray:
         """Uint8 `[H, W, 3]`, upright; raises InputError naming it when it cannot be used."""
@@ -36,6 +41,11 @@ class FilePicture:
     """An image file."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self.path)
 
     def load(self) -> np.ndarray:
         """As `Picture.load`."""

@@ -38,7 +38,8 @@ class RowsOptions:
 
     `files`: below the data root; all of this kind in it when empty. `images`: the folder that paths
     of images start from. A field "" is looked for under its usual names; `a.b` is b inside a. The
-    group of a row is the row itself unless `group_field` names the patient or lesion.
+    group of a row is the row itself unless `group_field` names the patient or lesion. `mask_field`:
+    an image, white on the lesion of the first image.
     """
 
     files: tuple[Annotated[str, Place()], ...] = ()
@@ -50,6 +51,7 @@ class RowsOptions:
     group_field: str = ""
     diagnosis_field: str = ""
     split_field: str = ""
+    mask_field: str = ""
 
     def __post_init__(self):
         check_fields(self, "data.options.")
@@ -157,8 +159,9 @@ class RowsSource(WholeSource[Entry]):
             views=("",) * len(content.images),
             prompt=content.prompt,
             answer=content.answer,
-            columns=content.columns,
+            columns={k: v for k, v in content.columns.items() if k != self.options.mask_field},
             split=split,
+            mask=bool(self._mask(entry)),
         )
 
     def _group(self, row: dict[str, Any], where: str) -> str:
@@ -176,6 +179,12 @@ class RowsSource(WholeSource[Entry]):
         where = file.where(index)
         images = self._content(file.row(index), where).images
         return [self._picture(image, f"{where}: image {n}") for n, image in enumerate(images, 1)]
+
+    def _mask(self, entry: Entry) -> Picture | None:
+        file, index = entry
+        image = looked_up(file.row(index), self.options.mask_field)
+        where = f"{file.where(index)}: {self.options.mask_field}"
+        return self._picture(image, where) if image else None
 
     def _picture(self, image: Any, where: str) -> Picture:
         if isinstance(image, dict):

@@ -53,10 +53,10 @@ class UnionSource:
         source, number = self._place(index)
         return source.image_digests(number)
 
-    def mask(self, index: int) -> np.ndarray | None:
+    def mask(self, index: int, size: tuple[int, int]) -> np.ndarray | None:
         """As `WholeSource.mask`."""
         source, number = self._place(index)
-        return source.mask(number)
+        return source.mask(number, size)
 
     def _place(self, index: int) -> tuple[WholeSource, int]:
         which = bisect.bisect_right(self._ends, index)

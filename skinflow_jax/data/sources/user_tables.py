@@ -28,6 +28,7 @@ class CsvOptions(TableOptions):
 
     `image_columns`: one for each image of a case, paths below the folder of images; a case may
     leave later ones empty. `views`: what each shows, such as ("clinical", "dermoscopic").
+    `mask_column`: an image, white on the lesion of the first image, where a case has one.
     `id_column`: what tells cases apart, else the first image. `group_column`: the patient or
     lesion, else each case is its own group. `labels`: the owner's label to the name of a diagnosis;
     when given, another label is refused. `caption`: a field of the schema to its column.
@@ -40,6 +41,7 @@ class CsvOptions(TableOptions):
     group_column: _COLUMN | None = None
     diagnosis_column: _COLUMN | None = None
     split_column: _COLUMN | None = None
+    mask_column: _COLUMN | None = None
     prompt_column: _COLUMN | None = None
     answer_column: _COLUMN | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +60,8 @@ class CsvOptions(TableOptions):
     def named(self) -> list[str]:
         """All columns that the table must have."""
         single = (self.id_column, self.group_column, self.diagnosis_column, self.split_column)
-        columns = (*self.image_columns, *single, self.prompt_column, self.answer_column)
+        columns = (*self.image_columns, self.mask_column, *single)
+        columns += (self.prompt_column, self.answer_column)
         columns += (*self.caption.values(), *self.attributes.values())
         return list(dict.fromkeys(column for column in columns if column))
 
@@ -125,6 +128,7 @@ class CsvSource(WholeSource[TableRow]):
             answer=row.raw(names.answer_column or ""),
             columns=row.columns(),
             split=row.text(names.split_column or ""),
+            mask=bool(row.text(names.mask_column or "")),
         )
 
     def _question(self, row: TableRow, images: int) -> str:
@@ -147,6 +151,10 @@ class CsvSource(WholeSource[TableRow]):
     def _pictures(self, row: TableRow) -> list[Picture]:
         columns = [column for column in self.options.image_columns if row.text(column)]
         return [self._images.named(row.text(column), row.where(column)) for column in columns]
+
+    def _mask(self, row: TableRow) -> Picture | None:
+        column = self.options.mask_column or ""
+        return self._images.named(row.text(column), row.where(column)) if row.text(column) else None
 
 
 def _fact(row: TableRow, fact: str, column: str) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.pictures import Picture
+from skinflow_jax.errors import InputError
 from skinflow_jax.typed_fields import Place, check_fields
 
 Entry = TypeVar("Entry")
@@ -71,15 +72,35 @@ class WholeSource(Generic[Entry]):
         return [picture.load() for picture in self._pictures(self._entries[index])]
 
     def image_digests(self, index: int) -> list[str]:
-        """sha256 of each image's bytes; raises InputError naming a missing file."""
-        return [picture.digest() for picture in self._pictures(self._entries[index])]
+        """sha256 of the bytes of each image, then of the mask; raises as `images`."""
+        entry = self._entries[index]
+        mask = self._mask(entry)
+        pictures = [*self._pictures(entry), *([mask] if mask else [])]
+        return [picture.digest() for picture in pictures]
 
-    def mask(self, index: int) -> np.ndarray | None:
-        """The lesion in image 0, bool `[H, W]` of the image's size; None where it is not known."""
-        return None
+    def mask(self, index: int, size: tuple[int, int]) -> np.ndarray | None:
+        """The lesion in image 0, bool `[H, W]`; None where it is not known.
+
+        `size` is (H, W) of that image. Raises InputError naming a mask that is missing, cannot be
+        used or is of another size.
+        """
+        picture = self._mask(self._entries[index])
+        if picture is None:
+            return None
+        mask = picture.load()[..., 0] > 127
+        if mask.shape != size:
+            raise InputError(
+                f"{picture.name}: a mask of {mask.shape} pixels for an image of {size}; make their "
+                "sizes equal or remove the mask"
+            )
+        return mask
 
     def _case(self, entry: Entry) -> Case:
         raise NotImplementedError
 
     def _pictures(self, entry: Entry) -> list[Picture]:
         raise NotImplementedError
+
+    def _mask(self, entry: Entry) -> Picture | None:
+        """White where the lesion is, in image 0; `Case.mask` says whether there is one."""
+        return None
