@@ -184,12 +184,18 @@ def _config(arguments):
 
 def _data_build(arguments) -> None:
     config = _config(arguments)
-    from skinflow_jax.runs.cases import prepare_records
+    from skinflow_jax.data.split_files import summary
+    from skinflow_jax.runs.cases import build_whole, prepare_records, split_cases
 
     data = config.data
-    records = prepare_records(data, data.split, data.count, arguments.out)
+    if data.source == "procedural":
+        records = prepare_records(data, data.split, data.count, arguments.out)
+    else:
+        records = build_whole(data, arguments.out)
     if not records.manifest.has_news:  # else it has been printed
         print(records.manifest.summary())
+    if data.source != "procedural":
+        print(summary(*split_cases(records, data)))
     print(printable(f"written: {records.folder}"))
 
 

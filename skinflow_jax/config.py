@@ -114,13 +114,14 @@ class DataConfig:
 
     `source` is "procedural" or a data set in `data_root`; `more` are built with it, and all of them
     split together: by group, without near-duplicates, each of `fractions` taking its share, or as
-    the list `split_by` says (a CSV with the columns id and split). `options` go to the source
-    (procedural: image_size, clutter). A task in `cases_of_task` has only so many of the cases.
-    `max_skipped`: share of the cases that may be unusable. `windows`: 112-px windows an image may
-    touch; `prompt_lengths`, `completion_length`: tokens. Of training
-    alone: `balance` draws each "class" (diagnosis), or each value of a named attribute, equally
-    often; `like_sizes` examples in a row fit the same buckets, so that little is padded;
-    `augmentation` names changes of the images.
+    the list `split_by` says: a file or folder of lists, "owner" for the splits that owners publish,
+    "fitzpatrick17k_test1000" for this project's. `previous`: an earlier build, whose cases stay in
+    their splits. `options` go to the source (procedural: image_size, clutter). A task in
+    `cases_of_task` has only so many of the cases. `max_skipped`: share of the cases that may be
+    unusable. `windows`: 112-px windows an image may touch; `prompt_lengths`, `completion_length`:
+    tokens. Of training alone: `balance` draws each "class" (diagnosis), or each value of a named
+    attribute, equally often; `like_sizes` examples in a row fit the same buckets, so that little is
+    padded; `augmentation` names changes of the images.
     """
 
     source: Annotated[str, OneOf(("procedural", *CATALOGUE))] = "procedural"
@@ -130,6 +131,7 @@ class DataConfig:
         default_factory=lambda: {"warmup": 0.4, "rl": 0.4, "heldout": 0.2}
     )
     split_by: Annotated[str, Place()] | None = None
+    previous: Annotated[str, Place()] | None = None
     max_skipped: Annotated[float, Finite(0, 1)] = 0.02
     split: Split = "rl"
     count: Count | None = None

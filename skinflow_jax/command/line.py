@@ -74,6 +74,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         unknown.append(f"--config.{next(iter(overrides))}")
     if unknown:
         command.error(command.unknown(unknown[0]))
+    if getattr(arguments, "split_by", None):
+        overrides["data.split_by"] = str(arguments.split_by)
     arguments.overrides = overrides
     return arguments
 
@@ -256,6 +258,9 @@ def _generate_arguments(generate: argparse.ArgumentParser) -> None:
 
 def _add_config(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--config", type=_here, metavar="FILE", help=text)
+    parser.add_argument(
+        "--split-by", type=_here, metavar="LISTS", help="the same as --config.data.split_by"
+    )
     parser.epilog = "Any value of the config can be given: --config.rl.group_size=16"
 
 

@@ -1,23 +1,39 @@
-"""The splits of built records: made once, kept beside them, read by every run."""
+"""The splits of built records: computed once, kept beside them, read by every run.
 
+`splits/<hash of what was asked>/` below the records holds `splits.json`, a sorted list of the ids
+of each split (`NAME.txt`), the near-duplicates (`near_duplicates.csv`) and who is in no split, with
+the reason (`left_out.csv`).
+"""
+
+import contextlib
+import csv
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from skinflow_jax.data.counts import counts
 from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.data.near_duplicates import case_links, near_duplicates
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.records import read_signatures
-from skinflow_jax.data.split_lists import listed_cases, read_split_lists
+from skinflow_jax.data.split_lists import (
+    listed_cases,
+    owners_lists,
+    read_split_lists,
+    write_id_lists,
+)
 from skinflow_jax.data.splits import SplitCase, Splits, make_splits
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import InputError, printable
 from skinflow_jax.json_file import read_json
+from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
 from skinflow_jax.typed_fields import from_dict
 
 FOLDER = "splits"
+FILE = "splits.json"
+OWNER = "owner"
 
 
 def splits_of(
@@ -25,38 +41,37 @@ def splits_of(
     fractions: Mapping[str, float],
     seed: int,
     *,
-    lists: Path | None = None,
+    lists: Path | str | None = None,
     previous: Path | None = None,
-) -> Splits:
-    """The splits of all records of a folder, in a file of theirs under `FOLDER`.
+) -> tuple[Splits, Path]:
+    """The splits of all records of a folder, and the folder of theirs below `FOLDER`.
 
     Args:
       records: all of a folder, with the signatures of their images.
       fractions: names of the splits, and the share of the groups of each.
       seed: which groups go where.
-      lists: anyone's lists (see `split_lists`), which come first.
-      previous: an earlier build's file of splits: nobody whom it placed moves.
+      lists: anyone's lists (see `split_lists`), which come first; `OWNER` takes the splits that
+        the owners of the data sets publish.
+      previous: an earlier build, or the `splits.json` of one: nobody whom it placed moves.
 
     Raises InputError naming what is wrong with a list, or a file that is damaged.
     """
+    earlier = None if previous is None else read_earlier(previous)
     asked = {
         "records": records.manifest.digest,
-        "fractions": dict(fractions),
+        "fractions": list(fractions.items()),  # their order counts
         "seed": seed,
-        "lists": None if lists is None else _digest(lists),
-        "previous": None if previous is None else _digest(previous),
+        "lists": _digest(lists) if isinstance(lists, Path) else lists,
+        "previous": None if earlier is None else hash_of(dataclasses.asdict(earlier)),
     }
-    path = records.folder / FOLDER / f"{hash_of(asked)}.json"
-    if path.is_file():
-        return read_splits(path)
-    cases = [split_case(records, number) for number in range(len(records))]
-    given, remarks = {}, ()
-    if lists is not None:
-        given, remarks = listed_cases(read_split_lists(lists), cases, lists)
-    earlier = None if previous is None else read_splits(previous)
-    splits = make_splits(cases, _links(records), fractions, seed, previous=earlier, given=given)
-    _write(splits, asked | {"remarks": remarks}, path)
-    return splits
+    folder = records.folder / FOLDER / hash_of(asked)
+    if not folder.is_dir():
+        cases = [split_case(records, number) for number in range(len(records))]
+        given, remarks = _given(lists, cases)
+        splits = make_splits(cases, _links(records), fractions, seed, previous=earlier, given=given)
+        with contextlib.suppress(FolderTaken):  # by another process of the same job
+            _write(splits, records, asked | {"remarks": remarks}, folder)
+    return read_splits(folder / FILE), folder
 
 
 def split_case(records: RecordSet, number: int) -> SplitCase:
@@ -68,18 +83,55 @@ def split_case(records: RecordSet, number: int) -> SplitCase:
 
 
 def read_splits(path: Path) -> Splits:
-    """Inverse of what `splits_of` writes; raises InputError where damaged."""
+    """Those of a `splits.json`; raises InputError where it is damaged."""
     content = read_json(path)
-    stated = content.pop("checksum", None)
-    if stated != hash_of(content):
-        raise InputError(f"{path} is damaged or edited: remove it: it is recomputed")
+    stated = content.pop("checksum", None) if isinstance(content, dict) else None
+    if stated is None or stated != hash_of(content):
+        raise InputError(f"{path} is damaged or edited: remove {path.parent}; it is computed again")
     return from_dict(Splits, content["splits"])
 
 
+def read_earlier(path: Path) -> Splits:
+    """Of an earlier build: its `splits.json`, the folder of that, or the newest of its records.
+
+    Raises InputError where there is none.
+    """
+    if path.is_file():
+        return read_splits(path)
+    if (path / FILE).is_file():
+        return read_splits(path / FILE)
+    found = latest_splits(path)
+    if found is None:
+        raise InputError(f"{path}: holds no splits; give records that were built, or a {FILE}")
+    return found
+
+
 def latest_splits(folder: Path) -> Splits | None:
-    """The splits of the records in `folder` that were made last; None where there are none."""
-    found = sorted((folder / FOLDER).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    """The splits of the records in `folder` that were computed last; None where there are none."""
+    found = sorted((folder / FOLDER).glob(f"*/{FILE}"), key=lambda path: path.stat().st_mtime)
     return read_splits(found[-1]) if found else None
+
+
+def summary(splits: Splits, folder: Path) -> str:
+    """How many cases are where, in one line, and where the lists are."""
+    sizes = ", ".join(f"{name} {n:,}" for name, n in sorted(Counter(splits.of.values()).items()))
+    pairs = f"{len(splits.links):,} near-duplicates, {len(splits.contradicting):,} with two labels"
+    left = f"{len(splits.left_out):,} cases left out"
+    return printable(f"splits: {sizes}; {pairs}; {left}; lists in {folder}")
+
+
+def _given(
+    lists: Path | str | None, cases: Sequence[SplitCase]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    if lists is None:
+        return {}, ()
+    if isinstance(lists, Path):
+        return listed_cases(read_split_lists(lists), cases, lists)
+    given = owners_lists(cases)
+    if not given:
+        names = ", ".join(sorted({case.source for case in cases}))
+        raise InputError(f"data.split_by={OWNER}: the owners of {names} publish no splits")
+    return given, ()
 
 
 def _links(records: RecordSet):
@@ -93,13 +145,28 @@ def _links(records: RecordSet):
     return case_links(near_duplicates(signatures), case_of)
 
 
-def _write(splits: Splits, asked: dict, path: Path) -> None:
-    content = json.loads(json.dumps({"asked": asked, "splits": dataclasses.asdict(splits)}))
-    text = json.dumps({**content, "checksum": hash_of(content)}, indent=1)
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.rename(path)
+def _write(splits: Splits, records: RecordSet, asked: dict, folder: Path) -> None:
+    members: dict[str, list[int]] = {}
+    for number in range(len(records)):
+        name = splits.of.get(records.case(number).case_id)
+        if name is not None:
+            members.setdefault(name, []).append(number)
+    counted = {name: counts(map(records.case, numbers)) for name, numbers in members.items()}
+    content = {"asked": asked, "counts": counted, "splits": dataclasses.asdict(splits)}
+    content = json.loads(json.dumps(content))
+    with whole_folder(folder) as building:
+        write_id_lists(splits, building)
+        pairs = ((i.first, i.second, *i.labels, f"{i.correlation:.4f}") for i in splits.links)
+        header = ("first", "second", "first_label", "second_label", "correlation")
+        _write_table(building / "near_duplicates.csv", header, pairs)
+        _write_table(building / "left_out.csv", ("id", "reason"), splits.left_out)
+        text = json.dumps({**content, "checksum": hash_of(content)}, indent=1)
+        (building / FILE).write_text(text, encoding="utf-8")
+
+
+def _write_table(path: Path, header: Sequence[str], rows) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
 
 
 def _digest(path: Path) -> str:

@@ -5,12 +5,16 @@ import functools
 from pathlib import Path
 
 from skinflow_jax.config import DataConfig, RunConfig
+from skinflow_jax.data.fitzpatrick17k_test1000 import NAME as TEST1000
+from skinflow_jax.data.fitzpatrick17k_test1000 import write_evaluation_list
 from skinflow_jax.data.pipeline import Buckets
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, ProceduralSource, Source
 from skinflow_jax.data.sources.catalogue import open_source as open_whole
+from skinflow_jax.data.sources.fitzpatrick17k import Fitzpatrick17kSource
 from skinflow_jax.data.sources.union import UnionSource
-from skinflow_jax.data.split_files import splits_of
+from skinflow_jax.data.split_files import FOLDER, OWNER, splits_of
+from skinflow_jax.data.splits import Splits
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.training.progress import track_counts
@@ -58,20 +62,43 @@ def _prepare_records(data: DataConfig, split: str, count: int | None, folder: Pa
         name = "-".join([data.source, split, *([] if count is None else [str(count)])])
         fingerprint = {"split": split, "seed": data.seed, **data.options}
         return _built(data, source, folder / name, fingerprint, f"{split} images")
-    source = open_union(data)
-    whole = _built(data, source, folder / source.name, {}, "images", signatures=True)
+    whole = build_whole(data, folder)
     records = _of_split(whole, data, split, count)
     if count is not None and len(records) < count:
-        print(f"{source.name} {split}: {len(records):,} cases, fewer than the {count:,} asked for")
+        name = whole.manifest.source
+        print(f"{name} {split}: {len(records):,} cases, fewer than the {count:,} asked for")
     return records
 
 
+def build_whole(data: DataConfig, folder: Path) -> RecordSet:
+    """All records of the config's data sets on disk, below `folder`."""
+    source = open_union(data)
+    return _built(data, source, folder / source.name, {}, "images", signatures=True)
+
+
+def split_cases(whole: RecordSet, data: DataConfig) -> tuple[Splits, Path]:
+    """The splits that the config asks for of all its records, and the folder of their lists."""
+    previous = None if data.previous is None else Path(data.previous)
+    lists = _lists(data, whole.folder / FOLDER)
+    return splits_of(whole, data.fractions, data.seed, lists=lists, previous=previous)
+
+
+def _lists(data: DataConfig, folder: Path) -> Path | str | None:
+    """What `data.split_by` names; the project's evaluation split is written into `folder`."""
+    if data.split_by != TEST1000:
+        return data.split_by if data.split_by in (None, OWNER) else Path(data.split_by)
+    for each in data.sources:
+        source = open_whole(each.source, each.data_root, each.options)
+        if isinstance(source, Fitzpatrick17kSource):
+            return write_evaluation_list(source.table, folder)
+    raise ConfigError(f"data.split_by={TEST1000} is of the source fitzpatrick17k: add it, or drop")
+
+
 def _of_split(whole: RecordSet, data: DataConfig, split: str, count: int | None) -> RecordSet:
-    lists = None if data.split_by is None else Path(data.split_by)
-    of = splits_of(whole, data.fractions, data.seed, lists=lists).of
-    chosen = [n for n in range(len(whole)) if of.get(whole.case(n).case_id) == split]
+    splits, _ = split_cases(whole, data)
+    chosen = [n for n in range(len(whole)) if splits.of.get(whole.case(n).case_id) == split]
     if not chosen:
-        there = ", ".join(sorted(set(of.values())))
+        there = ", ".join(sorted(set(splits.of.values())))
         raise InputError(f"{whole.folder}: no case is in split {split!r}; there are {there}")
     return whole.select(chosen[:count])
 

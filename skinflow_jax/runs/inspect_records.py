@@ -3,20 +3,24 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
 from rich.table import Table
 
 from skinflow_jax.command.standard_output import Console
 from skinflow_jax.data.contact_sheet import contact_sheet
 from skinflow_jax.data.counts import counts
+from skinflow_jax.data.pairs_sheet import pairs_sheet
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.data.split_files import latest_splits
+from skinflow_jax.data.split_files import latest_splits, split_case
+from skinflow_jax.data.splits import Splits
 from skinflow_jax.errors import printable
 
 _ROWS = 20
+_PAIRS = 60
 
 
 def inspect_records(folder: Path, out: Path | None = None) -> None:
-    """Print what the records hold, and write a contact sheet of each split into `out`.
+    """Print what records hold; draw each split, and near-duplicates side by side, into `out`.
 
     `out` is the folder of the records by default. Raises InputError where `folder` holds no records
     or damaged ones.
@@ -35,11 +39,28 @@ def inspect_records(folder: Path, out: Path | None = None) -> None:
     found = {name: _counts(part) for name, part in parts.items()}
     for kind in manifest.counts:
         Console().print(_table(kind, {name: each.get(kind, {}) for name, each in found.items()}))
-    (out or folder).mkdir(parents=True, exist_ok=True)
+    target = out or folder
+    target.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
-        target = (out or folder) / f"contact_sheet-{name}.png"
-        contact_sheet(part).save(target)
-        print(printable(f"written: {target}"))
+        _save(contact_sheet(part), target / f"contact_sheet-{name}.png")
+    if splits is not None and splits.links:
+        _save(_pairs(records, splits), target / "near_duplicates.png")
+
+
+def _save(sheet: Image.Image, path: Path) -> None:
+    sheet.save(path)
+    print(printable(f"written: {path}"))
+
+
+def _pairs(records: RecordSet, splits: Splits) -> Image.Image:
+    """The first near-duplicates side by side, those with two labels in front."""
+    links = sorted(splits.links, key=lambda link: (not link.contradicts, -link.correlation))[
+        :_PAIRS
+    ]
+    number = {records.case(index).case_id: index for index in range(len(records))}
+    shown = {name: number[name] for link in links for name in (link.first, link.second)}
+    cases = {name: split_case(records, index) for name, index in shown.items()}
+    return pairs_sheet(links, cases, lambda name: records[shown[name]].images[0])
 
 
 def _parts(records: RecordSet, split_of: Mapping[str, str]) -> dict[str, RecordSet]:

@@ -35,6 +35,7 @@ RULES: Mapping[str, str] = {
     "data.more": FIXED,
     "data.fractions": FIXED,
     "data.split_by": TOLD,
+    "data.previous": TOLD,
     "data.max_skipped": FREE,
     "data.split": FIXED,
     "data.count": FIXED,

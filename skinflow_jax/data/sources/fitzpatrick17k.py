@@ -80,7 +80,7 @@ class Fitzpatrick17kSource(WholeSource[TableRow]):
         """Reads the tables and lists the images; decodes none."""
         self.options = options or self.Options()
         self.root = Path(root)
-        path = self.options.table_in(self.root, "fitzpatrick17k.csv")
+        self.table = path = self.options.table_in(self.root, "fitzpatrick17k.csv")
         table = read_table(path, _COLUMNS, remedy="the data root must hold Fitzpatrick17k's table")
         rows, repeated = table.unique("md5hash")
         self.remarks = (*table.remarks, *repeated)
