@@ -121,7 +121,7 @@ def test_no_patient_lesion_or_near_duplicate_stands_in_two_splits(test_data, tmp
     correlation = rows @ rows.T
     pairs = np.argwhere(np.triu(correlation > 0.99, 1))
     names = [records.case(number).case_id for number in range(len(records))]
-    assert len(pairs) > 3, "the claim needs pairs"
+    assert len(pairs) >= 2, "the claim needs pairs"
     for i, j in pairs:
         first, second = splits.of.get(names[i]), splits.of.get(names[j])
         assert first == second or None in (first, second), (names[i], names[j])

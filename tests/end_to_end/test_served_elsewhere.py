@@ -12,6 +12,7 @@ from shallow import SHALLOW
 from skinflow_jax.checkpoints.hf_adapter import CONFIG
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.cli import main
+from skinflow_jax.data.tasks import TASKS
 from skinflow_jax.evaluation.generate import answer
 from skinflow_jax.json_file import read_json
 from skinflow_jax.models.config import SIZES, DveConfig
@@ -60,7 +61,8 @@ def answered(checkpoint):
     policy = open_checkpoint(checkpoint)
     budget = policy.pixels
     options = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
-    return answer(policy.model, policy.tokenizer, PEACH, "diagnosis", max_tokens=128, **options)
+    prompt = TASKS["diagnosis"].wording
+    return answer(policy.model, policy.tokenizer, [PEACH], prompt, max_tokens=128, **options)
 
 
 def served(folder, tmp_path):
