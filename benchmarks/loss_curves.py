@@ -41,7 +41,7 @@ SMOOTHED = 15  # steps
 
 def configs(seed: int, steps: int) -> tuple[RunConfig, dict[str, RunConfig]]:
     """The warm-up and one Stage II for each loss."""
-    warm_up, _, stage2 = demo_configs("procedural", None, seed, SIZES["procedural"])
+    warm_up, _, stage2 = demo_configs("procedural", None, seed, SIZES["procedural"]).values()
     stages = {}
     for name, constants in LOSSES.items():
         rl = dataclasses.replace(

@@ -163,7 +163,11 @@ def _version() -> str:
 
 def _demo_arguments(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--workdir", type=_here, default=Path("runs/demo"), help="where to write")
-    demo.add_argument("--source", default="procedural", help="procedural or pad_ufes_20")
+    demo.add_argument(
+        "--source",
+        default="procedural",
+        help="procedural, folder, pad_ufes_20, …: see docs/data.md",
+    )
     demo.add_argument("--data-root", type=_here, help="folder of a source that is on disk")
     demo.add_argument("--seed", type=int, default=0, help="of data, weights and sampling")
 

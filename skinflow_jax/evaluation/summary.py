@@ -41,11 +41,16 @@ class Summary:
     figures: tuple[Figure, ...]
     baseline: MajorityBaseline
 
+    @property
+    def asked(self) -> tuple[Figure, ...]:
+        """The figures of what was asked at all."""
+        return tuple(figure for figure in self.figures if figure.estimate.n)
+
     def headline(self) -> str:
         """One line: caption reward, Top-1 and Top-6."""
         wanted = ("caption reward", "Top-1 %", "Top-6 %")
-        values = {f.label: f.estimate.value * (100 if f.percent else 1) for f in self.figures}
-        return ", ".join(f"{name} {values[name]:.3g}" for name in wanted)
+        values = {f.label: f.estimate.value * (100 if f.percent else 1) for f in self.asked}
+        return ", ".join(f"{name} {values[name]:.3g}" for name in wanted if name in values)
 
     def to_dict(self) -> dict:
         """What metrics.json holds: shares between 0 and 1, each with interval and n."""
@@ -123,8 +128,13 @@ def stages_report_markdown(names: Sequence[str], summaries: Sequence[Summary]) -
 
 
 def _stages(names, summaries):
-    columns = [Stage(name, s.figures) for name, s in zip(names, summaries, strict=True)]
-    return columns, comparisons(names, summaries)
+    # What no stage was asked is no row.
+    asked = {figure.label for summary in summaries for figure in summary.asked}
+    columns = [
+        Stage(name, tuple(f for f in summary.figures if f.label in asked))
+        for name, summary in zip(names, summaries, strict=True)
+    ]
+    return columns, [c for c in comparisons(names, summaries) if c.difference.n]
 
 
 def baseline_line(summary: Summary) -> str:

@@ -26,6 +26,7 @@ from skinflow_jax.config import (
 )
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.data.tasks import PAPERS
+from skinflow_jax.errors import InputError
 from skinflow_jax.evaluation.summary import (
     Summary,
     baseline_line,
@@ -36,7 +37,13 @@ from skinflow_jax.parallel.agreement import all_rows, by_the_first
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.card import run_card
-from skinflow_jax.runs.cases import labels_of, open_cases, open_union, prepare_records
+from skinflow_jax.runs.cases import (
+    labels_of,
+    open_cases,
+    open_union,
+    prepare_records,
+    readable_cases,
+)
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.policies import tokenizer_corpus
@@ -46,8 +53,9 @@ from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 
-STAGES = ("warm-up", "Stage I", "Stage II")
-FOLDERS = ("warmup", "stagei", "stageii")
+WARM_UP, STAGE_1, STAGE_2 = "warm-up", "Stage I", "Stage II"
+STAGES = (WARM_UP, STAGE_1, STAGE_2)
+FOLDERS = {WARM_UP: "warmup", STAGE_1: "stagei", STAGE_2: "stageii"}
 EXPORT = "export"
 
 
@@ -94,11 +102,17 @@ SIZES = {
 
 
 def demo_configs(
-    source: str, data_root: Path | None, seed: int, size: DemoSize
-) -> tuple[RunConfig, RunConfig, RunConfig]:
-    """The three runs. `model.init_from` of the later two is filled in as they start.
+    source: str,
+    data_root: Path | None,
+    seed: int,
+    size: DemoSize,
+    tasks: tuple[str, ...] = PAPERS,
+    most: int = 32,
+) -> dict[str, RunConfig]:
+    """The runs by their stage. `model.init_from` of the later ones is filled in as they start.
 
-    The settings were chosen on the streams of seeds 1 to 3, never on those of seed 0.
+    Without captions among the `tasks` there is no Stage I. `most`: rows of a batch. The settings
+    were chosen on the streams of seeds 1 to 3, never on those of seed 0.
     """
     options = {"image_size": 112} if source == "procedural" else {}
     data = DataConfig(
@@ -110,12 +124,13 @@ def demo_configs(
         prompt_lengths=(36,),
         windows=(1,) if source == "procedural" else (1, 2, 4),
         completion_length=20,
+        tasks=tasks,
     )
-    evaluation = EvaluationConfig(count=size.heldout_cases, batch_size=50)
+    evaluation = EvaluationConfig(count=size.heldout_cases, batch_size=50, tasks=tasks)
     warmup = RunConfig(
         algorithm="sft",
         seed=seed,
-        batch_size=32,
+        batch_size=min(32, most),
         model=ModelChoice(size="tiny"),
         data=dataclasses.replace(
             data,
@@ -136,7 +151,7 @@ def demo_configs(
         return RunConfig(
             algorithm="grpo",
             seed=seed,
-            batch_size=16,
+            batch_size=min(16, most),
             data=dataclasses.replace(
                 data,
                 split="rl",
@@ -157,18 +172,13 @@ def demo_configs(
             evaluation=evaluation,
         )
 
-    return (
-        warmup,
-        stage(("caption",), ("caption",), size.stage1_steps, 1e-4, 0.7),
-        stage(
-            PAPERS,
-            ("caption", "diagnosis_reciprocal"),
-            size.stage2_steps,
-            2e-4,
-            0.8,
-            {"caption": size.stage2_captions},
-        ),
-    )
+    stages = {WARM_UP: warmup}
+    rewards, few = ("diagnosis_reciprocal",), {}
+    if "caption" in tasks:
+        stages[STAGE_1] = stage(("caption",), ("caption",), size.stage1_steps, 1e-4, 0.7)
+        rewards, few = ("caption", *rewards), {"caption": size.stage2_captions}
+    stages[STAGE_2] = stage(tasks, rewards, size.stage2_steps, 2e-4, 0.8, few)
+    return stages
 
 
 def run_demo(
@@ -194,27 +204,31 @@ def _run_all(
     began = time.perf_counter()
     console = Console()
     size = size or SIZES.get(source, SIZES["pad_ufes_20"])
-    configs = demo_configs(source, data_root, seed, size)
+    data = demo_configs(source, data_root, seed, size)[WARM_UP].data
     if source != "procedural":
-        open_union(configs[0].data)  # bad data leave an earlier demo as it is
+        open_union(data)  # bad data leave an earlier demo as it is
     by_the_first(functools.partial(_clear, workdir))
     records_folder = workdir / "records"
-    labels = labels_of(open_cases(configs[0].data, "warmup", size.warmup_cases, records_folder))
-    heldout = prepare_records(configs[0].data, "heldout", size.heldout_cases, records_folder)
-    _introduce(console, source, heldout, len(labels), min(len(labels), size.warmup_diagnoses))
+    tasks, fewest = PAPERS, 32
+    if source != "procedural":
+        tasks, fewest = _asked(data, size, records_folder)
+    configs = demo_configs(source, data_root, seed, size, tasks, 2 ** (fewest.bit_length() - 1))
+    labels = labels_of(open_cases(data, "warmup", size.warmup_cases, records_folder))
+    heldout = prepare_records(data, "heldout", size.heldout_cases, records_folder)
+    diagnoses = min(len(labels), size.warmup_diagnoses)
+    _introduce(console, source, heldout, tasks, len(labels), diagnoses)
 
-    summaries = []
-    for stage, name, config in zip(STAGES, FOLDERS, configs, strict=True):
-        if summaries:
-            init = workdir / FOLDERS[len(summaries) - 1]
-            config = dataclasses.replace(config, model=ModelChoice(init_from=str(init)))
-        policy = train(config, workdir / name, records_folder=records_folder, title=stage)
-        summaries.append(
-            evaluate_policy(
-                policy, config, heldout, labels, workdir / name / "eval" / str(config.loop.steps)
-            )
+    summaries, before = {}, None
+    for stage, config in configs.items():
+        folder = workdir / FOLDERS[stage]
+        if before is not None:
+            config = dataclasses.replace(config, model=ModelChoice(init_from=str(before)))
+        policy = train(config, folder, records_folder=records_folder, title=stage)
+        summaries[stage] = evaluate_policy(
+            policy, config, heldout, labels, folder / "eval" / str(config.loop.steps)
         )
-        console.print(f"{stage}: {summaries[-1].headline()}")
+        console.print(f"{stage}: {summaries[stage].headline()}")
+        before = folder
 
     # Whole in each process, for one of them to write: a tiny model.
     policy = dataclasses.replace(policy, model=jax.tree.map(all_rows, policy.model))
@@ -224,38 +238,73 @@ def _run_all(
         f"{minutes:.1f} minutes. Look further: tensorboard --logdir {workdir}; "
         f"skinflow generate --checkpoint {workdir / EXPORT} --image FILE"
     )
-    return summaries
+    return list(summaries.values())
 
 
-def _finish(workdir: Path, policy: Policy, configs, summaries, console: Console) -> None:
+def _asked(data: DataConfig, size: DemoSize, folder: Path) -> tuple[tuple[str, ...], int]:
+    """What of `PAPERS` the cases of both training splits know, and how many the smaller one has.
+
+    Raises InputError where no case has a diagnosis.
+    """
+    counts = {"warmup": size.warmup_cases, "rl": size.rl_cases}
+    parts = [readable_cases(prepare_records(data, split, n, folder)) for split, n in counts.items()]
+    if not all(any(case.diagnosis for case in cases) for cases in parts):
+        raise InputError(
+            f"{data.data_root}: no diagnosis is known, which the demo ranks; for questions and "
+            "answers of your own: skinflow train --config=debug_rows"
+        )
+    captions = all(any(case.caption for case in cases) for cases in parts)
+    return PAPERS if captions else ("diagnosis",), min(32, *map(len, parts))
+
+
+def _finish(
+    workdir: Path,
+    policy: Policy,
+    configs: dict[str, RunConfig],
+    summaries: dict[str, Summary],
+    console: Console,
+) -> None:
     """Export, tables and report."""
-    card = _card(workdir / FOLDERS[-1], configs[-1])
+    card = _card(workdir / FOLDERS[STAGE_2], configs[STAGE_2])
     _export(policy, configs, workdir, card, console)
-    console.print(stages_report(STAGES, summaries))
-    console.print(baseline_line(summaries[-1]))
-    (workdir / "report.md").write_text(stages_report_markdown(STAGES, summaries))
+    figures = tuple(summaries), list(summaries.values())
+    console.print(stages_report(*figures))
+    console.print(baseline_line(summaries[STAGE_2]))
+    (workdir / "report.md").write_text(stages_report_markdown(*figures))
 
 
 def _clear(workdir: Path) -> None:
     """Remove an earlier demo's own folders, nothing else."""
-    for name in ("records", *FOLDERS, EXPORT):
+    for name in ("records", *FOLDERS.values(), EXPORT):
         shutil.rmtree(workdir / name, ignore_errors=True)
 
 
 def _introduce(
-    console: Console, source: str, heldout: RecordSet, captions: int, diagnoses: int
+    console: Console,
+    source: str,
+    heldout: RecordSet,
+    tasks: tuple[str, ...],
+    captions: int,
+    diagnoses: int,
 ) -> None:
     kind = "synthetic drawings" if source == "procedural" else "real photographs"
+    taught, stages = f"{diagnoses} labelled diagnoses", "Stage II by diagnosis reward"
+    if "caption" in tasks:
+        taught = f"{captions} labelled captions and {taught}"
+        stages = f"Stage I by caption reward and {stages}"
+    else:
+        stages = f"{stages} (these data have no caption fields: no Stage I)"
     console.print(
         f"[bold]skinflow demo[/bold] on {source} ({kind}), {len(heldout.manifest.diagnoses)} "
-        f"diseases. Warm-up on {captions} labelled captions and {diagnoses} labelled diagnoses, "
-        "then Stage I by caption reward and Stage II by diagnosis reward on other cases; evaluated "
+        f"diseases. Warm-up on {taught}, then {stages} on other cases; evaluated "
         f"on {len(heldout)} held-out ones. Research software, not a medical device."
     )
 
 
-def _export(policy: Policy, configs, workdir: Path, card: Card, console: Console) -> None:
-    data, folder, records_folder = configs[0].data, workdir / EXPORT, workdir / "records"
+def _export(
+    policy: Policy, configs: dict[str, RunConfig], workdir: Path, card: Card, console: Console
+) -> None:
+    data, folder, records_folder = configs[WARM_UP].data, workdir / EXPORT, workdir / "records"
     save_pretrained(
         policy.model,
         folder,
@@ -265,7 +314,7 @@ def _export(policy: Policy, configs, workdir: Path, card: Card, console: Console
         card=card,
     )
     texts = []
-    for config in configs[:2]:
+    for config in list(configs.values())[:2]:
         source = open_cases(config.data, config.data.split, config.data.count, records_folder)
         texts += tokenizer_corpus(source, data.seed)
     checked = verify_export(policy.tokenizer, folder, set(texts))

@@ -156,7 +156,8 @@ def _evaluated(
 ) -> Summary:
     """`evaluate_policy`, told."""
     summary = evaluate_policy(policy, config, heldout, labels, out)
-    Console().print(evaluation_table(summary.figures, title=printable(title)))
-    print(baseline_line(summary))
+    Console().print(evaluation_table(summary.asked, title=printable(title)))
+    if summary.diagnoses:
+        print(baseline_line(summary))
     print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))
     return summary
