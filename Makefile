@@ -29,9 +29,11 @@ test-py313:
 fuzz: $(VENV)/.test
 	SKINFLOW_FUZZ=100000 $(BIN)/python -m pytest tests/fuzz
 
-# 50 kills at random moments of a run, which must end as if undisturbed; a few in `make test`.
+# 50 kills at random moments of a run and 10 of a build, which must end as if undisturbed; a few in
+# `make test`.
 chaos: $(VENV)/.test
-	SKINFLOW_CHAOS=50 $(BIN)/python -m pytest tests/end_to_end/test_chaos.py
+	SKINFLOW_CHAOS=50 $(BIN)/python -m pytest tests/end_to_end/test_chaos.py \
+	  tests/end_to_end/test_killed_builds.py
 
 # Runs on one device, 1x8, 2x4 and 4x2 processes x devices, lost hosts and links; needs root and
 # iproute2.

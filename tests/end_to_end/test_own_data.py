@@ -23,11 +23,11 @@ FEW = DemoSize(
     stage1_steps=1,
     stage2_steps=1,
 )
-REWARDS = '''
+REWARDS = """
 def exact(completions, solution, **kwargs):
     contents = [completion[0]["content"] for completion in completions]
     return [float(s == c.strip()) for c, s in zip(contents, solution, strict=True)]
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,8 @@ def test_thirty_rows_of_trl_and_its_reward_file(tmp_path, monkeypatch, capsys):
     grpo = ["train", "--config=debug_rows_rl", *own, reward, "--config.rl.group_size=2"]
     grpo += ["--config.loop.rollouts_every=1", "--workdir=runs/debug_rows_rl"]
     assert main(grpo) == 0
-    rollouts = [json.loads(line) for line in open("runs/debug_rows_rl/rollouts.jsonl")]
+    text = (tmp_path / "runs" / "debug_rows_rl" / "rollouts.jsonl").read_text()
+    rollouts = [json.loads(line) for line in text.splitlines()]
     solutions = {f"jsonl/rows.jsonl line {n}": row["solution"] for n, row in enumerate(lines, 1)}
     assert rollouts
     for row in rollouts:
