@@ -98,7 +98,8 @@ def _decode(file: BinaryIO) -> np.ndarray:
                 f"{width:,} x {height:,} pixels are more than {MOST_PIXELS:,}; save it smaller"
             )
         depth = stated_depth(image, file)
-        return np.array(_to_rgb(to_8_bits(ImageOps.exif_transpose(image), depth)))
+        # Not a copy: the pixels that Pillow hands over are nobody else's.
+        return np.asarray(_to_rgb(to_8_bits(ImageOps.exif_transpose(image), depth)))
 
 
 def _refuse_heif(start: bytes) -> None:

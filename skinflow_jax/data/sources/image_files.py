@@ -35,6 +35,7 @@ class ImageFiles:
         self._real = root.resolve()
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        self._walked: set[Path] = set()
         self._links: list[Path] = []
         self.others: list[Path] = []  # files that are no images by their endings, nor hidden
         self._walk()
@@ -49,8 +50,10 @@ class ImageFiles:
             for name in sorted(names):
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() in SUFFIXES:
-                    self._by_name[name.casefold()].append(here / name)
-                    self._by_stem[stem].append(here / name)
+                    path = here / name
+                    self._walked.add(path)
+                    self._by_name[name.casefold()].append(path)
+                    self._by_stem[stem].append(path)
                 elif not name.startswith("."):
                     self.others.append(here / name)
 
@@ -146,6 +149,9 @@ class ImageFiles:
         return FilePicture(path)
 
     def _inside(self, path: Path) -> bool:
+        # Of what the walk found, which goes into no linked folder, only a link can lead elsewhere.
+        if path in self._walked and not os.path.islink(path):
+            return True
         try:
             return path.resolve().is_relative_to(self._real)
         except (OSError, RuntimeError):  # a link to itself

@@ -4,6 +4,8 @@ import base64
 import binascii
 import functools
 import hashlib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -95,10 +97,12 @@ def from_base64(text: str, name: str) -> BytesPicture | None:
 def file_digest(path: Path) -> str:
     """sha256 of a file's bytes. Raises InputError naming a file that cannot be read."""
     try:
-        if not path.is_file():
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
             raise InputError(f"{path}: no such image file; check the path")
-        found = path.stat()
         return _digest(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such image file; check the path") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
