@@ -3,9 +3,10 @@
 Caption schema, disease ontology, strict parsing, relations between diagnoses, and the two rewards.
 """
 
+from skinflow_jax.clinical.caption_field import Field
 from skinflow_jax.clinical.caption_schema import (
+    CLINICAL,
     FIELDS,
-    Field,
     canonical,
     canonical_fields,
     score_field,
@@ -26,8 +27,11 @@ from skinflow_jax.clinical.rewards import (
     first_accepted,
     ranked_diagnoses,
 )
+from skinflow_jax.clinical.schema import Schema
+from skinflow_jax.clinical.schema_file import load_schema
 
 __all__ = [
+    "CLINICAL",
     "FIELDS",
     "ONTOLOGY",
     "Disease",
@@ -35,6 +39,7 @@ __all__ = [
     "ParsedCaption",
     "ParsedDiagnoses",
     "Relation",
+    "Schema",
     "canonical",
     "canonical_fields",
     "caption_field_scores",
@@ -42,6 +47,7 @@ __all__ = [
     "diagnosis_reward",
     "find",
     "first_accepted",
+    "load_schema",
     "parse_caption",
     "parse_diagnoses",
     "ranked_diagnoses",

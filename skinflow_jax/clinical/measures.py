@@ -1,7 +1,6 @@
-"""Sizes and counts written as numbers ("1.2 cm", "12 x 8 mm", "3") → the schema's ordinal values.
+"""Sizes and counts written as numbers: "1.2 cm", "12 x 8 mm", "3".
 
-Our choice: "12 x 8 mm" counts with its greatest diameter, a range with its middle, and the bins are
-[0, 5), [5, 10), [10, 20] and beyond, in millimetres.
+Our choice: "12 x 8 mm" counts with its greatest diameter, a range with its middle.
 """
 
 import re
@@ -16,8 +15,11 @@ _SIZE = re.compile(
 _NUDGE = 1e-6
 
 
-def size_value(text: str) -> str | None:
-    """The size value of a measurement with a unit (mm or cm), None when `text` is not one."""
+def millimetres(text: str) -> float | None:
+    """The length that a measurement with a unit (mm or cm) states, None when `text` is not one.
+
+    "under 5 mm" is a millionth below 5, "over 5 mm" a millionth above.
+    """
     plain = unicodedata.normalize("NFKC", text).casefold().replace("×", "x")
     plain = re.sub(r"[‐-―−]", "-", plain)
     plain = re.sub(r"([0-9]),([0-9])", r"\1.\2", " ".join(plain.rstrip(". \n\t").split()))
@@ -31,23 +33,10 @@ def size_value(text: str) -> str | None:
     numbers = [(first, first_unit), (second, second_unit), (third, third_unit)]
     sides = [float(n) * (10 if (u or unit) == "cm" else 1) for n, u in numbers if n is not None]
     diameter = sum(sides) / len(sides) if joint in ("-", "to") else max(sides)
-    return _size_bin(diameter - _NUDGE * bool(under) + _NUDGE * bool(over))
+    return diameter - _NUDGE * bool(under) + _NUDGE * bool(over)
 
 
-def _size_bin(millimetres: float) -> str:
-    if millimetres < 5:
-        return "under 5 mm"
-    if millimetres < 10:
-        return "5-10 mm"
-    return "10-20 mm" if millimetres <= 20 else "over 20 mm"
-
-
-def number_value(text: str) -> str | None:
-    """The number value of a positive whole number: 1 single, 2 to 5 few, more many (our choice)."""
+def count(text: str) -> float | None:
+    """The positive whole number that `text` is, None when it is not one."""
     match = re.fullmatch(r"\s*([0-9]{1,6})\s*", text)
-    if match is None or int(match[1]) == 0:
-        return None
-    count = int(match[1])
-    if count == 1:
-        return "single"
-    return "few" if count <= 5 else "many"
+    return float(match[1]) if match and int(match[1]) else None

@@ -8,8 +8,9 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from skinflow_jax.clinical.caption_schema import FIELDS
+from skinflow_jax.clinical.caption_schema import CLINICAL
 from skinflow_jax.clinical.ontology import mentions_disease
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.wording import normalise
 
 MOST_DIAGNOSES = 6
@@ -37,14 +38,15 @@ class _Refused(Exception):
     """Carries the reason for refusal from the depths of the parser."""
 
 
-def parse_caption(text: str) -> ParsedCaption:
+def parse_caption(text: str, schema: Schema = CLINICAL) -> ParsedCaption:
     """Caption fields of `text`.
 
     Missing fields and unknown values pass (they score 0); unknown or repeated keys, values that are
     not text or longer than any name, and names of diseases do not.
     """
     try:
-        return ParsedCaption({k: _caption_values(k, v) for k, v in _object(text).items()}, None)
+        found = {k: _caption_values(k, v, schema) for k, v in _object(text).items()}
+        return ParsedCaption(found, None)
     except _Refused as refused:
         return ParsedCaption(None, str(refused))
 
@@ -78,8 +80,8 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _caption_values(key: str, value: Any) -> list[str]:
-    if key not in FIELDS:
+def _caption_values(key: str, value: Any, schema: Schema) -> list[str]:
+    if key not in schema.fields:
         raise _Refused(f"unknown key {key!r}")
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str) for item in values):

@@ -7,31 +7,38 @@ paper's formulas are not public; those here are our choice (docstrings give them
 from collections.abc import Mapping
 from typing import Literal
 
-from skinflow_jax.clinical.caption_schema import FieldValue, canonical_fields, score_field
+from skinflow_jax.clinical.caption_schema import CLINICAL
 from skinflow_jax.clinical.ontology import find
 from skinflow_jax.clinical.parsing import MOST_DIAGNOSES, parse_caption, parse_diagnoses
 from skinflow_jax.clinical.relations import relation
+from skinflow_jax.clinical.schema import FieldValue, Schema
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import InputError
 
 
-def caption_field_scores(text: str, reference_fields: Mapping[str, FieldValue]) -> dict[str, float]:
+def caption_field_scores(
+    text: str, reference_fields: Mapping[str, FieldValue], schema: Schema = CLINICAL
+) -> dict[str, float]:
     """Score in [0, 1] of every field that the reference knows; all 0 when `text` is refused.
 
     Raises InputError when the reference has an unknown field or value, or knows no field.
     """
-    reference = canonical_fields(reference_fields)
+    reference = schema.canonical_fields(reference_fields)
     if not reference:
         raise InputError(
             "the reference caption knows no field: leave such cases out of the captions"
         )
-    fields = parse_caption(text).fields or {}
-    return {name: score_field(name, fields.get(name, ""), reference[name]) for name in reference}
+    fields = parse_caption(text, schema).fields or {}
+    return {
+        name: schema.score_field(name, fields.get(name, ""), reference[name]) for name in reference
+    }
 
 
-def caption_reward(text: str, reference_fields: Mapping[str, FieldValue]) -> float:
+def caption_reward(
+    text: str, reference_fields: Mapping[str, FieldValue], schema: Schema = CLINICAL
+) -> float:
     """Mean of `caption_field_scores`: 0 for a refused text, 1 for a perfect caption."""
-    scores = caption_field_scores(text, reference_fields)
+    scores = caption_field_scores(text, reference_fields, schema)
     return sum(scores.values()) / len(scores)
 
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skinflow_jax.clinical import FIELDS, canonical, canonical_fields, score_field, to_json
-from skinflow_jax.clinical.caption_vocabulary import NEIGHBOURS, REGION_PARENTS, SYNONYMS, VALUES
 from skinflow_jax.clinical.ontology import mentions_disease
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import InputError
@@ -40,10 +39,10 @@ def test_a_canonical_value_is_itself_and_scores_one(field, value):
 
 
 def test_each_synonym_stands_for_one_value_of_its_field():
-    for name, by_value in SYNONYMS.items():
-        seen = {normalise(value): value for value in VALUES[name]}
-        for value, others in by_value.items():
-            assert value in VALUES[name]
+    for name, field in FIELDS.items():
+        seen = {normalise(value): value for value in field.values}
+        for value, others in field.wordings.items():
+            assert value in field.values
             for other in others:
                 assert seen.setdefault(normalise(other), value) == value, (name, other)
                 assert canonical(name, other) == value
@@ -51,15 +50,16 @@ def test_each_synonym_stands_for_one_value_of_its_field():
 
 
 def test_neighbours_and_regions_name_canonical_values():
-    for name, pairs in NEIGHBOURS.items():
-        assert {value for pair in pairs for value in pair} <= set(VALUES[name])
-    assert set(REGION_PARENTS) | set(REGION_PARENTS.values()) <= set(VALUES["location"])
+    for field in FIELDS.values():
+        assert {value for pair in field.near for value in pair} <= set(field.values)
+        assert {*field.parents, *field.parents.values()} <= set(field.values)
+    assert FIELDS["location"].parents["nose"] == "face"
 
 
 def test_no_word_of_the_vocabulary_names_a_disease():
-    synonyms = [(n, s) for n, by in SYNONYMS.items() for group in by.values() for s in group]
-    for name, value in ALL_VALUES + synonyms:
-        assert mentions_disease(value) is None, (name, value)
+    for name, field in FIELDS.items():
+        for wording, _ in field.words():
+            assert mentions_disease(wording) is None, (name, wording)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from typing import Any
 
 from skinflow_jax.clinical.caption_schema import canonical
-from skinflow_jax.clinical.measures import size_value
 from skinflow_jax.data.sources.case import Caption
 from skinflow_jax.data.sources.table_row import TableRow
 
@@ -71,7 +70,7 @@ def location(site: str) -> str:
 
 def size(millimetres: float | None) -> str:
     """The caption's word for a diameter, "" where it is not known (0 means not measured)."""
-    return (size_value(f"{millimetres:.2f} mm") or "") if millimetres else ""
+    return (canonical("size", f"{millimetres:.2f} mm") or "") if millimetres else ""
 
 
 def caption_of(concepts: list[str]) -> Caption:

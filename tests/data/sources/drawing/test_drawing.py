@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from skinflow_jax.clinical.caption_vocabulary import REGION_PARENTS, VALUES
+from skinflow_jax.clinical.caption_schema import FIELDS
 from skinflow_jax.data.sources.drawing import draw_photograph
 from skinflow_jax.data.sources.drawing.anatomy import LANDMARKS
 from skinflow_jax.data.sources.drawing.arrangement import arrange
@@ -47,7 +47,7 @@ def _lesion_colour(name: str, fitzpatrick: int) -> np.ndarray:
 
 @pytest.mark.parametrize("fitzpatrick", SKIN_TYPES)
 def test_a_colour_is_true_to_its_name_on_every_skin_type(fitzpatrick):
-    mean = {n: _lesion_colour(n, fitzpatrick) for n in VALUES["colour"]}
+    mean = {n: _lesion_colour(n, fitzpatrick) for n in FIELDS["colour"].values}
     hue = {n: 360 * colorsys.rgb_to_hsv(*(c / 255))[0] for n, c in mean.items()}
     assert min(hue["red"], 360 - hue["red"]) < 15
     assert hue["pink"] > 335 or hue["pink"] < 12
@@ -64,7 +64,7 @@ def test_a_colour_is_true_to_its_name_on_every_skin_type(fitzpatrick):
 
 @pytest.mark.parametrize("fitzpatrick", SKIN_TYPES)
 def test_any_two_colours_differ_more_than_one_colour_does_between_pictures(fitzpatrick):
-    names = VALUES["colour"]
+    names = FIELDS["colour"].values
     mean = np.stack([_lesion_colour(n, fitzpatrick) for n in names])
     apart = np.abs(mean[:, None] - mean[None]).max(-1) + 1e3 * np.eye(len(names))
     assert apart.min() > 15
@@ -168,7 +168,7 @@ def test_raised_lesions_catch_the_light_flat_ones_do_not_and_ulcers_are_sunken()
 
 
 def test_any_two_lesion_types_of_one_size_look_different():
-    types = [t for t in VALUES["lesion_type"] if t not in ("macule", "bulla")]
+    types = [t for t in FIELDS["lesion_type"].values if t not in ("macule", "bulla")]
     images = np.stack([_draw(lesion_type=t, colour="pink") for t in types])
     inside = _cover() > 0.5
     apart = np.abs(images[:, None] - images[None])[..., inside, :].mean((-1, -2))
@@ -182,7 +182,7 @@ def test_any_two_surfaces_look_different(colour):
         images = np.stack(
             [
                 _draw(seed, lesion_type="plaque", colour=colour, surface=s)[inside]
-                for s in VALUES["surface"]
+                for s in FIELDS["surface"].values
             ]
         )
         apart = np.abs(images[:, None] - images[None]).mean((-1, -2))
@@ -209,8 +209,8 @@ def test_a_second_colour_is_there_beside_the_first_which_prevails():
 
 def test_locations_are_those_of_the_schema_and_no_two_look_alike():
     broad = {"head", "trunk", "upper limb", "lower limb"}
-    assert set(LANDMARKS) == set(VALUES["location"]) - broad
-    assert broad <= set(REGION_PARENTS.values())
+    assert set(LANDMARKS) == set(FIELDS["location"].values) - broad
+    assert broad <= set(FIELDS["location"].parents.values())
     mean = {
         name: np.mean([_draw(seed, pixels=56, location=name) for seed in range(8)], 0)
         for name in LANDMARKS
@@ -227,8 +227,8 @@ def _places(distribution: str, number: str, size="5-10 mm", seed=0) -> np.ndarra
     return np.array([(p.x, p.y) for p in places])
 
 
-@pytest.mark.parametrize("distribution", VALUES["distribution"][1:])
-@pytest.mark.parametrize("size", VALUES["size"])
+@pytest.mark.parametrize("distribution", FIELDS["distribution"].values[1:])
+@pytest.mark.parametrize("size", FIELDS["size"].values)
 def test_few_is_two_to_five_and_many_is_more(distribution, size):
     for seed in range(20):
         assert 2 <= len(_places(distribution, "few", size, seed)) <= 5

@@ -1,0 +1,115 @@
+"""One field of a caption: how a value is recognised, and how like two values are."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from skinflow_jax.clinical.measures import count, millimetres
+from skinflow_jax.clinical.wording import normalise
+
+PARTIAL = 0.5
+"""Credit for a neighbouring value, and the factor for each step in the tree of values."""
+
+MOST_VALUES = {"one": 2, "many": 4}
+"""A longer list (and longer than the reference's) recites the vocabulary and scores 0."""
+
+_READERS = {"mm": millimetres, "count": count}
+Limit = tuple[Literal["<", "<="], float]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One caption field.
+
+    `values` are canonical and ordered; `wordings` are the synonyms of each; `many` says that a
+    caption may list several; `optional` that a caption is complete without the field (it is scored
+    like any other where the reference knows it); `near` are pairs of neighbouring values; `parents`
+    says within which other value one lies; numbers of the unit `measure` fall below one of `limits`
+    or have the last value.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    wordings: Mapping[str, tuple[str, ...]]
+    many: bool = False
+    optional: bool = False
+    near: frozenset[frozenset[str]] = frozenset()
+    parents: Mapping[str, str] = field(default_factory=dict)
+    measure: str | None = None
+    limits: tuple[Limit, ...] = ()
+
+    def __post_init__(self):
+        known = {normalise(word): value for word, value in self.words()}
+        object.__setattr__(self, "synonyms", known)
+
+    def words(self) -> Iterator[tuple[str, str]]:
+        """Every wording, canonical ones among them, with its value."""
+        for value in self.values:
+            yield value, value
+            yield from ((word, value) for word in self.wordings.get(value, ()))
+
+    def canonical(self, text: str) -> str | None:
+        """The value that `text` stands for, None when the vocabulary lacks it."""
+        # "< 5 mm" and "5 mm" normalise to the same words: the reader of signs goes first.
+        return self._measured(text) or self.synonyms.get(normalise(text))
+
+    def _measured(self, text: str) -> str | None:
+        number = _READERS[self.measure](text) if self.measure else None
+        return None if number is None else self.value_of(number)
+
+    def value_of(self, number: float) -> str:
+        """The value of a number in the unit of `measure`."""
+        for value, (sign, limit) in zip(self.values, self.limits, strict=False):
+            if number < limit or (sign == "<=" and number == limit):
+                return value
+        return self.values[-1]
+
+    def compare(self, a: str, b: str) -> float:
+        """The likeness of two canonical values, in [0, 1]."""
+        if a == b:
+            return 1.0
+        return max(PARTIAL * (frozenset((a, b)) in self.near), self._within(a, b))
+
+    def _within(self, a: str, b: str) -> float:
+        """`PARTIAL` for each step in the tree, 0 beyond two steps: nose and lip are two apart."""
+        up_from_a, up_from_b = self._ancestry(a), self._ancestry(b)
+        shared = [value for value in up_from_a if value in up_from_b]
+        if not shared:
+            return 0.0
+        steps = up_from_a.index(shared[0]) + up_from_b.index(shared[0])
+        return PARTIAL**steps if steps <= 2 else 0.0
+
+    def _ancestry(self, value: str) -> list[str]:
+        chain = [value]
+        while chain[-1] in self.parents:
+            chain.append(self.parents[chain[-1]])
+        return chain
+
+    def score(self, given: set[str], target: Sequence[str]) -> float:
+        """How well canonical values, and unknown ones, agree with the target's, in [0, 1]."""
+        most = MOST_VALUES["many" if self.many else "one"]
+        if not given or len(given) > max(most, len(target)):
+            return 0.0
+        known = [value for value in self.values if value in given]
+        if self.many:
+            return 2 * self._agreement(known, target) / (len(given) + len(target))
+        return math.fsum(self.compare(value, target[0]) for value in known) / len(given)
+
+    def _agreement(self, given: Sequence[str], target: Sequence[str]) -> float:
+        """Total likeness of the best one-to-one pairing; pairing equals first is never worse."""
+        equal = set(given) & set(target)
+        left = [value for value in given if value not in equal]
+        return len(equal) + self._best_pairing(left, [v for v in target if v not in equal])
+
+    def _best_pairing(self, given: list[str], target: list[str]) -> float:
+        if not given:
+            return 0.0
+        first, rest = given[0], given[1:]
+        best = self._best_pairing(rest, target)
+        for index, value in enumerate(target):
+            likeness = self.compare(first, value)
+            if likeness:
+                others = target[:index] + target[index + 1 :]
+                best = max(best, likeness + self._best_pairing(rest, others))
+        return best
