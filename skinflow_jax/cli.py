@@ -226,6 +226,34 @@ def _data_export(arguments) -> None:
         print(printable(f"of {records.manifest.note}: its licence holds for the rows too"))
 
 
+def _data_caption(arguments) -> None:
+    from skinflow_jax.data.captioning.endpoint import Patience
+    from skinflow_jax.data.captioning.journal import Budget
+    from skinflow_jax.data.captioning.records import caption_records
+    from skinflow_jax.data.record_set import RecordSet
+    from skinflow_jax.training.progress import track_counts
+
+    records = RecordSet(arguments.records)
+    with track_counts("captions", unit="cases") as progress:
+        report = caption_records(
+            records,
+            arguments.out,
+            base_url=arguments.base_url,
+            model=arguments.model,
+            reader=arguments.reader,
+            schema=arguments.schema,
+            key_variable=arguments.key_variable,
+            within=arguments.within,
+            concurrency=arguments.concurrency,
+            budget=Budget(arguments.max_calls, arguments.max_tokens),
+            patience=Patience(timeout=arguments.timeout),
+            review=arguments.review,
+            progress=progress,
+        )
+    print(report.summary())
+    print(printable(f"written: {arguments.out}"))
+
+
 def _train(arguments) -> None:
     config = _config(arguments)
     from skinflow_jax.runs.train import train
@@ -366,6 +394,7 @@ def _stay_off_accelerators() -> None:
 _COMMANDS = {
     "demo": _demo,
     "data build": _data_build,
+    "data caption": _data_caption,
     "data inspect": _data_inspect,
     "data verify": _data_verify,
     "data export": _data_export,

@@ -114,6 +114,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     rows.add_argument("--out", type=_here, required=True, help="new folder for rows and images")
     rows.add_argument("--form", choices=_FORMS, default="trl", help="whose rows; default: trl")
     rows.add_argument("--task", choices=_TASKS, default="diagnosis", help="what is asked")
+    _caption_arguments(command("caption", "Have captions written by an endpoint.", steps, "data "))
     _train_arguments(command("train", "Train by a config: supervised (sft) or GRPO."))
     _evaluate_arguments(command("evaluate", "Evaluate a model on held-out cases."))
     _generate_arguments(command("generate", "Caption and diagnose images."))
@@ -170,6 +171,46 @@ def _demo_arguments(demo: argparse.ArgumentParser) -> None:
     )
     demo.add_argument("--data-root", type=_here, help="folder of a source that is on disk")
     demo.add_argument("--seed", type=int, default=0, help="of data, weights and sampling")
+
+
+def _caption_arguments(caption: argparse.ArgumentParser) -> None:
+    caption.add_argument(
+        "--records", type=_here, required=True, help="whose images go to the endpoint"
+    )
+    caption.add_argument(
+        "--out", type=_here, required=True, help="folder; started again with it, nothing is lost"
+    )
+    caption.add_argument(
+        "--base-url", required=True, metavar="URL", help="of an OpenAI-compatible endpoint: …/v1"
+    )
+    caption.add_argument("--model", required=True, metavar="NAME", help="that sees the images")
+    caption.add_argument(
+        "--reader", metavar="NAME", help="that recovers the diagnosis; default: the same model"
+    )
+    caption.add_argument(
+        "--key-variable",
+        metavar="NAME",
+        help="environment variable that holds the key; default: OPENAI_API_KEY, where it is set",
+    )
+    caption.add_argument(
+        "--schema", type=_here, default="clinical", help="of captions; a file, or a shipped name"
+    )
+    caption.add_argument(
+        "--within",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="the diagnosis must be among the reader's first N; default: 1",
+    )
+    caption.add_argument(
+        "--concurrency", type=_positive, default=8, metavar="N", help="cases at a time; default: 8"
+    )
+    caption.add_argument("--max-calls", type=_positive, metavar="N", help="of the folder, in all")
+    caption.add_argument("--max-tokens", type=_positive, metavar="N", help="of the folder, in all")
+    caption.add_argument(
+        "--timeout", type=_seconds, default=120.0, metavar="SECONDS", help="of a call; default: 120"
+    )
+    caption.add_argument("--review", type=_here, help="a review file that a person has edited")
 
 
 def _train_arguments(train: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ IN_A_BUCKET = {
 NO_PATH = {
     ("demo", "--source"),
     ("train", "--allow-changed"),
+    *(("data caption", f"--{name}") for name in ("base-url", "model", "reader", "key-variable")),
     ("data export", "--form"),
     ("data export", "--task"),
     ("generate", "--prompt"),

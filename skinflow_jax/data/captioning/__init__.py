@@ -1,0 +1,1 @@
+"""Caption targets written by a language model behind an endpoint, kept by the paper's rule."""

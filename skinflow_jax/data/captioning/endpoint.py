@@ -1,0 +1,267 @@
+"""An OpenAI-compatible endpoint: `POST {base}/chat/completions`, tried until it answers.
+
+Time-outs, dropped connections, 408, 409, 425, 429, 5xx and replies that are no completion are tried
+again: after the time that Retry-After names, during which no other call is sent either, else after
+a wait that doubles, with jitter. The key is in a header of the requests and nowhere else.
+"""
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+
+from skinflow_jax.data.captioning.journal import Answer, BudgetInUse, Journal
+from skinflow_jax.errors import InputError, RunError, one_line, printable, shortened
+
+_AGAIN = frozenset({408, 409, 425, 429})
+_OF_THE_CASE = frozenset({400, 413, 422})
+_LARGEST_REPLY = 4 * 2**20
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long an answer is waited for, in seconds, and how often it is asked for.
+
+    `timeout`: for a whole reply. `first_wait`, `longest_wait`: between tries. `longest_asked`: of
+    Retry-After; where the endpoint asks for more, the command ends.
+    """
+
+    timeout: float = 120.0
+    tries: int = 6
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    longest_asked: float = 600.0
+
+    def wait(self, tried: int) -> float:
+        """Seconds before the next try after `tried` failed ones, half of them by chance."""
+        longest = min(self.longest_wait, self.first_wait * 2 ** (tried - 1))
+        return longest * random.uniform(0.5, 1.0)
+
+
+class Unanswered(Exception):
+    """A request that this endpoint does not answer, though it answers others."""
+
+
+class _Failed(Exception):
+    """One try without an answer: the kind that is counted, and how long to wait if it says so."""
+
+    def __init__(self, kind: str, wait: float | None = None, said: str = ""):
+        super().__init__(kind)
+        self.kind, self.wait, self.said = kind, wait, said
+
+
+class Endpoint:
+    """Where captions come from; `async with` it.
+
+    Args:
+      base: address up to `/v1`.
+      key: None sends none.
+      key_name: environment variable that the key comes from, for messages.
+    """
+
+    def __init__(self, base: str, key: str | None, key_name: str, patience: Patience | None = None):
+        self._url, self._key, self._key_name = _checked(base), key, key_name
+        self._patience = patience or Patience()
+        self._free_at = 0.0
+        self._successes = 0
+        self._dearest = 0
+        self._ended = asyncio.Event()
+        self._asking: dict[str, asyncio.Lock] = {}
+        if key is not None and not re.fullmatch(r"[!-~]+", key):
+            raise InputError(f"environment variable {key_name}: is no key; set it to the bare key")
+        self._client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=self._patience.timeout,
+            trust_env=self._url.host not in _LOCAL,  # of proxies
+        )
+
+    @property
+    def host(self) -> str:
+        """Whom the images go to."""
+        return self._url.host
+
+    @property
+    def sends_key_in_clear(self) -> bool:
+        """Whether others on the way can read the key."""
+        return bool(self._key) and self._url.scheme == "http" and self._url.host not in _LOCAL
+
+    async def __aenter__(self) -> "Endpoint":
+        return self
+
+    async def __aexit__(self, *exc_info) -> None:
+        await self._client.aclose()
+
+    async def ask(self, body: Mapping[str, Any], key: str, journal: Journal) -> Answer:
+        """The answer to a request, from the journal or else by a call that it keeps.
+
+        Raises Unanswered where this request alone is refused or fails at every try, BudgetSpent,
+        InputError where the address, the key or the model is refused, RunError where the endpoint
+        answers nobody.
+        """
+        async with self._asking.setdefault(key, asyncio.Lock()):  # two cases may ask the same
+            return journal.answer(key) or await self._asked(body, key, journal)
+
+    async def _asked(self, body: Mapping[str, Any], key: str, journal: Journal) -> Answer:
+        before, failure = self._successes, _Failed("")
+        for tried in range(1, self._patience.tries + 1):
+            await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
+            expected = await self._reserve(body, key, journal)
+            try:
+                answer = await self._call(body)
+            except _Failed as error:
+                failure = error
+                # Of a call that was on its way nobody tells whether it is billed.
+                journal.failed(key, error.kind, 0 if error.said else expected)
+                self._call_ended()
+                self._refuse(error)
+                if tried < self._patience.tries:
+                    await self._hold(error, tried)
+                continue
+            journal.answered(key, answer)
+            self._successes += 1
+            self._dearest = max(self._dearest, answer.tokens)
+            self._call_ended()
+            return answer
+        if self._successes == before:
+            raise RunError(
+                f"{self._url.host} does not answer ({failure.kind}{failure.said}) after "
+                f"{self._patience.tries} tries; what it answered is kept: start again later"
+            )
+        raise Unanswered(failure.kind)
+
+    async def _reserve(self, body: Mapping[str, Any], key: str, journal: Journal) -> int:
+        """Tokens that a call is expected to take, once the budget has them."""
+        while True:
+            expected = self._dearest or _estimate(body)
+            try:
+                journal.sent(key, expected)
+                return expected
+            except BudgetInUse:
+                await self._ended.wait()
+
+    def _call_ended(self) -> None:
+        """Wake those who wait for its part of the budget."""
+        self._ended.set()
+        self._ended = asyncio.Event()
+
+    async def _hold(self, error: _Failed, tried: int) -> None:
+        if error.wait is None:
+            await asyncio.sleep(self._patience.wait(tried))
+            return
+        if error.wait > self._patience.longest_asked:
+            raise RunError(
+                f"{self._url.host} asks to wait {error.wait:,.0f} s; what it answered is kept: "
+                "start again later"
+            )
+        # For all: whoever sends meanwhile is refused too.
+        self._free_at = max(self._free_at, time.monotonic() + error.wait)
+
+    def _refuse(self, error: _Failed) -> None:
+        """End what no further try can mend."""
+        status = int(error.kind.removeprefix("HTTP ")) if error.kind.startswith("HTTP ") else 0
+        if not status or status in _AGAIN or status >= 500:
+            return
+        if status in _OF_THE_CASE and self._successes:
+            raise Unanswered(f"{error.kind}{error.said}")
+        remedy = {401: "check the key", 403: "check the key", 404: "check --base-url and --model"}
+        key = f" in {self._key_name}" if status in (401, 403) else ""
+        raise InputError(
+            f"{self._url} refuses with {error.kind}{error.said}; "
+            f"{remedy.get(status, 'check --base-url and --model')}{key}"
+        )
+
+    async def _call(self, body: Mapping[str, Any]) -> Answer:
+        try:
+            async with (
+                asyncio.timeout(self._patience.timeout),
+                self._client.stream("POST", self._url, json=dict(body)) as response,
+            ):
+                content = b""
+                async for part in response.aiter_bytes():
+                    content += part
+                    if len(content) > _LARGEST_REPLY:
+                        raise _Failed("a reply without end")
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise _Failed("time-out") from error
+        except (httpx2.ConnectError, httpx2.UnsupportedProtocol) as error:
+            raise _Failed("no connection", said=f": {self._told(one_line(error))}") from error
+        except httpx2.DecodingError as error:
+            raise _Failed("a damaged reply") from error
+        except httpx2.HTTPError as error:
+            raise _Failed("half a reply") from error
+        if response.status_code != 200:
+            said = f": {self._told(content.decode(errors='replace'))}"
+            wait = _retry_after(response.headers) if response.status_code in (429, 503) else None
+            raise _Failed(f"HTTP {response.status_code}", wait, said)
+        return self._completion(content, _estimate(body))
+
+    def _completion(self, content: bytes, estimate: int) -> Answer:
+        try:
+            reply = json.loads(content)
+            choice = reply["choices"][0]
+            text = _text(choice["message"].get("content"))
+            usage = reply.get("usage") or {}
+            tokens = usage.get("total_tokens") or estimate
+            whole = choice.get("finish_reason") != "length"
+            return Answer(self._without_key(text), int(tokens), whole)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise _Failed("a reply that is no completion") from error
+
+    def _told(self, text: str) -> str:
+        """What an endpoint says, fit for a message: a server may repeat the key that it refuses."""
+        plain = printable(" ".join(self._without_key(text).split()))
+        return shortened(plain, 200)
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
+
+
+def _checked(base: str) -> httpx2.URL:
+    try:
+        url = httpx2.URL(base.rstrip("/") + "/chat/completions")
+    except (httpx2.InvalidURL, TypeError):
+        url = None
+    if url is None or url.scheme not in ("http", "https") or not url.host:
+        raise InputError("--base-url must be like https://HOST/v1")
+    if url.userinfo or url.query or url.fragment:  # not shown: it may be a key
+        raise InputError(
+            "--base-url must hold no password, key or query; name the key by --key-variable"
+        )
+    return url
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the header asks for, as a number or a date; None where it says nothing."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _text(content: Any) -> str:
+    """Text of a message, which is a string or a list of parts; "" where it has none."""
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content)
+    if not isinstance(content, str | None):
+        raise TypeError("content")
+    return content or ""
+
+
+def _estimate(body: Mapping[str, Any]) -> int:
+    """Tokens that a request may take, before any is known: 4 characters each, 1,500 an image."""
+    tokens = body.get("max_completion_tokens", 0)
+    for message in body["messages"]:
+        for part in message["content"]:
+            tokens += 1500 if part["type"] == "image_url" else len(part["text"]) // 4
+    return tokens

@@ -1,0 +1,173 @@
+"""All cases of a set, several at a time: captions, a file for review, and what it took."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skinflow_jax.data.captioning.attempts import Outcome, Rule, caption_case
+from skinflow_jax.data.captioning.endpoint import Endpoint, Unanswered
+from skinflow_jax.data.captioning.journal import BudgetSpent, Journal
+from skinflow_jax.data.captioning.prompts import PROMPT_VERSION
+from skinflow_jax.data.captioning.subjects import Subject
+from skinflow_jax.data.captioning.written import (
+    CAPTIONS,
+    REVIEW,
+    Caption,
+    Reviewed,
+    plain,
+    write_captions,
+    write_review,
+)
+from skinflow_jax.errors import InputError, printable
+
+
+@dataclass
+class Report:
+    """What came of the cases, and what it took; calls and tokens are the folder's in all."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    reviewed: list[str] = field(default_factory=list)
+    unanswered: dict[str, str] = field(default_factory=dict)
+    left: int = 0
+    calls: int = 0
+    tokens: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> str:
+        """Some lines for people."""
+        accepted = sum(outcome.accepted for outcome in self.outcomes.values())
+        refusals: Counter[str] = Counter()
+        for outcome in self.outcomes.values():
+            refusals += outcome.refusals
+        lines = [
+            f"captions: {accepted:,} accepted, {len(self.reviewed):,} by a person, "
+            f"{len(self.outcomes) - accepted:,} to review",
+            f"calls: {self.calls:,}, tokens: about {self.tokens:,}",
+        ]
+        if refusals:
+            lines.append(f"captions not taken: {_counted(refusals)}")
+        if self.failures:
+            lines.append(f"calls without an answer: {_counted(self.failures)}")
+        if self.unanswered:
+            case_id, why = next(iter(self.unanswered.items()))
+            lines.append(
+                f"{len(self.unanswered):,} cases got no answer, the first: {case_id} ({why}); "
+                "start again to ask again"
+            )
+        if self.left:
+            lines.append(
+                f"{self.left:,} cases are left: the budget is spent; raise --max-calls or "
+                "--max-tokens and start again"
+            )
+        return printable_lines(lines)
+
+
+def printable_lines(lines: Iterable[str]) -> str:
+    """Lines of which each is fit for a terminal."""
+    return "\n".join(map(printable, lines))
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
+
+
+async def caption_subjects(
+    subjects: Iterable[Subject],
+    rule: Rule,
+    endpoint: Endpoint,
+    journal: Journal,
+    *,
+    reviewed: Mapping[str, Reviewed] | None = None,
+    concurrency: int = 8,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Captions of all subjects, `concurrency` at a time; reads no more of them than are in work.
+
+    Those in `reviewed` are not asked about. `progress` is told how many are done. Raises what
+    `Endpoint.ask` raises but for what concerns one case, InputError for an id that comes twice.
+    """
+    report = Report()
+    todo, revised, seen = iter(subjects), dict(reviewed or {}), set()
+
+    async def work() -> None:
+        for subject in _each_once(todo, seen):
+            if subject.case_id in revised:
+                _check_same(subject, revised[subject.case_id])
+                report.reviewed.append(subject.case_id)
+            else:
+                await _caption(subject, rule, endpoint, journal, report)
+            done = len(report.reviewed) + len(report.outcomes) + len(report.unanswered)
+            progress(done + report.left)
+
+    await _all([work() for _ in range(concurrency)])
+    report.calls, report.tokens, report.failures = journal.calls, journal.tokens, journal.failures
+    return report
+
+
+async def _caption(
+    subject: Subject, rule: Rule, endpoint: Endpoint, journal: Journal, report: Report
+) -> None:
+    try:
+        report.outcomes[subject.case_id] = await caption_case(subject, rule, endpoint, journal)
+    except Unanswered as error:
+        report.unanswered[subject.case_id] = str(error)
+    except BudgetSpent:
+        report.left += 1
+
+
+def _each_once(subjects: Iterator[Subject], seen: set[str]) -> Iterator[Subject]:
+    for subject in subjects:
+        if subject.case_id in seen:
+            raise InputError(f"case {subject.case_id} is there twice; give each an id of its own")
+        seen.add(subject.case_id)
+        yield subject
+
+
+def _check_same(subject: Subject, row: Reviewed) -> None:
+    if row.diagnosis != subject.diagnosis:
+        raise InputError(
+            f"the review has case {subject.case_id} as {row.diagnosis}, and it is "
+            f"{subject.diagnosis}: is the review of other data?"
+        )
+
+
+async def _all(works) -> None:
+    """Wait for all; the first error ends the others and is raised as it is, not in a group."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def write_report(
+    folder: Path, report: Report, rule: Rule, reviewed: Mapping[str, Reviewed]
+) -> None:
+    """`captions.jsonl` and `review.jsonl` in `folder`, sorted by case, each whole or not at all."""
+    outcomes = [report.outcomes[case_id] for case_id in sorted(report.outcomes)]
+    shared = {
+        "model": rule.model,
+        "reader": rule.reader,
+        "prompt_version": PROMPT_VERSION,
+        "schema": rule.schema.digest,
+    }
+    captions = [
+        Caption(o.case_id, plain(o.fields, rule.schema), **shared, attempts=o.attempts, accepted=by)
+        for o, by in [
+            *((outcome, "model") for outcome in outcomes if outcome.accepted),
+            *((_as_outcome(reviewed[case_id]), "person") for case_id in report.reviewed),
+        ]
+    ]
+    write_captions(folder / CAPTIONS, sorted(captions, key=lambda caption: caption.case_id))
+    write_review(folder / REVIEW, [o for o in outcomes if not o.accepted], rule.schema)
+
+
+def _as_outcome(row: Reviewed) -> Outcome:
+    return Outcome(row.case_id, row.diagnosis, row.caption, row.attempts)

@@ -1,0 +1,211 @@
+"""Claims about `skinflow data caption`: its files, what a person revises, and a process killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+
+import pytest
+from scripted_server import CAPTION, Reply, completion, is_text_only, well_behaved
+
+from skinflow_jax.cli import main
+from skinflow_jax.clinical import CLINICAL, load_schema
+from skinflow_jax.data.captioning.written import read_captions, read_review
+from skinflow_jax.data.record_set import RecordSet
+from skinflow_jax.data.records import build_records
+from skinflow_jax.errors import InputError
+
+KEY = "sk-secret-123"
+
+
+@pytest.fixture(scope="module")
+def records(shaded_source, tmp_path_factory):
+    """Seven cases of as many diagnoses."""
+    folder = tmp_path_factory.mktemp("records") / "set"
+    sizes = {"min_pixels": 56 * 56, "max_pixels": 56 * 84}
+    build_records(shaded_source(7), folder, fingerprint={}, **sizes)
+    return folder
+
+
+@pytest.fixture
+def command(server, records, tmp_path, monkeypatch):
+    monkeypatch.setenv("A_KEY", KEY)
+
+    def arguments(*more, out="captions"):
+        return [
+            *("data", "caption", f"--records={records}", f"--out={tmp_path / out}"),
+            *(f"--base-url={server.base_url}", "--model=seer", "--key-variable=A_KEY", *more),
+        ]
+
+    return arguments
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def right_for(diagnoses):
+    """A script whose reader lists these for every caption."""
+    return lambda body: (
+        completion({"diagnoses": diagnoses}) if is_text_only(body) else completion(CAPTION)
+    )
+
+
+def test_captions_carry_where_they_come_from(server, command, records, tmp_path, capsys):
+    server.script = right_for(["melanoma"])
+    assert main(command()) == 0
+    told = capsys.readouterr()
+    assert "1 accepted, 0 by a person, 6 to review" in told.out
+    assert "images go to 127.0.0.1: synthetic" in told.out
+    out = tmp_path / "captions"
+    found = read_captions(out / "captions.jsonl")
+    assert list(found) == ["case-1"]
+    caption = found["case-1"]
+    assert caption.caption == CAPTION and RecordSet(records).case(1).diagnosis == "melanoma"
+    assert (caption.model, caption.reader, caption.accepted) == ("seer", "seer", "model")
+    assert (caption.attempts, caption.schema) == (1, CLINICAL.digest)
+    assert {row["case_id"] for row in rows(out / "review.jsonl")} == {
+        f"case-{i}" for i in (0, 2, 3, 4, 5, 6)
+    }
+    assert all(KEY.encode() not in path.read_bytes() for path in out.rglob("*.*"))
+    assert KEY not in told.out + told.err
+
+
+def test_what_a_person_revised_is_kept_for_good(server, command, tmp_path, capsys):
+    server.script = right_for(["melanoma"])
+    assert main(command()) == 0
+    edited = tmp_path / "edited.jsonl"
+    left = rows(tmp_path / "captions" / "review.jsonl")
+    left[0] |= {"accept": True, "caption": {"colour": "erythematous"}}
+    edited.write_text("".join(json.dumps(row) + "\n" for row in left))
+    calls = len(server.bodies)
+    for more in ([f"--review={edited}"], []):
+        assert main(command(*more)) == 0
+        assert "1 accepted, 1 by a person, 5 to review" in capsys.readouterr().out
+        found = read_captions(tmp_path / "captions" / "captions.jsonl")
+        assert list(found) == ["case-0", "case-1"] and found["case-0"].accepted == "person"
+        assert found["case-0"].caption == {"colour": "red"}
+        assert len(rows(tmp_path / "captions" / "review.jsonl")) == 5
+    assert len(server.bodies) == calls
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"caption": {"colour": "octarine"}}, "line 1: caption field 'colour': unknown value"),
+        ({"caption": {}}, "line 1: the caption is empty"),
+        ({"caption": {"colour": ["acne"]}}, "line 1: 'colour' names the diagnosis"),
+        ({"case_id": "nobody"}, "case nobody is none of"),
+        ({"diagnosis": "psoriasis"}, "is the review of other data"),
+        ({"accept": "yes"}, "line 1: accept='yes' must be True or False"),
+        ({"extra": 1}, "line 1: unknown key extra"),
+    ],
+)
+def test_a_wrong_review_is_refused_by_its_line(server, command, tmp_path, capsys, change, problem):
+    row = {"case_id": "case-0", "diagnosis": "acne", "caption": {"colour": "red"}, "accept": True}
+    path = tmp_path / "edited.jsonl"
+    path.write_text(json.dumps(row | change) + "\n")
+    assert main(command(f"--review={path}")) == 2
+    told = capsys.readouterr().err
+    assert problem in told and told.count("\n") == 1
+
+
+def test_a_review_in_its_own_place_is_refused_before_it_is_written_over(command, tmp_path, capsys):
+    (tmp_path / "captions").mkdir()
+    path = tmp_path / "captions" / "review.jsonl"
+    path.write_text("")
+    assert main(command(f"--review={path}")) == 2
+    assert "would be written over" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "line 1: is no JSON object"),
+        ("[]\n", "line 1: case_id is missing"),
+        ('{"case_id": "a"}\n', "line 1: caption is missing"),
+    ],
+)
+def test_a_damaged_file_of_captions_is_named(tmp_path, text, problem):
+    path = tmp_path / "captions.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"captions.jsonl: {problem}"):
+        read_captions(path)
+    with pytest.raises(InputError, match="No such file"):
+        read_review(tmp_path / "none.jsonl", CLINICAL)
+
+
+def test_captions_of_another_schema_are_refused(server, command, tmp_path):
+    server.script = right_for(["melanoma"])
+    assert main(command()) == 0
+    path = tmp_path / "captions" / "captions.jsonl"
+    own = tmp_path / "mine.toml"
+    own.write_text('[[field]]\nname = "itch"\n[field.values]\nyes = []\nno = []\n')
+    with pytest.raises(InputError, match="line 1: unknown caption field 'lesion_type'"):
+        read_captions(path, load_schema(own))
+
+
+def test_a_schema_of_ones_own_is_asked_for(server, command, tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text('[[field]]\nname = "tone"\n[field.values]\nlight = []\ndark = []\n')
+    server.script = lambda body: completion(
+        {"diagnoses": ["melanoma"]} if is_text_only(body) else {"tone": "dark"}
+    )
+    assert main(command(f"--schema={own}")) == 0
+    found = read_captions(tmp_path / "captions" / "captions.jsonl", load_schema(own))
+    assert found["case-1"].caption == {"tone": "dark"}
+
+
+def test_a_key_variable_that_is_named_must_be_set(command, monkeypatch, capsys):
+    monkeypatch.delenv("A_KEY")
+    assert main(command()) == 2
+    assert "environment variable A_KEY is not set" in capsys.readouterr().err
+
+
+def test_killed_and_started_again_it_asks_only_what_was_not_answered(
+    server, command, tmp_path, records
+):
+    """SIGKILL while calls are on their way; the files are those of a run that nobody killed."""
+    reader = right_for(["melanoma"])
+    hanging, answered = threading.Event(), Counter()
+
+    def hang_late(body):
+        if len(server.bodies) > 12:
+            hanging.set()
+            return Reply(body="{}", before=threading.Event())
+        answered[json.dumps(body)] += 1
+        return reader(body)
+
+    server.script = hang_late
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skinflow_jax", *command("--concurrency=2")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+    )
+    assert hanging.wait(180), "the command did not come as far as its 13th call"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "captions" / "captions.jsonl").exists()
+    server.bodies.clear()
+
+    server.script = reader
+    assert main(command()) == 0
+    asked_again = Counter(map(json.dumps, server.bodies))
+    # An attempt like an earlier one asks the same in the same words: count, do not compare.
+    assert main(command(out="whole")) == 0
+    whole = Counter(map(json.dumps, server.bodies)) - asked_again
+    assert answered + asked_again == whole
+    for name in ("captions.jsonl", "review.jsonl"):
+        killed, never = (tmp_path / run / name for run in ("captions", "whole"))
+        assert killed.read_bytes() == never.read_bytes()
+
+
+def test_a_budget_is_of_the_folder(server, command, capsys):
+    assert main(command("--max-calls=3", "--concurrency=1")) == 0
+    assert "cases are left: the budget is spent" in capsys.readouterr().out
+    assert main(command("--max-calls=3")) == 0
+    assert len(server.bodies) == 3
+    server.script = well_behaved
