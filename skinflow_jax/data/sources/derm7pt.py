@@ -6,10 +6,12 @@ data root: `meta/meta.csv`, the images that it names in `images/`, and `meta/tra
 `valid_indexes.csv`, `test_indexes.csv` where the authors' split is wanted.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from skinflow_jax.data.sources.case import Case
+from skinflow_jax.data.sources.derm7pt_criteria import caption_of_criteria
 from skinflow_jax.data.sources.diagnosis_names import known_name
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import known, location, sex
@@ -33,21 +35,31 @@ _FILES = ("clinic", "derm")
 _SPLITS = ("train", "valid", "test")
 
 
+@dataclass(frozen=True)
+class Derm7ptOptions(TableOptions):
+    """`criteria`: captions state the seven criteria; the schema "dermoscopy" has a field for them.
+
+    The clinical schema, which is used where none is named, has not.
+    """
+
+    criteria: bool = False
+
+
 class Derm7ptSource(WholeSource[TableRow]):
     """Every lesion, with its images in the order clinical, dermoscopic.
 
     Thicknesses of melanoma are one diagnosis, in situ apart as the ontology has it. The seven
-    criteria are columns: they are what a caption of the dermoscopic image may state, and no field
-    of the clinical schema.
+    criteria are columns, and caption fields where the options say so.
     """
 
-    Options = TableOptions
+    Options = Derm7ptOptions
     name: ClassVar[str] = "derm7pt"
     note: ClassVar[str] = "Derm7pt, Kawahara et al. 2019: for research only, not to be passed on"
 
-    def __init__(self, root: str | Path, options: TableOptions | None = None):
+    def __init__(self, root: str | Path, options: Derm7ptOptions | None = None):
         """Reads the tables and lists the images; decodes none."""
-        options = options or TableOptions()
+        options = options or self.Options()
+        self._criteria = options.criteria
         root = Path(root)
         path = options.table_in(root, "meta/meta.csv")
         table = read_table(
@@ -68,7 +80,8 @@ class Derm7ptSource(WholeSource[TableRow]):
         return Case(
             case_id=case_id,
             group=case_id,
-            caption=known(location=location(row.text("location"))),
+            caption=known(location=location(row.text("location")))
+            | (caption_of_criteria(row) if self._criteria else {}),
             diagnosis=_diagnosis(row),
             attributes=known(
                 sex=sex(row, "sex"), site=row.text("location"), elevation=row.text("elevation")

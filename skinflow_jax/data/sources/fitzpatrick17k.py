@@ -16,14 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from skinflow_jax.clinical.description import described
 from skinflow_jax.clinical.ontology import find
-from skinflow_jax.data.sources.case import Case
+from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.sources.id_lists import bare, matched, read_ids
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.partial import with_images
-from skinflow_jax.data.sources.patient_facts import caption_of, known, skin_type
+from skinflow_jax.data.sources.patient_facts import known, skin_type
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.data.sources.skin_words import read_skincap, read_skincon
+from skinflow_jax.data.sources.skincon_concepts import caption_of_concepts
 from skinflow_jax.data.sources.table import read_table
 from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
@@ -65,8 +67,9 @@ class Fitzpatrick17kSource(WholeSource[TableRow]):
     """The photographs that are there, of the rows that the lists leave.
 
     The table names no patient: an image is its own group, and near-duplicates have to be found by
-    their pixels. Captions come from SkinCon's concepts where they are given; the text of SkinCAP is
-    a column, `skincap_caption`, since it may name the disease.
+    their pixels. Captions come from SkinCon's concepts, and of fields that they leave open from
+    what SkinCAP's text states; the text is a column, `skincap_caption`, since it may name the
+    disease.
     """
 
     Options = Fitzpatrick17kOptions
@@ -142,7 +145,7 @@ class Fitzpatrick17kSource(WholeSource[TableRow]):
         return Case(
             case_id=row.needed("md5hash"),
             group=name,
-            caption=caption_of(concepts),
+            caption=_targets(concepts, self._captions.get(name, "")),
             diagnosis=disease.name,
             attributes=known(
                 fitzpatrick=skin_type(row, "fitzpatrick_scale"),
@@ -158,6 +161,12 @@ class Fitzpatrick17kSource(WholeSource[TableRow]):
     def _pictures(self, row: TableRow) -> list[Picture]:
         row.needed("md5hash")
         return [self._images.by_stem(_name(row), row.where("md5hash"))]
+
+
+def _targets(concepts: list[str], text: str) -> Caption:
+    """Caption fields of SkinCon, else of SkinCAP: the first was annotated field by field."""
+    stated = {field: v[0] if len(v) == 1 else v for field, v in described(text).items()}
+    return stated | caption_of_concepts(concepts)
 
 
 def _name(row: TableRow) -> str:

@@ -124,10 +124,11 @@ def test_skincon_concepts_are_joined_and_become_caption_fields(tmp_path):
 
 def test_skincap_captions_are_joined_as_a_column(tmp_path):
     row = {"id": "1", "skincap_file_path": "1.png", "ori_file_path": f"{NAMES[1]}.jpg"}
-    row |= {"disease": "x", "caption_zh": "一\n二", "caption_zh_polish_en": "A pale\npatch."}
+    row |= {"disease": "x", "caption_zh": "一\n二", "caption_zh_polish_en": "A red\npatch."}
     table(tmp_path / "skincap.csv", [row, row | {"ori_file_path": "of_ddi.png"}])
     source = opened(tmp_path, skincap="skincap.csv")
-    assert source.case(1).columns["skincap_caption"] == "A pale patch."
+    assert source.case(1).columns["skincap_caption"] == "A red patch."
+    assert source.case(1).caption == {"lesion_type": "patch", "colour": "red"}
     assert "skincap_caption" not in source.case(0).columns
     table(tmp_path / "skincap.csv", [row | {"ori_file_path": "of_ddi.png"}])
     with pytest.raises(InputError, match="none of its images is in the table"):
