@@ -34,7 +34,7 @@ from skinflow_jax.storage.paths import is_bucket, storage_path
 _OF_THE_FIRST = ("data build", "export-hf")
 _OF_ONE = ("generate",)
 # Commands that, killed and started again, do what is left to do.
-_GO_ON = ("train", "ablation")
+_GO_ON = ("train", "ablation", "data caption")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = None
     try:
         arguments = parse(argv)
-        with ended_by_signals(goes_on=arguments.command in _GO_ON):
+        with ended_by_signals(goes_on=arguments.name in _GO_ON):
             _quiet_libraries()
             with _processes(arguments) as to_run:
                 if to_run:
@@ -234,7 +234,7 @@ def _data_caption(arguments) -> None:
     from skinflow_jax.training.progress import track_counts
 
     records = RecordSet(arguments.records)
-    with track_counts("captions", unit="cases") as progress:
+    with _what_is_done_is_kept(), track_counts("captions", unit="cases") as progress:
         report = caption_records(
             records,
             arguments.out,
@@ -342,9 +342,16 @@ def _generate(arguments) -> None:
 def _ablation(arguments) -> None:
     from skinflow_jax.runs.ablation import run_ablation
 
-    try:
+    with _what_is_done_is_kept():
         run_ablation(arguments.configs, arguments.seeds, arguments.workdir)
-    except StartAgain as error:  # it takes no --resume
+
+
+@contextlib.contextmanager
+def _what_is_done_is_kept() -> Iterator[None]:
+    """Of commands that take no --resume: the same command goes on."""
+    try:
+        yield
+    except StartAgain as error:
         signal = str(error).partition(":")[0]
         raise StartAgain(f"{signal}: ended; start it again: what is done is kept") from error
     except KeyboardInterrupt as error:

@@ -6,18 +6,17 @@ a wait that doubles, with jitter. The key is in a header of the requests and now
 """
 
 import asyncio
-import json
 import random
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
 
 from skinflow_jax.data.captioning.journal import Answer, BudgetInUse, Journal
+from skinflow_jax.data.captioning.replies import completion, estimate, retry_after
 from skinflow_jax.errors import InputError, RunError, one_line, printable, shortened
 
 _AGAIN = frozenset({408, 409, 425, 429})
@@ -140,7 +139,7 @@ class Endpoint:
     async def _reserve(self, body: Mapping[str, Any], key: str, journal: Journal) -> int:
         """Tokens that a call is expected to take, once the budget has them."""
         while True:
-            expected = self._dearest or _estimate(body)
+            expected = self._dearest or estimate(body)
             try:
                 journal.sent(key, expected)
                 return expected
@@ -199,21 +198,13 @@ class Endpoint:
             raise _Failed("half a reply") from error
         if response.status_code != 200:
             said = f": {self._told(content.decode(errors='replace'))}"
-            wait = _retry_after(response.headers) if response.status_code in (429, 503) else None
+            wait = retry_after(response.headers) if response.status_code in (429, 503) else None
             raise _Failed(f"HTTP {response.status_code}", wait, said)
-        return self._completion(content, _estimate(body))
-
-    def _completion(self, content: bytes, estimate: int) -> Answer:
         try:
-            reply = json.loads(content)
-            choice = reply["choices"][0]
-            text = _text(choice["message"].get("content"))
-            usage = reply.get("usage") or {}
-            tokens = usage.get("total_tokens") or estimate
-            whole = choice.get("finish_reason") != "length"
-            return Answer(self._without_key(text), int(tokens), whole)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            answer = completion(content, estimate(body))
+        except ValueError as error:
             raise _Failed("a reply that is no completion") from error
+        return replace(answer, text=self._without_key(answer.text))
 
     def _told(self, text: str) -> str:
         """What an endpoint says, fit for a message: a server may repeat the key that it refuses."""
@@ -236,32 +227,3 @@ def _checked(base: str) -> httpx2.URL:
             "--base-url must hold no password, key or query; name the key by --key-variable"
         )
     return url
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the header asks for, as a number or a date; None where it says nothing."""
-    text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _text(content: Any) -> str:
-    """Text of a message, which is a string or a list of parts; "" where it has none."""
-    if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content)
-    if not isinstance(content, str | None):
-        raise TypeError("content")
-    return content or ""
-
-
-def _estimate(body: Mapping[str, Any]) -> int:
-    """Tokens that a request may take, before any is known: 4 characters each, 1,500 an image."""
-    tokens = body.get("max_completion_tokens", 0)
-    for message in body["messages"]:
-        for part in message["content"]:
-            tokens += 1500 if part["type"] == "image_url" else len(part["text"]) // 4
-    return tokens

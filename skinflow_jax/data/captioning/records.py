@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.data.captioning.attempts import Rule
@@ -13,7 +14,7 @@ from skinflow_jax.data.captioning.run import Report, caption_subjects, write_rep
 from skinflow_jax.data.captioning.subjects import subjects_of, undiagnosed
 from skinflow_jax.data.captioning.written import REVIEW, REVIEWED, read_review, write_reviewed
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.errors import InputError, printable
+from skinflow_jax.errors import STOPPED, InputError, printable
 from skinflow_jax.storage.paths import make_folder
 
 ANSWERS = "answers.jsonl"
@@ -81,9 +82,34 @@ def caption_records(
             )
 
     with Journal(out / ANSWERS, budget or Budget()) as journal:
-        report = asyncio.run(work(journal))
+        report = to_the_end(work(journal))
         if absent := sorted(set(given) - set(report.reviewed)):
             raise InputError(f"{review}: case {absent[0]} is none of {records.folder}; remove it")
         write_reviewed(kept, revised.values())
         write_report(out, report, rule, revised)
     return report
+
+
+def to_the_end(work: Coroutine[Any, Any, Report]) -> Report:
+    """`asyncio.run` that a signal ends wherever it comes: a callback's errors are only logged."""
+    stopped: list[BaseException] = []
+
+    async def watched() -> Report:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            if isinstance(context.get("exception"), STOPPED):
+                stopped.append(context["exception"])
+                task.cancel()
+            else:
+                loop.default_exception_handler(context)
+
+        loop.set_exception_handler(handle)
+        return await work
+
+    try:
+        return asyncio.run(watched())
+    except asyncio.CancelledError:
+        if stopped:
+            raise stopped[0] from None
+        raise

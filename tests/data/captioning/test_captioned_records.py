@@ -1,5 +1,6 @@
 """Claims about `skinflow data caption`: its files, what a person revises, and a process killed."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,10 +14,11 @@ from scripted_server import CAPTION, Reply, completion, is_text_only, well_behav
 
 from skinflow_jax.cli import main
 from skinflow_jax.clinical import CLINICAL, load_schema
+from skinflow_jax.data.captioning.records import to_the_end
 from skinflow_jax.data.captioning.written import read_captions, read_review
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.records import build_records
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import InputError, StartAgain
 
 KEY = "sk-secret-123"
 
@@ -201,6 +203,40 @@ def test_killed_and_started_again_it_asks_only_what_was_not_answered(
     for name in ("captions.jsonl", "review.jsonl"):
         killed, never = (tmp_path / run / name for run in ("captions", "whole"))
         assert killed.read_bytes() == never.read_bytes()
+
+
+def test_sigterm_ends_it_at_once_with_the_code_that_says_start_again(server, command):
+    hanging = threading.Event()
+
+    def hang(body):
+        hanging.set()
+        return Reply(body="{}", before=threading.Event())
+
+    server.script = hang
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skinflow_jax", *command()],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert hanging.wait(180)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 42 and told.count("\n") == 1
+    assert "start it again: what is done is kept" in told
+
+
+def test_a_signal_in_a_callback_of_the_loop_is_not_lost():
+    def stop():
+        raise StartAgain("SIGTERM: ended")
+
+    async def work():
+        asyncio.get_running_loop().call_soon(stop)
+        await asyncio.sleep(60)
+
+    with pytest.raises(StartAgain):
+        to_the_end(work())
 
 
 def test_a_budget_is_of_the_folder(server, command, capsys):
