@@ -78,7 +78,7 @@ def _agreed(field: Field, values: set[str]) -> list[str]:
 
 
 def _stated(clause: str, schema: Schema) -> Iterator[tuple[str, str]]:
-    words = normalise(clause).split()
+    words = [word for word in normalise(clause).split() if word != "the"]
     types = schema.fields.get("lesion_type")
     lesions = _LESION | set(types.synonyms if types else ())
     for field in schema.fields.values():

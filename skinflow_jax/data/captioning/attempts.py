@@ -114,7 +114,7 @@ def checked(answer: Answer, schema: Schema, diagnosis: str) -> dict[str, list[st
         reason = shortened(printable(parsed.reason or ""))
         kind = "disease named" if "names a disease" in reason else "not a caption"
         raise _Refusal(kind, reason)
-    if fault := names_diagnosis(parsed.fields, diagnosis):
+    if fault := _names_diagnosis(parsed.fields, diagnosis):
         raise _Refusal("disease named", fault)
     try:
         fields = schema.canonical_fields(parsed.fields)
@@ -125,7 +125,7 @@ def checked(answer: Answer, schema: Schema, diagnosis: str) -> dict[str, list[st
     return fields
 
 
-def names_diagnosis(fields: Mapping[str, list[str]], diagnosis: str) -> str:
+def _names_diagnosis(fields: Mapping[str, list[str]], diagnosis: str) -> str:
     """Which field has the diagnosis in its words, "" for none: the ontology may not know it."""
     words = f" {normalise(diagnosis)} "
     for name, values in fields.items():

@@ -17,11 +17,13 @@ import httpx2
 
 from skinflow_jax.data.captioning.journal import Answer, BudgetInUse, Journal
 from skinflow_jax.data.captioning.replies import completion, estimate, retry_after
-from skinflow_jax.errors import InputError, RunError, one_line, printable, shortened
+from skinflow_jax.errors import InputError, one_line, printable, shortened
 
 _AGAIN = frozenset({408, 409, 425, 429})
 _OF_THE_CASE = frozenset({400, 413, 422})
 _LARGEST_REPLY = 4 * 2**20
+# So many requests in a row without an answer: it is not they that are at fault.
+_FRUITLESS = 5
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -46,7 +48,7 @@ class Patience:
 
 
 class Unanswered(Exception):
-    """A request that this endpoint does not answer, though it answers others."""
+    """A request that this endpoint does not answer; others may be, so nothing ends here."""
 
 
 class _Failed(Exception):
@@ -64,13 +66,17 @@ class Endpoint:
       base: address up to `/v1`.
       key: None sends none.
       key_name: environment variable that the key comes from, for messages.
+
+    Attributes:
+      successes: answers that were given, not those that were known.
+      down: why nothing is asked any more, None while it is.
     """
 
     def __init__(self, base: str, key: str | None, key_name: str, patience: Patience | None = None):
         self._url, self._key, self._key_name = _checked(base), key, key_name
         self._patience = patience or Patience()
-        self._free_at = 0.0
-        self._successes = 0
+        self.successes, self.down = 0, None
+        self._free_at, self._fruitless = 0.0, 0
         self._dearest = 0
         self._ended = asyncio.Event()
         self._asking: dict[str, asyncio.Lock] = {}
@@ -101,17 +107,18 @@ class Endpoint:
     async def ask(self, body: Mapping[str, Any], key: str, journal: Journal) -> Answer:
         """The answer to a request, from the journal or else by a call that it keeps.
 
-        Raises Unanswered where this request alone is refused or fails at every try, BudgetSpent,
-        InputError where the address, the key or the model is refused, RunError where the endpoint
-        answers nobody.
+        Raises Unanswered where the request is refused or fails at every try, and at once where
+        the endpoint is down; BudgetSpent; InputError where the address or the key is refused.
         """
         async with self._asking.setdefault(key, asyncio.Lock()):  # two cases may ask the same
             return journal.answer(key) or await self._asked(body, key, journal)
 
     async def _asked(self, body: Mapping[str, Any], key: str, journal: Journal) -> Answer:
-        before, failure = self._successes, _Failed("")
+        failure = _Failed("")
         for tried in range(1, self._patience.tries + 1):
             await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
+            if self.down is not None:
+                raise Unanswered(self.down)
             expected = await self._reserve(body, key, journal)
             try:
                 answer = await self._call(body)
@@ -125,16 +132,17 @@ class Endpoint:
                     await self._hold(error, tried)
                 continue
             journal.answered(key, answer)
-            self._successes += 1
+            self.successes, self._fruitless = self.successes + 1, 0
             self._dearest = max(self._dearest, answer.tokens)
             self._call_ended()
             return answer
-        if self._successes == before:
-            raise RunError(
-                f"{self._url.host} does not answer ({failure.kind}{failure.said}) after "
-                f"{self._patience.tries} tries; what it answered is kept: start again later"
-            )
-        raise Unanswered(failure.kind)
+        raise self._unanswered(failure)
+
+    def _unanswered(self, failure: _Failed) -> Unanswered:
+        self._fruitless += 1
+        if self._fruitless >= _FRUITLESS:
+            self.down = f"{failure.kind}{failure.said}"
+        return Unanswered(f"{failure.kind}{failure.said}")
 
     async def _reserve(self, body: Mapping[str, Any], key: str, journal: Journal) -> int:
         """Tokens that a call is expected to take, once the budget has them."""
@@ -156,10 +164,8 @@ class Endpoint:
             await asyncio.sleep(self._patience.wait(tried))
             return
         if error.wait > self._patience.longest_asked:
-            raise RunError(
-                f"{self._url.host} asks to wait {error.wait:,.0f} s; what it answered is kept: "
-                "start again later"
-            )
+            self.down = f"{error.kind}: it asks to wait {error.wait:,.0f} s"
+            raise Unanswered(self.down)
         # For all: whoever sends meanwhile is refused too.
         self._free_at = max(self._free_at, time.monotonic() + error.wait)
 
@@ -168,14 +174,12 @@ class Endpoint:
         status = int(error.kind.removeprefix("HTTP ")) if error.kind.startswith("HTTP ") else 0
         if not status or status in _AGAIN or status >= 500:
             return
-        if status in _OF_THE_CASE and self._successes:
-            raise Unanswered(f"{error.kind}{error.said}")
-        remedy = {401: "check the key", 403: "check the key", 404: "check --base-url and --model"}
-        key = f" in {self._key_name}" if status in (401, 403) else ""
-        raise InputError(
-            f"{self._url} refuses with {error.kind}{error.said}; "
-            f"{remedy.get(status, 'check --base-url and --model')}{key}"
-        )
+        if status in _OF_THE_CASE:
+            raise self._unanswered(error)
+        remedy = "--base-url and --model"
+        if status in (401, 403):
+            remedy = f"the key in {self._key_name}"
+        raise InputError(f"{self._url} refuses with {error.kind}{error.said}; check {remedy}")
 
     async def _call(self, body: Mapping[str, Any]) -> Answer:
         try:

@@ -14,7 +14,7 @@ from skinflow_jax.data.captioning.run import Report, caption_subjects, write_rep
 from skinflow_jax.data.captioning.subjects import subjects_of, undiagnosed
 from skinflow_jax.data.captioning.written import REVIEW, REVIEWED, read_review, write_reviewed
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.errors import STOPPED, InputError, printable
+from skinflow_jax.errors import STOPPED, InputError, RunError, printable
 from skinflow_jax.storage.paths import make_folder
 
 ANSWERS = "answers.jsonl"
@@ -48,7 +48,8 @@ def caption_records(
       key_variable: the environment variable with the key; it must be set where it is named here.
       review: a review file as a person edited it.
 
-    Raises InputError, RunError; see `Endpoint.ask`.
+    Raises InputError for what was given, RunError, once the files are written, where the endpoint
+    gave no answer at all or was given up.
     """
     name = key_variable or DEFAULT_KEY
     key = os.environ.get(name, "").strip() or None
@@ -87,6 +88,13 @@ def caption_records(
             raise InputError(f"{review}: case {absent[0]} is none of {records.folder}; remove it")
         write_reviewed(kept, revised.values())
         write_report(out, report, rule, revised)
+    if report.unanswered and (endpoint.down is not None or not endpoint.successes):
+        case_id, why = next(iter(report.unanswered.items()))
+        raise RunError(
+            f"{endpoint.host} gave {len(report.unanswered):,} cases no answer, the first: "
+            f"{printable(case_id)} ({why}); what it answered is kept: see that it works, and that "
+            f"it has {model} and takes images, and start again"
+        )
     return report
 
 

@@ -85,8 +85,8 @@ async def caption_subjects(
 ) -> Report:
     """Captions of all subjects, `concurrency` at a time; reads no more of them than are in work.
 
-    Those in `reviewed` are not asked about. `progress` is told how many are done. Raises what
-    `Endpoint.ask` raises but for what concerns one case, InputError for an id that comes twice.
+    Those in `reviewed` are not asked about. `progress` is told how many are done. Raises InputError
+    where the address or the key is refused, and for an id that comes twice.
     """
     report = Report()
     todo, revised, seen = iter(subjects), dict(reviewed or {}), set()

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from skinflow_jax.clinical.caption_schema import CLINICAL
 from skinflow_jax.clinical.schema import Schema
-from skinflow_jax.data.captioning.attempts import Outcome, names_diagnosis
+from skinflow_jax.data.captioning.attempts import Outcome
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.json_file import unique_keys
 from skinflow_jax.storage.paths import write_whole
@@ -79,9 +79,7 @@ def read_review(path: str | Path, schema: Schema) -> dict[str, Reviewed]:
     for where, row in _rows(Path(path), Reviewed):
         if not row.accept:
             continue
-        fields = _check(where, row.caption, schema)
-        if fault := names_diagnosis(fields, row.diagnosis):
-            raise InputError(f"{where}: {fault}; describe what is visible")
+        _check(where, row.caption, schema)
         if row.case_id in found:
             raise InputError(f"{where}: case {row.case_id} is there twice; leave one")
         found[row.case_id] = row
@@ -119,14 +117,13 @@ def plain(fields: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     return json.loads(schema.to_json(fields))
 
 
-def _check(where: str, caption: Mapping[str, Any], schema: Schema) -> dict[str, list[str]]:
+def _check(where: str, caption: Mapping[str, Any], schema: Schema) -> None:
     try:
         fields = schema.canonical_fields(caption)
     except (InputError, TypeError) as error:
         raise InputError(f"{where}: {printable(str(error))}") from error
     if not fields:
         raise InputError(f"{where}: the caption is empty; fill it or remove the line")
-    return fields
 
 
 def _rows(path: Path, kind: type) -> Iterable[tuple[str, Any]]:

@@ -99,7 +99,6 @@ def test_what_a_person_revised_is_kept_for_good(server, command, tmp_path, capsy
     [
         ({"caption": {"colour": "octarine"}}, "line 1: caption field 'colour': unknown value"),
         ({"caption": {}}, "line 1: the caption is empty"),
-        ({"caption": {"colour": ["acne"]}}, "line 1: 'colour' names the diagnosis"),
         ({"case_id": "nobody"}, "case nobody is none of"),
         ({"diagnosis": "psoriasis"}, "is the review of other data"),
         ({"accept": "yes"}, "line 1: accept='yes' must be True or False"),
@@ -237,6 +236,23 @@ def test_a_signal_in_a_callback_of_the_loop_is_not_lost():
 
     with pytest.raises(StartAgain):
         to_the_end(work())
+
+
+def test_a_command_without_an_answer_fails_once_its_files_are_written(
+    server, command, tmp_path, capsys
+):
+    server.script = right_for(["melanoma"])
+    assert main(command()) == 0
+    files = [tmp_path / "captions" / f"{name}.jsonl" for name in ("captions", "review")]
+    before = [path.read_bytes() for path in files]
+    server.script = lambda body: Reply(400, "no such parameter")
+    capsys.readouterr()
+    assert main(command("--reader=other")) == 1
+    told = capsys.readouterr().err
+    assert "gave 7 cases no answer" in told and "HTTP 400: no such parameter" in told
+    assert told.count("\n") == 1
+    assert main(command()) == 0, "all is known"
+    assert [path.read_bytes() for path in files] == before
 
 
 def test_a_budget_is_of_the_folder(server, command, capsys):

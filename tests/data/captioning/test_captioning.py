@@ -16,7 +16,7 @@ from skinflow_jax.data.captioning.endpoint import Endpoint, Patience
 from skinflow_jax.data.captioning.journal import Budget, Journal
 from skinflow_jax.data.captioning.run import caption_subjects
 from skinflow_jax.data.captioning.subjects import Subject
-from skinflow_jax.errors import InputError, RunError
+from skinflow_jax.errors import InputError
 
 KEY = "sk-secret-123"
 QUICK = Patience(timeout=5.0, tries=4, first_wait=0.01, longest_wait=0.02)
@@ -163,20 +163,26 @@ def test_retry_after_is_honoured_by_all(server, tmp_path, dated):
     assert arrivals[1] - before >= (0.9 if dated else 1.0)
 
 
-def test_an_endpoint_that_asks_to_wait_for_hours_ends_the_command(server, tmp_path):
+def test_an_endpoint_that_asks_to_wait_for_hours_is_asked_no_more(server, tmp_path):
     once(server, Reply(429, headers={"Retry-After": "7200"}))
-    with pytest.raises(RunError, match=r"asks to wait 7,200 s.*start again later"):
-        captioned(server, tmp_path)
+    report = captioned(server, tmp_path, 3, concurrency=1)
+    assert set(report.unanswered.values()) == {"HTTP 429: it asks to wait 7,200 s"}
+    assert len(report.unanswered) == 3 and len(server.bodies) == 1
 
 
-def test_an_endpoint_that_answers_nobody_ends_the_command(server, tmp_path):
-    server.script = lambda body: Reply(500, "down for maintenance")
-    with pytest.raises(RunError, match=r"HTTP 500: down for maintenance.*after 4 tries"):
-        captioned(server, tmp_path)
+def test_an_endpoint_that_answers_nobody_is_given_up_and_what_is_known_is_reported(
+    server, tmp_path
+):
+    captioned(server, tmp_path, 1)
+    server.bodies.clear()
+    server.script = lambda body: Reply(500, "maintenance")
+    report = captioned(server, tmp_path, 30, concurrency=1)
+    assert list(report.outcomes) == ["case-0"] and len(report.unanswered) == 29
+    assert len(server.bodies) == 5 * QUICK.tries
     server.shutdown()
     server.server_close()
-    with pytest.raises(RunError, match="no connection"):
-        captioned(server, tmp_path)
+    report = captioned(server, tmp_path, 2)
+    assert "no connection" in report.unanswered["case-1"]
 
 
 def test_one_case_that_is_never_answered_does_not_stop_the_others(server, tmp_path):
@@ -208,7 +214,6 @@ def test_a_refused_image_concerns_its_case_alone(server, tmp_path):
         (401, r"check the key in THE_KEY"),
         (403, r"check the key in THE_KEY"),
         (404, r"check --base-url and --model"),
-        (400, r"check --base-url and --model"),
         (302, r"check --base-url and --model"),
     ],
 )
