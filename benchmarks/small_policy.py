@@ -92,7 +92,7 @@ def batches(policy: Policy, images: np.ndarray) -> Iterator[Batch]:
     """Prompts for ever, each batch made when it is asked for: resized, cut into patches, packed."""
     config, side = policy.model.config, images.shape[1]
     grid = (side // config.vision.patch_size,) * 2
-    asked = MARK + TASKS[TASK].wording
+    asked = MARK + TASKS[TASK].wording()
     length = len(prompt_ids(policy.tokenizer, asked, [grid], config))
     buckets = Buckets((length,), (window_count(grid, config.vision),), TOKENS)
     first = 0

@@ -108,7 +108,7 @@ def prepare(workdir: Path, sides: list[int]) -> int:
     policy = random_policy(workdir / "tokenizer")
     if not (workdir / MODEL).exists():
         save_pretrained(policy.model, workdir / MODEL, tokenizer=policy.tokenizer)
-    (workdir / PROMPT).write_text(json.dumps(TASKS["diagnosis"].wording))
+    (workdir / PROMPT).write_text(json.dumps(TASKS["diagnosis"].wording()))
     for side in sides:
         np.save(workdir / IMAGES.format(side=side), noise_images(side))
     return parameter_count(policy.model)

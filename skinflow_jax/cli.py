@@ -314,7 +314,7 @@ def _generate(arguments) -> None:
     from skinflow_jax.data.images import load_image
     from skinflow_jax.evaluation.generate import generation_mesh, print_answers
     from skinflow_jax.models.vlm import ComputeConfig
-    from skinflow_jax.runs.opening import open_checkpoint, stored_sizes
+    from skinflow_jax.runs.opening import open_checkpoint, stored_schema, stored_sizes
 
     images = {str(path): [load_image(path)] for path in arguments.image}
     if arguments.one_case:
@@ -331,6 +331,7 @@ def _generate(arguments) -> None:
         policy.tokenizer,
         images,
         prompt=arguments.prompt,
+        schema=stored_schema(arguments.checkpoint),
         max_tokens=arguments.max_tokens,
         min_pixels=low,
         max_pixels=high,

@@ -117,7 +117,9 @@ class DataConfig:
     the list `split_by` says: a file or folder of lists, "owner" for the splits that owners publish,
     "fitzpatrick17k_test1000" for this project's. `previous`: an earlier build, whose cases stay in
     their splits. `options` go to the source (procedural: image_size, clutter). A task in
-    `cases_of_task` has only so many of the cases. `max_skipped`: share of the cases that may be
+    `cases_of_task` has only so many of the cases. `caption_schema`: a file of yours, or a shipped
+    one ("clinical", "dermoscopy"); `captions`: a file that `skinflow data caption` wrote, for cases
+    of data sets on disk. `max_skipped`: share of the cases that may be
     unusable. `windows`: 112-px windows an image may touch; `prompt_lengths`, `completion_length`:
     tokens. Of training alone: `balance` draws each "class" (diagnosis), or each value of a named
     attribute, equally often; `like_sizes` examples in a row fit the same buckets, so that little is
@@ -133,6 +135,8 @@ class DataConfig:
     split_by: Annotated[str, Place()] | None = None
     previous: Annotated[str, Place()] | None = None
     max_skipped: Annotated[float, Finite(0, 1)] = 0.02
+    caption_schema: Annotated[str, Place()] = "clinical"
+    captions: Annotated[str, Place()] | None = None
     split: Split = "rl"
     count: Count | None = None
     seed: Seed = 0
@@ -163,6 +167,12 @@ class DataConfig:
         if self.source == "procedural" and self.more:
             raise ConfigError(
                 "data.more goes with a data set on disk: data.source='procedural' draws its cases"
+            )
+        captions = self.caption_schema, self.captions
+        if self.source == "procedural" and captions != ("clinical", None):
+            raise ConfigError(
+                "data.captions and data.caption_schema go with a data set on disk: "
+                "data.source='procedural' draws by the clinical schema"
             )
         if abs(sum(self.fractions.values()) - 1) > 1e-6:
             raise ConfigError(f"data.fractions={dict(self.fractions)} must sum to 1")

@@ -141,7 +141,7 @@ def _prepared(config: VlmConfig, whole: str) -> str:
     """The lines after loading; `whole` names the folder of the whole model."""
     return _PREPARED.format(
         whole=whole,
-        question=json.dumps(TASKS["diagnosis"].wording),
+        question=json.dumps(TASKS["diagnosis"].wording()),
         merge_unit=config.vision.merge_unit,
         image_token_id=config.image_token_id,
     )

@@ -6,7 +6,7 @@ A caption maps field names to a value or a list of values.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skinflow_jax.clinical.caption_field import Field
 from skinflow_jax.clinical.wording import normalise
@@ -17,9 +17,13 @@ FieldValue = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Schema:
-    """The fields of captions, by name, in the order in which they are written."""
+    """The fields of captions, by name, in the order in which they are written.
+
+    `text` is the file that says so, for those who keep it.
+    """
 
     fields: Mapping[str, Field]
+    text: str = field(default="", repr=False, compare=False)
 
     @property
     def digest(self) -> str:
@@ -41,6 +45,16 @@ class Schema:
         field.
         """
         return self._known_field(field).canonical(str(value))
+
+    def known(self, caption: Mapping[str, FieldValue]) -> dict[str, FieldValue]:
+        """What of a caption this schema has words for: fields, and values of them, as given."""
+        found: dict[str, FieldValue] = {}
+        for name, value in caption.items():
+            if name in self.fields:
+                kept = [item for item in _items(value) if self.canonical(name, item) is not None]
+                if kept:
+                    found[name] = value if len(kept) == len(_items(value)) else kept
+        return found
 
     def score_field(self, field: str, predicted: FieldValue, reference: FieldValue) -> float:
         """How well `predicted` agrees with `reference`, in [0, 1]; 1 only for the same values.

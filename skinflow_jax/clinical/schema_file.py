@@ -51,12 +51,34 @@ def load_schema(name: str | Path) -> Schema:
 
 
 @functools.lru_cache(maxsize=8)
+def parse_schema(text: str, name: str) -> Schema:
+    """The schema of the text of such a file; `name` says where it is, for messages.
+
+    Raises as `load_schema`.
+    """
+    return _schema(text, name)
+
+
+@functools.lru_cache(maxsize=8)
 def _shipped(name: str) -> Schema:
     return _read(SHIPPED[name])
 
 
 def _read(path: Path) -> Schema:
-    content = _content(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        shipped = ", ".join(SHIPPED)
+        raise InputError(
+            f"caption schema {path}: {error.strerror}; give a file, or one of {shipped}"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: is no TOML in UTF-8: {error}; correct it") from error
+    return _schema(text, str(path))
+
+
+def _schema(text: str, path: str) -> Schema:
+    content = _content(text, path)
     base = content.pop("extends", None)
     if base is not None and (not isinstance(base, str) or base not in SHIPPED):
         raise InputError(f"{path}: extends={shown(base)}: choose one of {', '.join(SHIPPED)}")
@@ -74,23 +96,18 @@ def _read(path: Path) -> Schema:
             raise InputError(f"{path}: field {found.name!r} is there twice; leave one")
         own.add(found.name)
         fields[found.name] = found
-    return Schema(fields)
+    return Schema(fields, text)
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(text: str, path: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        shipped = ", ".join(SHIPPED)
-        raise InputError(
-            f"caption schema {path}: {error.strerror}; give a file, or one of {shipped}"
-        ) from error
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: is no TOML in UTF-8: {reason}; correct it") from error
 
 
-def _field(entry: Any, path: Path, number: int) -> Field:
+def _field(entry: Any, path: str, number: int) -> Field:
     """A field of the file; `number` counts from 1 where it has no name yet."""
     name = entry.get("name") if isinstance(entry, Mapping) else None
     where = f"{path}: field {name!r}" if isinstance(name, str) else f"{path}: field {number}"

@@ -97,7 +97,8 @@ def check_buckets(
     needs = PromptNeeds(tokenizer, config)
     for task, number in itertools.product(tasks, range(len(records))):
         case, sizes = records.case(number), records.sizes(number)
-        reason = misfit(needs.of(prompt_text(task, case), sizes), sizes, buckets)
+        prompt = prompt_text(task, case, records.schema)
+        reason = misfit(needs.of(prompt, sizes), sizes, buckets)
         if reason:
             raise InputError(f"case {case.case_id}: {reason}")
 

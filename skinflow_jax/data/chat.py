@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skinflow_jax.clinical.caption_schema import FIELDS
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data.sources.case import MARK, Case
 from skinflow_jax.data.tasks import PAPERS, TASKS, target_text
 from skinflow_jax.errors import InputError
@@ -27,9 +28,9 @@ def messages(prompt: str) -> Messages:
     return [{"role": "user", "content": content}]
 
 
-def prompt_texts(render: Callable[[Messages], str]) -> list[str]:
+def prompt_texts(render: Callable[[Messages], str], schema: Schema = CLINICAL) -> list[str]:
     """The prompts of the paper's tasks about one image; `render` makes text of messages."""
-    return [render(messages(MARK + TASKS[task].wording)) for task in PAPERS]
+    return [render(messages(MARK + TASKS[task].wording(schema))) for task in PAPERS]
 
 
 def expand_placeholders(
@@ -76,6 +77,7 @@ def corpus(
     diagnoses: Sequence[str],
     seed: int,
     render: Callable[[Messages], str],
+    schema: Schema = CLINICAL,
 ) -> Iterator[str]:
     """Texts to train a tokenizer on: all prompts, targets, caption values and diagnosis names.
 
@@ -86,14 +88,15 @@ def corpus(
       diagnoses: the closed list that `target_text` draws from.
       seed: as given to `target_text`.
       render: turns messages into the text with the generation prompt.
+      schema: of the captions.
     """
-    yield from prompt_texts(render)
+    yield from prompt_texts(render, schema)
     yield from (json.dumps({"diagnoses": [name]}, ensure_ascii=False) for name in diagnoses)
-    for field in FIELDS.values():
+    for field in schema.fields.values():
         yield from (json.dumps({field.name: value}, ensure_ascii=False) for value in field.values)
     for case in cases:
         if case.caption:
-            yield target_text("caption", case, diagnoses, seed)
+            yield target_text("caption", case, diagnoses, seed, schema)
         if case.diagnosis:
             yield target_text("diagnosis", case, diagnoses, seed)
         if case.prompt:

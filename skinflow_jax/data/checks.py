@@ -95,9 +95,9 @@ def usable_pairs(
                 break
             case, sizes = records.case(number), records.sizes(number)
             try:
-                needed = known.of(prompt_text(task, case), sizes)
+                needed = known.of(prompt_text(task, case, records.schema), sizes)
                 reason = misfit(needed, sizes, buckets)
-                text = target_text(task, case, records.manifest.diagnoses, seed)
+                text = target_text(task, case, records.diagnoses, seed, records.schema)
                 if targets:
                     reason = reason or too_long(len(tokenizer.encode(text)) + 1, buckets)
             except InputError as error:

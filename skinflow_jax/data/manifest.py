@@ -58,6 +58,7 @@ class Manifest:
         versions of the format and of the resize, and the caller's options.
       shards: the files of records, in order.
       cases: sha256 of the table of cases, `cases.jsonl`.
+      caption_schema: the file that says what captions hold; "" for the program's own.
       skipped: the cases that were left out.
       signatures: sha256 of the file that near-duplicates are found by; "" where there is none.
       counts: how many cases have each diagnosis, skin type and so on (see `counts`).
@@ -80,6 +81,7 @@ class Manifest:
     remarks: tuple[str, ...]
     diagnoses: tuple[str, ...]
     note: str = ""
+    caption_schema: str = ""
 
     def summary(self) -> str:
         """The count, and a line for each skipped or plain case and each remark, the first ten."""

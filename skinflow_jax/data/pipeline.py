@@ -15,6 +15,8 @@ from typing import Any
 import grain
 import numpy as np
 
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data import sampling
 from skinflow_jax.data.augmentation import augment
 from skinflow_jax.data.buckets import Buckets, Needs, check_buckets
@@ -39,6 +41,7 @@ class Example:
       task: which question is asked.
       prompt: its text, with one `MARK` an image.
       images: uint8 `[H, W, 3]` each.
+      schema: of the caption.
     """
 
     case_id: str
@@ -51,6 +54,7 @@ class Example:
     answer: str = ""
     soft: dict[str, float] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict, repr=False)
+    schema: Schema = field(default=CLINICAL, repr=False)
 
     @property
     def image(self) -> np.ndarray:
@@ -107,7 +111,7 @@ class _BatchMaker:
         records = [self.records[case] for case, _ in chosen]
         tasks = [task for _, task in chosen]
         examples = [
-            example_of(record.case, task, self._images(record, place))
+            example_of(record.case, task, self._images(record, place), self.records.schema)
             for record, task, place in zip(records, tasks, places[self.rows], strict=True)
         ]
         ids, mask = self._completions(records, tasks) if self.targets else (None, None)
@@ -133,9 +137,9 @@ class _BatchMaker:
         shape = (len(records), self.buckets.completion_length)
         ids = np.full(shape, self.config.pad_token_id, np.int32)
         mask = np.zeros(shape, bool)
-        diagnoses = self.records.manifest.diagnoses
+        diagnoses, schema = self.records.diagnoses, self.records.schema
         for row, (record, task) in enumerate(zip(records, tasks, strict=True)):
-            text = target_text(task, record.case, diagnoses, self.seed)
+            text = target_text(task, record.case, diagnoses, self.seed, schema)
             target = [*self.tokenizer.encode(text), self.tokenizer.end_id]
             if reason := too_long(len(target), self.buckets):
                 raise InputError(f"case {record.case.case_id}: {reason}")
@@ -166,11 +170,14 @@ def prompt_inputs(
     return build_inputs(prompts, rows, config, **shape._asdict())
 
 
-def example_of(case: Case, task: str, images: Sequence[np.ndarray]) -> Example:
+def example_of(
+    case: Case, task: str, images: Sequence[np.ndarray], schema: Schema = CLINICAL
+) -> Example:
     """What is asked of a case in `task`; raises InputError where it has no such question."""
     known = ("case_id", "caption", "diagnosis", "attributes", "answer", "soft", "columns")
     fields = {name: getattr(case, name) for name in known}
-    return Example(task=task, prompt=prompt_text(task, case), images=tuple(images), **fields)
+    prompt = prompt_text(task, case, schema)
+    return Example(task=task, prompt=prompt, images=tuple(images), schema=schema, **fields)
 
 
 def _host_rows(batch_size: int, process_index: int, process_count: int) -> slice:

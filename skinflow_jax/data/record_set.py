@@ -16,6 +16,9 @@ from pathlib import Path
 import grain
 import numpy as np
 
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
+from skinflow_jax.clinical.schema_file import parse_schema
 from skinflow_jax.data.manifest import hash_of, read_manifest
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.errors import InputError
@@ -119,6 +122,12 @@ class RecordSet(Sequence[Record]):
     def diagnoses(self) -> tuple[str, ...]:
         """The closed list of names that the cases' diagnoses come from."""
         return self.manifest.diagnoses
+
+    @property
+    def schema(self) -> Schema:
+        """That of the cases' captions."""
+        text = self.manifest.caption_schema
+        return parse_schema(text, f"{self.folder}: caption_schema") if text else CLINICAL
 
     @property
     def digest(self) -> str:

@@ -41,7 +41,7 @@ from skinflow_jax.data.record_set import (
     header_of,
 )
 from skinflow_jax.data.signatures import Signature, signature
-from skinflow_jax.data.sources.case import Case, Source
+from skinflow_jax.data.sources.case import Case, Source, schema_of
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
 from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
@@ -98,6 +98,7 @@ def build_records(
         "max_pixels": max_pixels,
         "format_version": FORMAT_VERSION,
         "resize_version": RESIZE_VERSION,
+        "caption_schema": schema_of(source).digest,
         "options": json.loads(json.dumps(fingerprint)),
         **content_of(source),
     }
@@ -195,6 +196,7 @@ def _joined(
         remarks=_remarks(source),
         diagnoses=tuple(source.diagnoses),
         note=getattr(source, "note", ""),
+        caption_schema=schema_of(source).text,
     )
     for path in folder.glob("records-*.json"):
         path.unlink()

@@ -83,8 +83,8 @@ def export_rows(
                 record = records[number]
                 case = record.case
                 try:
-                    prompt = prompt_text(task, case)
-                    answer = target_text(task, case, records.manifest.diagnoses, seed)
+                    prompt = prompt_text(task, case, records.schema)
+                    answer = target_text(task, case, records.diagnoses, seed, records.schema)
                 except InputError as error:
                     left_out.append(str(error))
                     continue

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinflow_jax.clinical.caption_schema import FIELDS, to_json
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data.sources.case import MARK, Case
 from skinflow_jax.errors import InputError
 
+_KEYS = "{keys}"
 LISTED = 6
 """Diagnoses in an answer, as many as the paper ranks."""
 
@@ -25,36 +27,41 @@ class Task:
     """One kind of question.
 
     Attributes:
-      wording: the same prompt for every case, without marks: the images go in front. "" where each
-        case brings its own, with one `MARK` an image.
+      template: the same prompt for every case, without marks: the images go in front; `_KEYS` in it
+        are the fields of the caption schema. "" where each case brings its own prompt, with one
+        `MARK` an image.
       target: the answer that supervised training teaches, of (case, the closed list of diagnoses,
-        seed); raises InputError, without the case's name, where the case knows none.
+        seed, schema of captions); raises InputError, without the case's name, where it knows none.
     """
 
-    wording: str
-    target: Callable[[Case, Sequence[str], int], str]
+    template: str
+    target: Callable[[Case, Sequence[str], int, Schema], str]
 
-    def prompt(self, case: Case) -> str:
+    def wording(self, schema: Schema = CLINICAL) -> str:
+        """The prompt of every case; "" where each brings its own."""
+        return self.template.replace(_KEYS, ", ".join(schema.fields))
+
+    def prompt(self, case: Case, schema: Schema) -> str:
         """The text of the question with one `MARK` an image.
 
         Raises InputError, without the case's name, where the case has no question.
         """
-        if self.wording:
-            return MARK * len(case.views) + self.wording
+        if self.template:
+            return MARK * len(case.views) + self.wording(schema)
         if not case.prompt:
             raise InputError("it has no prompt of its own; drop the question task")
         return case.prompt
 
 
-def _caption(case: Case, diagnoses: Sequence[str], seed: int) -> str:
+def _caption(case: Case, diagnoses: Sequence[str], seed: int, schema: Schema) -> str:
     """The JSON of the known fields."""
-    text = to_json(case.caption)
+    text = schema.to_json(case.caption)
     if text == "{}":
         raise InputError("no caption field is known; drop the caption task")
     return text
 
 
-def _diagnosis(case: Case, diagnoses: Sequence[str], seed: int) -> str:
+def _diagnosis(case: Case, diagnoses: Sequence[str], seed: int, schema: Schema) -> str:
     """The list of the true one and five others, fewer where the closed list is shorter.
 
     Soft diagnoses come first, the heaviest at the head. The others are drawn from (seed, case_id):
@@ -71,7 +78,7 @@ def _diagnosis(case: Case, diagnoses: Sequence[str], seed: int) -> str:
     return json.dumps({"diagnoses": listed}, ensure_ascii=False)
 
 
-def _answer(case: Case, diagnoses: Sequence[str], seed: int) -> str:
+def _answer(case: Case, diagnoses: Sequence[str], seed: int, schema: Schema) -> str:
     """The row's own."""
     if not case.answer:
         raise InputError("it has no answer of its own; drop the question task")
@@ -80,8 +87,8 @@ def _answer(case: Case, diagnoses: Sequence[str], seed: int) -> str:
 
 TASKS: dict[str, Task] = {
     "caption": Task(
-        "Describe the skin lesion as one JSON object with the keys "
-        f"{', '.join(FIELDS)}. Leave out what you cannot see. Name no disease.",
+        f"Describe the skin lesion as one JSON object with the keys {_KEYS}. "
+        "Leave out what you cannot see. Name no disease.",
         _caption,
     ),
     "diagnosis": Task(
@@ -95,20 +102,22 @@ PAPERS = ("caption", "diagnosis")
 """Stage I and Stage II: what is asked where nothing else is said."""
 
 
-def target_text(task: str, case: Case, diagnoses: Sequence[str], seed: int) -> str:
+def target_text(
+    task: str, case: Case, diagnoses: Sequence[str], seed: int, schema: Schema = CLINICAL
+) -> str:
     """The answer that supervised training teaches for `case`; see `Task`.
 
     Raises InputError where the case knows nothing of what the task asks, or has an invalid caption.
     """
     try:
-        return TASKS[task].target(case, diagnoses, seed)
+        return TASKS[task].target(case, diagnoses, seed, schema)
     except InputError as error:
         raise InputError(f"case {case.case_id}: {error}") from error
 
 
-def prompt_text(task: str, case: Case) -> str:
+def prompt_text(task: str, case: Case, schema: Schema = CLINICAL) -> str:
     """What is asked of `case`, with one `MARK` an image; raises InputError where it has none."""
     try:
-        return TASKS[task].prompt(case)
+        return TASKS[task].prompt(case, schema)
     except InputError as error:
         raise InputError(f"case {case.case_id}: {error}") from error

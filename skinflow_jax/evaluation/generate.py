@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from skinflow_jax.clinical import find, parse_caption, parse_diagnoses
+from skinflow_jax.clinical import CLINICAL, Schema, find, parse_caption, parse_diagnoses
 from skinflow_jax.data.chat import prompt_ids
 from skinflow_jax.data.images import patchify, resize
 from skinflow_jax.data.sources.case import MARK
@@ -86,14 +86,17 @@ def print_answers(
     cases: Mapping[str, Sequence[np.ndarray]],
     *,
     prompt: str | None = None,
+    schema: Schema = CLINICAL,
     mesh: Mesh | None = None,
     **options,
 ) -> None:
     """Print caption and diagnoses of each case, or the answer to `prompt`.
 
-    `cases`: the images of each, by its name; `options` go to `answer`.
+    `cases`: the images of each, by its name; `schema`: of captions; `options` go to `answer`.
     """
-    asked = {"question": prompt} if prompt else {task: TASKS[task].wording for task in PAPERS}
+    asked = {task: TASKS[task].wording(schema) for task in PAPERS}
+    if prompt:
+        asked = {"question": prompt}
     for name, images in cases.items():
         print(f"\n{printable(name)}")
         for task, words in asked.items():
@@ -102,15 +105,15 @@ def print_answers(
                     text = answer(model, tokenizer, images, words, **options)
             except InputError as error:
                 raise InputError(f"{name}: {error}") from error
-            print(describe(task, text))
+            print(describe(task, text, schema))
     print("\nResearch software: not a medical device. The answers are not a diagnosis.")
 
 
-def describe(task: str, text: str) -> str:
+def describe(task: str, text: str, schema: Schema = CLINICAL) -> str:
     """An answer for people; one that is not well-formed is shown as it is, with the reason."""
     if task == "question":
         return "\n  ".join(["answer", *textwrap.wrap(printable(text), _WIDTH - 2)])
-    parsed = parse_caption(text) if task == "caption" else parse_diagnoses(text)
+    parsed = parse_caption(text, schema) if task == "caption" else parse_diagnoses(text)
     if task == "caption" and parsed.fields is not None:
         width = max(map(len, parsed.fields), default=0)
         lines = [f"  {k:<{width}}  {', '.join(values)}" for k, values in parsed.fields.items()]

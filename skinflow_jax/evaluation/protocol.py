@@ -88,8 +88,9 @@ def evaluate_answer(text: str, example: Example) -> Prediction:
     """The evaluation of one answer; an invalid one stays in every denominator as wrong."""
     if example.task == "caption":
         reference = json.dumps(example.caption)
-        reward = caption_reward(text, example.caption) if example.caption else None
-        valid = parse_caption(text).fields is not None
+        known, schema = example.caption, example.schema
+        reward = caption_reward(text, known, schema) if known else None
+        valid = parse_caption(text, schema).fields is not None
         return Prediction(example.case_id, "caption", text, reference, valid, caption_reward=reward)
     if example.task == "question":
         return Prediction(

@@ -9,7 +9,6 @@ from typing import Any
 
 from PIL import Image
 
-from skinflow_jax.clinical.caption_schema import to_json
 from skinflow_jax.data.pipeline import Example
 from skinflow_jax.data.sources.case import MARK
 
@@ -37,7 +36,7 @@ def ground_truth(example: Example) -> Any:
     the diagnosis. Of a caption the JSON of its fields, of a diagnosis the name.
     """
     if example.task == "caption":
-        return to_json(example.caption) if example.caption else None
+        return example.schema.to_json(example.caption) if example.caption else None
     if example.task == "diagnosis" and example.diagnosis:
         return example.diagnosis
     columns = example.columns

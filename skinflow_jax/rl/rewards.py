@@ -31,7 +31,7 @@ RewardFunction = Callable[[list[str], list[Example]], Rewards | Awaitable[Reward
 def caption(completions: list[str], examples: list[Example]) -> list[float | None]:
     """Caption reward of caption prompts; None for other tasks, or where nothing is known."""
     return [
-        caption_reward(text, example.caption)
+        caption_reward(text, example.caption, example.schema)
         if example.task == "caption" and example.caption
         else None
         for text, example in zip(completions, examples, strict=True)

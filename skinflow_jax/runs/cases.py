@@ -4,7 +4,9 @@ import contextlib
 import functools
 from pathlib import Path
 
+from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.config import DataConfig, RunConfig
+from skinflow_jax.data.captioning.written import read_captions
 from skinflow_jax.data.fitzpatrick17k_test1000 import NAME as TEST1000
 from skinflow_jax.data.fitzpatrick17k_test1000 import write_evaluation_list
 from skinflow_jax.data.pipeline import Buckets
@@ -12,6 +14,7 @@ from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, ProceduralSource, Source
 from skinflow_jax.data.sources.catalogue import open_source as open_whole
 from skinflow_jax.data.sources.fitzpatrick17k import Fitzpatrick17kSource
+from skinflow_jax.data.sources.id_lists import matched
 from skinflow_jax.data.sources.union import UnionSource
 from skinflow_jax.data.split_files import FOLDER, OWNER, splits_of
 from skinflow_jax.data.splits import Splits
@@ -105,9 +108,18 @@ def _of_split(whole: RecordSet, data: DataConfig, split: str, count: int | None)
 
 def open_union(data: DataConfig) -> UnionSource:
     """All data sets on disk that the config names."""
-    return UnionSource(
-        [open_whole(each.source, each.data_root, each.options) for each in data.sources]
-    )
+    schema = load_schema(data.caption_schema)
+    sources = [
+        open_whole(each.source, each.data_root, each.options, schema) for each in data.sources
+    ]
+    if data.captions is None:
+        return UnionSource(sources, schema)
+    path = Path(data.captions)
+    captions = {name: found.caption for name, found in read_captions(path, schema).items()}
+    union = UnionSource(sources, schema, captions)
+    ids = {case.case_id for case in readable_cases(union)}
+    union.remarks += matched(captions, ids & set(captions), path, "among the cases")
+    return union
 
 
 def _built(

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from skinflow_jax.clinical import CLINICAL, Schema
 from skinflow_jax.config import RunConfig, config_of
 from skinflow_jax.data.images import load_image
 from skinflow_jax.data.tasks import TASKS
@@ -33,6 +34,7 @@ from skinflow_jax.runs.opening import (
     check_checkpoint,
     open_checkpoint,
     stored_config,
+    stored_schema,
     stored_sizes,
 )
 from skinflow_jax.storage.paths import storage_path
@@ -142,7 +144,9 @@ def generate(
     _quiet()
     if jax.process_count() > 1:
         raise ConfigError("generate is for one process")
-    asked, mesh, name = _question(task, prompt), None, "the policy"
+    mesh, name = None, "the policy"
+    made = checkpoint.workdir if isinstance(checkpoint, Policy) else storage_path(checkpoint)
+    asked = _question(task, prompt, stored_schema(made) if made else CLINICAL)
     cases = [_case(case, number) for number, case in enumerate(_listed(images))]
     if not isinstance(checkpoint, Policy):
         place, name = storage_path(checkpoint), str(checkpoint)
@@ -181,14 +185,14 @@ def _quiet() -> None:
     use_compilation_cache()
 
 
-def _question(task: str | None, prompt: str | None) -> str:
+def _question(task: str | None, prompt: str | None, schema: Schema) -> str:
     if prompt is not None and task is not None:
         raise ConfigError("give a task or a prompt, not both")
     if prompt is not None:
         if not prompt.strip():
             raise ConfigError("prompt is empty: ask something, or give a task")
         return prompt
-    asked = {name: entry.wording for name, entry in TASKS.items() if entry.wording}
+    asked = {name: entry.wording(schema) for name, entry in TASKS.items() if entry.template}
     if (task or "diagnosis") not in asked:
         raise ConfigError(f"task={task!r} is unknown: choose from {', '.join(asked)}")
     return asked[task or "diagnosis"]

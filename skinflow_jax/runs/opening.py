@@ -15,6 +15,8 @@ from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import load_model, read_facts
+from skinflow_jax.clinical.schema import Schema
+from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
@@ -164,6 +166,15 @@ def base_folder(adapter: Path) -> Path:
 def stored_config(folder: Path) -> dict | None:
     """The config that a run's newest checkpoint was made with; None where there is no such."""
     return read_facts(folder / CHECKPOINTS).get("config") if is_run(folder) else None
+
+
+def stored_schema(folder: Path) -> Schema:
+    """The caption schema that a run was made with; ours for a Hugging Face folder.
+
+    Raises InputError where its file is gone.
+    """
+    data = (stored_config(folder) or {}).get("data", {})
+    return load_schema(data.get("caption_schema", "clinical"))
 
 
 def is_run(folder: Path) -> bool:

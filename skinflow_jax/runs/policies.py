@@ -23,6 +23,7 @@ from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.chat import corpus, prompt_texts
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.sources import Source
+from skinflow_jax.data.sources.case import schema_of
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.models.config import model_config
 from skinflow_jax.models.dve_conversion import with_dve
@@ -96,8 +97,9 @@ def train_tokenizer(
 def tokenizer_corpus(source: Source | RecordSet, seed: int) -> list[str]:
     """Texts to train on. The prompts stand once per case, as often as training will see them."""
     cases = readable_cases(source)
-    texts = list(corpus(cases, source.diagnoses, seed, render_default_chat))
-    return texts + prompt_texts(render_default_chat) * len(cases)
+    schema = schema_of(source)
+    texts = list(corpus(cases, source.diagnoses, seed, render_default_chat, schema))
+    return texts + prompt_texts(render_default_chat, schema) * len(cases)
 
 
 def import_hf(folder: Path, workdir: Path, base: Path | None = None) -> None:

@@ -37,6 +37,8 @@ RULES: Mapping[str, str] = {
     "data.split_by": TOLD,
     "data.previous": TOLD,
     "data.max_skipped": FREE,
+    "data.caption_schema": FIXED,
+    "data.captions": TOLD,
     "data.split": FIXED,
     "data.count": FIXED,
     "data.seed": FIXED,

@@ -113,7 +113,7 @@ def test_placeholders_and_images_must_agree_in_number(config, grids):
 @pytest.mark.parametrize("task", PAPERS)
 def test_a_prompt_is_the_rendered_chat_with_room_for_its_images(tokenizer, config, task):
     grids = [(4, 6), (8, 8)]
-    prompt = 2 * MARK + TASKS[task].wording
+    prompt = 2 * MARK + TASKS[task].wording()
     ids = prompt_ids(tokenizer, prompt, grids, config)
     assert (ids == config.image_token_id).sum() == sum(token_count(g, config.vision) for g in grids)
     text = tokenizer.decode(ids[ids != config.image_token_id], skip_special=False)
@@ -125,7 +125,7 @@ def test_the_corpus_holds_prompts_targets_vocabulary_and_names(source):
     cases = [source.case(i) for i in range(len(source))]
     texts = list(corpus(cases, source.diagnoses, 3, lambda m: m[0]["content"][-1]["text"]))
     for task in PAPERS:
-        assert messages(MARK + TASKS[task].wording)[0]["content"][-1]["text"] in texts
+        assert messages(MARK + TASKS[task].wording())[0]["content"][-1]["text"] in texts
         assert all(target_text(task, c, source.diagnoses, 3) in texts for c in cases)
     joined = "\n".join(texts)
     assert all(f'"{name}"' in joined for name in source.diagnoses)

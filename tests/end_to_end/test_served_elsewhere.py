@@ -61,7 +61,7 @@ def answered(checkpoint):
     policy = open_checkpoint(checkpoint)
     budget = policy.pixels
     options = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
-    prompt = TASKS["diagnosis"].wording
+    prompt = TASKS["diagnosis"].wording()
     return answer(policy.model, policy.tokenizer, [PEACH], prompt, max_tokens=128, **options)
 
 

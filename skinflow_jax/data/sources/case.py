@@ -5,6 +5,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
+
 Caption = dict[str, str | list[str]]
 
 MARK = "<image>"
@@ -56,7 +59,8 @@ class Source(Protocol):
     """A split of a data set: `len(source)` cases, numbered from 0.
 
     It may also have `note`, its licence or synthetic origin, and `remarks`, lines about its table
-    and images such as rows left out; both are kept with the records. One whose cases have `mask`
+    and images such as rows left out; both are kept with the records; `schema`, that of its captions
+    where it is not the program's own. One whose cases have `mask`
     has a method of that name (see `WholeSource`).
     """
 
@@ -78,3 +82,8 @@ class Source(Protocol):
     def image_digests(self, index: int) -> list[str]:
         """Of each image; changes whenever it does, known without decoding; raises as above."""
         ...
+
+
+def schema_of(source: Any) -> Schema:
+    """The schema of the captions of a source or of records."""
+    return getattr(source, "schema", CLINICAL)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data.sources.bcn20000 import Bcn20000Source
 from skinflow_jax.data.sources.ddi import DdiSource
 from skinflow_jax.data.sources.derm1m import Derm1mSource
@@ -55,7 +57,10 @@ def check_options(name: str, given: Mapping[str, Any], where: str) -> dict[str, 
 
 
 def open_source(
-    name: str, root: str | Path, options: Mapping[str, Any] | None = None
+    name: str,
+    root: str | Path,
+    options: Mapping[str, Any] | None = None,
+    schema: Schema = CLINICAL,
 ) -> WholeSource:
     """A whole data set by its name in the catalogue.
 
@@ -63,10 +68,13 @@ def open_source(
         name: a key of `CATALOGUE`.
         root: the folder of its files.
         options: fields of the source's `Options`; defaults for those that are absent.
+        schema: of the captions that a table of the user's own holds.
 
     Raises ConfigError naming the choices on an unknown name or option, InputError on bad files.
     """
     if name not in CATALOGUE:
         raise ConfigError(f"unknown source {name!r}; choose from {', '.join(CATALOGUE)}")
-    source = CATALOGUE[name]
-    return source(root, from_dict(source.Options, options or {}, "data.options."))
+    kind = CATALOGUE[name]
+    source = kind(root, from_dict(kind.Options, options or {}, "data.options."))
+    source.take_schema(schema)
+    return source

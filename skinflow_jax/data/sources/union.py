@@ -2,12 +2,14 @@
 
 import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from skinflow_jax.data.sources.case import Case
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
+from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.sources.whole_source import WholeSource
 
 
@@ -16,10 +18,21 @@ class UnionSource:
 
     Ids and groups get the name of their data set in front ("ham10000/ISIC_0027419"), so that those
     of two data sets never meet; `attributes["source"]` says it too.
+
+    Args:
+        sources: of different names.
+        schema: of the captions; what sources know beyond it is left out.
+        captions: further fields by the id of the case; what its source knows comes first.
     """
 
-    def __init__(self, sources: Sequence[WholeSource]):
+    def __init__(
+        self,
+        sources: Sequence[WholeSource],
+        schema: Schema = CLINICAL,
+        captions: Mapping[str, Caption] | None = None,
+    ):
         self._sources = tuple(sources)
+        self.schema, self._captions = schema, captions or {}
         self._ends = list(itertools.accumulate(map(len, sources)))
         self.name = "+".join(source.name for source in sources)
         self.note = "; ".join(dict.fromkeys(source.note for source in sources if source.note))
@@ -36,9 +49,11 @@ class UnionSource:
         """The case; raises InputError naming the file, row and column of a bad entry."""
         source, number = self._place(index)
         case = source.case(number)
+        case_id = f"{source.name}/{case.case_id}"
         return replace(
             case,
-            case_id=f"{source.name}/{case.case_id}",
+            case_id=case_id,
+            caption=self._captions.get(case_id, {}) | self.schema.known(case.caption),
             group=f"{source.name}/{case.group}",
             attributes={"source": source.name, **case.attributes},
         )

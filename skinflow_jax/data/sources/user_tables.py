@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from skinflow_jax.clinical.caption_schema import FIELDS, canonical
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.sources.diagnosis_names import canonical_name
 from skinflow_jax.data.sources.image_files import ImageFiles
@@ -16,7 +16,7 @@ from skinflow_jax.data.sources.table import read_table
 from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
 from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.typed_fields import OneOf, Several, Text
+from skinflow_jax.typed_fields import Several, Text
 
 _COLUMN = Annotated[str, Text()]
 _FACTS = {"fitzpatrick": skin_type, "age": age, "sex": sex}
@@ -45,7 +45,7 @@ class CsvOptions(TableOptions):
     prompt_column: _COLUMN | None = None
     answer_column: _COLUMN | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    caption: Mapping[Annotated[str, OneOf(FIELDS)], _COLUMN] = field(default_factory=dict)
+    caption: Mapping[_COLUMN, _COLUMN] = field(default_factory=dict)
     attributes: Mapping[str, _COLUMN] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -88,6 +88,16 @@ class CsvSource(WholeSource[TableRow]):
         self.remarks = (*table.remarks, *repeated)
         self._images = ImageFiles(root / (self.options.images or ""))
         self.diagnoses = tuple(sorted({self._name(row) for row in self._entries} - {""}))
+
+    def take_schema(self, schema: Schema) -> None:
+        """As `WholeSource.take_schema`."""
+        for name in self.options.caption:
+            if name not in schema.fields:
+                raise ConfigError(
+                    f"data.options.caption names {name!r}, which is no field of the caption "
+                    f"schema: choose from {', '.join(schema.fields)}"
+                )
+        super().take_schema(schema)
 
     def _table(self, root: Path) -> Path:
         if self.options.table is not None:
@@ -138,11 +148,12 @@ class CsvSource(WholeSource[TableRow]):
     def _caption(self, row: TableRow) -> Caption:
         found = {}
         for name, column in self.options.caption.items():
+            known = self.schema.fields[name]
             words = [part.strip() for part in row.text(column).split("|") if part.strip()]
-            values = [canonical(name, word) for word in words]
+            values = [known.canonical(word) for word in words]
             if None in values:
-                raise row.wrong(column, f"{', '.join(FIELDS[name].values)}, parted by |")
-            if len(values) > 1 and not FIELDS[name].many:
+                raise row.wrong(column, f"{', '.join(known.values)}, parted by |")
+            if len(values) > 1 and not known.many:
                 raise row.wrong(column, f"one value: {name} has no more")
             if values:
                 found[name] = values[0] if len(values) == 1 else values

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.pictures import Picture
 from skinflow_jax.errors import InputError
@@ -47,6 +49,7 @@ class WholeSource(Generic[Entry]):
         note: the licence, and what it forbids.
         diagnoses: the closed list of names that a case's diagnosis comes from.
         remarks: lines about the table and the files: what was left out and why.
+        schema: of the captions that the person's own words are read by.
     """
 
     Options: ClassVar[type]
@@ -54,7 +57,12 @@ class WholeSource(Generic[Entry]):
     note: ClassVar[str] = ""
     diagnoses: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    schema: Schema = CLINICAL
     _entries: list[Entry]
+
+    def take_schema(self, schema: Schema) -> None:
+        """Read captions by another schema; raises ConfigError where the options do not fit it."""
+        self.schema = schema
 
     def __len__(self) -> int:
         """The number of cases."""
