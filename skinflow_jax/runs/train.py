@@ -17,7 +17,7 @@ from skinflow_jax.command.standard_output import Console, output_error
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.buckets import Buckets, Needs, bucket_shapes
 from skinflow_jax.data.checks import report_dropped
-from skinflow_jax.data.pipeline import Batches, make_pipeline, prompt_inputs
+from skinflow_jax.data.pipeline import Batches, example_of, make_pipeline, prompt_inputs
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, InputError, RunError, printable
 from skinflow_jax.models.config import VlmConfig
