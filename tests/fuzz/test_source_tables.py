@@ -1,6 +1,7 @@
 """No table, row or name of a file gives anything but cases, or one line that names the file."""
 
 import dataclasses
+import functools
 import json
 import sys
 from pathlib import Path
@@ -47,7 +48,8 @@ def ask_everything(open_it, root):
         return
     assert all(remark.isprintable() for remark in source.remarks)
     for index in range(len(source)):
-        for ask in (source.case, source.images, source.image_digests, source.mask):
+        mask = functools.partial(source.mask, size=(16, 20))
+        for ask in (source.case, source.images, source.image_digests, mask):
             try:
                 answer = ask(index)
             except InputError as error:
