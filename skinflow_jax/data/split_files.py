@@ -59,7 +59,7 @@ def splits_of(
     earlier = None if previous is None else read_earlier(previous)
     asked = {
         "records": records.manifest.digest,
-        "fractions": list(fractions.items()),  # their order counts
+        "fractions": dict(fractions),
         "seed": seed,
         "lists": _digest(lists) if isinstance(lists, Path) else lists,
         "previous": None if earlier is None else hash_of(dataclasses.asdict(earlier)),

