@@ -5,8 +5,8 @@ The rules, for cases and links over the union of all sources:
 * A case that was placed before, or that a list of the person's places, is there.
 * Others go where their group and their near-duplicates are. What is tied to nobody goes where a
   hash of the seed and its group says, whoever else is there; what is tied to one another goes to
-  the largest of the splits that their groups have. In which order a config names the splits says
-  nothing.
+  the first by name of the splits that their groups have. In which order a config names the splits
+  says nothing.
 * A newcomer that is tied to two splits is left out and listed. Nobody moves for it.
 * Where two cases with a place are tied across splits, as in lists that were cut by image, the one
   of the smaller split stays, so that a published list to evaluate on stays whole, and the other is
@@ -190,7 +190,7 @@ class _Placing:
                 for index in together
             }
             for index in together:
-                self._put(index, min(own, key=self.rank.__getitem__))
+                self._put(index, min(own))
 
     def splits(self) -> Splits:
         """What was found, in the order of the cases."""
