@@ -136,7 +136,7 @@ def test_near_duplicates_go_to_the_first_split_that_one_of_them_has():
     (train,), (held, other) = groups_of("warmup", 1), groups_of("heldout", 2)
     cases = [case("a", held), case("b", other), case("c", train), case("d", other)]
     splits = make_splits(cases, linked(cases, ("a", "b"), ("d", "c")), FRACTIONS, 0)
-    assert set(splits.of.values()) == {"warmup"}
+    assert set(splits.of.values()) == {"heldout"}
     assert splits.left_out == ()
 
 
@@ -175,8 +175,8 @@ def test_a_new_image_of_a_known_patient_goes_to_the_patient_though_the_others_ar
     (train,), (held,) = groups_of("warmup", 1), groups_of("heldout", 1)
     cases = [case("a", train), case("b", held)]
     before = make_splits(cases, linked(cases, ("a", "b")), FRACTIONS, 0)
-    after = make_splits([case("new", held)], [], FRACTIONS, 0, previous=before)
-    assert after.of == {"own/new": "warmup"}
+    after = make_splits([case("new", train)], [], FRACTIONS, 0, previous=before)
+    assert after.of == {"own/new": "heldout"}
 
 
 def test_a_new_image_of_a_held_out_patient_that_copies_a_training_image_is_left_out():
