@@ -132,7 +132,7 @@ def test_a_case_without_a_group_is_its_own():
 
 
 def test_near_duplicates_go_to_the_first_split_that_one_of_them_has():
-    """So held-out cases join training where they must, and none leaves it."""
+    """By their names: of a held-out and a warm-up case both are held out."""
     (train,), (held, other) = groups_of("warmup", 1), groups_of("heldout", 2)
     cases = [case("a", held), case("b", other), case("c", train), case("d", other)]
     splits = make_splits(cases, linked(cases, ("a", "b"), ("d", "c")), FRACTIONS, 0)
