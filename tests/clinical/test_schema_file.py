@@ -90,6 +90,12 @@ def test_a_schema_that_extends_ours_keeps_our_fields_in_order(tmp_path):
     assert own.fields["colour"].values == ("light", "dark")
 
 
+def test_what_the_documents_show_is_so():
+    schema = load_schema("clinical")
+    assert schema.to_json({"colour": "erythematous"}) == '{"colour": "red"}'
+    assert caption_reward('{"colour": "pink"}', {"colour": "red"}, schema) == 0.5
+
+
 def test_dermoscopic_structures_are_scored_as_a_set_with_near_misses():
     schema = load_schema("dermoscopy")
     truth = ["atypical pigment network", "blue-white veil"]
