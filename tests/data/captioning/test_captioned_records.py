@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -187,6 +188,10 @@ def test_killed_and_started_again_it_asks_only_what_was_not_answered(
         stdout=subprocess.DEVNULL,
     )
     assert hanging.wait(180), "the command did not come as far as its 13th call"
+    journal = tmp_path / "captions" / "answers.jsonl"
+    until = time.monotonic() + 60
+    while journal.read_text().count('"text"') < 12 and time.monotonic() < until:
+        time.sleep(0.05)  # the 12th answer may still be on its way
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "captions" / "captions.jsonl").exists()
