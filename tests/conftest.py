@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import jaxlib
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 from PIL import Image
 
@@ -43,6 +44,10 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+# No timed assertions: a busy machine is no fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 # Linux allows a process 65,530 memory mappings. A compiled program keeps a few dozen, and a worker
