@@ -7,6 +7,7 @@ overrides one value.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,14 +97,20 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class SourceChoice:
-    """A data set of `data.sources.catalogue`: its folder, and its options as its class has them."""
+    """A data set of `data.sources.catalogue`: its folder, and its options as its class has them.
+
+    `name`: in front of its cases' ids, where two are of one kind.
+    """
 
     source: Annotated[str, OneOf(CATALOGUE)]
     data_root: Annotated[str, Place()]
     options: Mapping[str, Any] = field(default_factory=dict)
+    name: Annotated[str, Text()] | None = None
 
     def __post_init__(self):
         check_fields(self, "data.more.")
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+", self.name):
+            raise ConfigError(f"data.more.name={self.name!r} must be letters, digits, _ . or -")
         options = check_options(self.source, self.options, "data.more.options.")
         object.__setattr__(self, "options", options)
 

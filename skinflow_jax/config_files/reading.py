@@ -56,6 +56,9 @@ def _run(path: Path) -> dict:
     return values
 
 
+_GROUPS = ("data", "model", "optimizer", "loop", "rl", "evaluation", "mesh")
+
+
 def with_overrides(values: dict, overrides: Mapping[str, Any]) -> dict:
     """`values` with those of dotted keys (`rl.group_size`) put in.
 
@@ -88,6 +91,10 @@ def _override(values: dict, dotted: str, given: Any) -> None:
         values = values[name]
         if not isinstance(values, dict):
             raise ConfigError(f"--config.{dotted}: {name} has no keys of its own")
+    if isinstance(given, dict) and isinstance(values.get(last), dict) and dotted in _GROUPS:
+        raise ConfigError(
+            f"config {dotted} is a group: override its fields one by one, {dotted}.NAME=VALUE"
+        )
     values[last] = override_value(given) if isinstance(given, str) else given
 
 

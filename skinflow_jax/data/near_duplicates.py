@@ -10,6 +10,7 @@ prints what they find and what they link wrongly.
 """
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,8 @@ NOISE = 3.0
 """Local correlation of the detail where it is worst, and the grey levels that noise may have."""
 _ROWS = 32  # hashes compared with all others at a time: the block stays in the processor's cache
 _BATCH = 512
+NEAR_DUPLICATES_VERSION = 2
+"""Of all that decides what is linked; raise it when that changes, so that splits are recomputed."""
 
 
 @dataclass(frozen=True, order=True)
@@ -76,12 +79,15 @@ class Pair:
 def near_duplicates(signatures: Sequence[Signature]) -> list[Pair]:
     """All pairs of indices whose images show the same scene, ascending.
 
-    Images nearly of one colour have no partner. Identical signatures are compared with the others
-    once, however many there are.
+    Images nearly of one colour have only partners with the same signature, each the next of them.
+    Identical signatures are compared with the others once, however many there are.
     """
-    members = _alike(signatures)
+    alike = _alike(signatures)
+    plain = [indices for indices in alike if signatures[indices[0]].plain]
+    members = [indices for indices in alike if not signatures[indices[0]].plain]
     distinct = [signatures[indices[0]] for indices in members]
-    found = [Pair(i, j, 1.0) for indices in members for i, j in _both(indices, indices) if i < j]
+    found = [Pair(i, j, 1.0) for indices in plain for i, j in itertools.pairwise(indices)]
+    found += [Pair(i, j, 1.0) for indices in members for i, j in _both(indices, indices) if i < j]
     for i, j, correlation in _distinct_pairs(distinct):
         pairs = (sorted(each) for each in _both(members[i], members[j]))
         found += [Pair(*pair, correlation) for pair in pairs]
@@ -102,11 +108,10 @@ def case_links(pairs: Sequence[Pair], case_of: Sequence[int]) -> list[Pair]:
 
 
 def _alike(signatures: Sequence[Signature]) -> list[list[int]]:
-    """Indices with the same signature, in the order of the first of them; none that is plain."""
+    """Indices with the same signature, in the order of the first of them."""
     by_bytes: dict[bytes, list[int]] = {}
     for index, each in enumerate(signatures):
-        if not each.plain:
-            by_bytes.setdefault(each.grey.tobytes(), []).append(index)
+        by_bytes.setdefault(each.grey.tobytes(), []).append(index)
     return list(by_bytes.values())
 
 

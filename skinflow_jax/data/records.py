@@ -99,6 +99,7 @@ def build_records(
         "format_version": FORMAT_VERSION,
         "resize_version": RESIZE_VERSION,
         "caption_schema": schema_of(source).digest,
+        "diagnoses": list(source.diagnoses),
         "options": json.loads(json.dumps(fingerprint)),
         **content_of(source),
     }

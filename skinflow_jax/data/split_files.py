@@ -10,16 +10,24 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skinflow_jax.data.counts import counts
 from skinflow_jax.data.manifest import hash_of
-from skinflow_jax.data.near_duplicates import case_links, near_duplicates
+from skinflow_jax.data.near_duplicates import (
+    NEAR_DUPLICATES_VERSION,
+    case_links,
+    near_duplicates,
+)
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.records import read_signatures
+from skinflow_jax.data.sources.id_lists import matched
 from skinflow_jax.data.split_lists import (
+    list_bytes,
+    list_files,
     listed_cases,
     owners_lists,
     read_split_lists,
@@ -34,6 +42,8 @@ from skinflow_jax.typed_fields import from_dict
 FOLDER = "splits"
 FILE = "splits.json"
 OWNER = "owner"
+_ARCHIVE = ("IP_", "IL_", "ISIC_", "HAM_", "BCN_")
+"""How the ids of the ISIC archive begin, which several data sets share."""
 
 
 def splits_of(
@@ -61,6 +71,7 @@ def splits_of(
         "records": records.manifest.digest,
         "fractions": dict(fractions),
         "seed": seed,
+        "near_duplicates": NEAR_DUPLICATES_VERSION,
         "lists": _digest(lists) if isinstance(lists, Path) else lists,
         "previous": None if earlier is None else hash_of(dataclasses.asdict(earlier)),
     }
@@ -68,9 +79,20 @@ def splits_of(
     if not folder.is_dir():
         cases = [split_case(records, number) for number in range(len(records))]
         given, remarks = _given(lists, cases)
-        splits = make_splits(cases, _links(records), fractions, seed, previous=earlier, given=given)
+        if earlier is not None:
+            ids = {case.id for case in cases}
+            remarks += matched(earlier.of, ids & set(earlier.of), previous, "among the cases")
+        for line in remarks:
+            print(printable(line))
+        splits = make_splits(
+            *(cases, _links(records), fractions, seed),
+            previous=earlier,
+            given=given,
+            kin=_kin(records),
+        )
         with contextlib.suppress(FolderTaken):  # by another process of the same job
             _write(splits, records, asked | {"remarks": remarks}, folder)
+    os.utime(folder / FILE)  # the last that were asked for
     return read_splits(folder / FILE), folder
 
 
@@ -88,7 +110,21 @@ def read_splits(path: Path) -> Splits:
     stated = content.pop("checksum", None) if isinstance(content, dict) else None
     if stated is None or stated != hash_of(content):
         raise InputError(f"{path} is damaged or edited: remove {path.parent}; it is computed again")
+    if "splits" not in content:
+        raise InputError(f"{path} holds no splits; give records that were built, or their {FILE}")
     return from_dict(Splits, content["splits"])
+
+
+def check_splits(folder: Path) -> None:
+    """Raise InputError naming a list below the records in `folder` that was edited."""
+    for path in sorted((folder / FOLDER).glob(f"*/{FILE}")):
+        splits = read_splits(path)
+        for name in set(splits.of.values()):
+            listed = path.with_name(f"{name}.txt")
+            if not listed.is_file() or listed.read_bytes() != list_bytes(splits.ids(name)):
+                raise InputError(
+                    f"{listed} is missing or edited: remove {path.parent}; it is computed again"
+                )
 
 
 def read_earlier(path: Path) -> Splits:
@@ -134,6 +170,20 @@ def _given(
     return given, ()
 
 
+def _kin(records: RecordSet) -> list[tuple[int, int]]:
+    """Cases that one archive gives the same patient, lesion or image, in whichever data set."""
+    first: dict[tuple[str, str], int] = {}
+    pairs = []
+    for number in range(len(records)):
+        columns = records.case(number).columns
+        for name in ("patient_id", "lesion_id", "isic_id"):
+            value = str(columns.get(name) or "")
+            if value.startswith(_ARCHIVE):
+                other = first.setdefault((name, value), number)
+                pairs += [(other, number)] * (other != number)
+    return pairs
+
+
 def _links(records: RecordSet):
     signatures = read_signatures(records.folder)
     case_of = [number for number in range(len(records)) for _ in range(len(records.sizes(number)))]
@@ -171,7 +221,7 @@ def _write_table(path: Path, header: Sequence[str], rows) -> None:
 
 def _digest(path: Path) -> str:
     """Of a file, or of a folder's files and their names."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = list_files(path)
     parts = []
     for file in files:
         try:

@@ -16,7 +16,10 @@ from skinflow_jax.data.splits import SplitCase, Splits
 from skinflow_jax.errors import InputError, printable
 
 _SPLIT_COLUMNS = ("split", "partition")
-_ID_COLUMNS = ("id", "case_id", "image_id", "img_id", "isic_id", "md5hash", "image")
+_ID_COLUMNS = (
+    *("id", "case_id", "image_id", "img_id", "isic_id", "md5hash", "image"),
+    *("patient_id", "lesion_id", "group"),
+)
 _FILE_NAME = re.compile(r"[^\W_][\w .+-]*")
 
 
@@ -50,13 +53,8 @@ def read_split_lists(path: Path) -> dict[str, str]:
 
     Raises InputError naming file and row: absent, empty, an id in two splits.
     """
-    files = [path]
-    if path.is_dir():
-        files = sorted(each for each in path.iterdir() if each.suffix.lower() in (".txt", ".csv"))
-        if not files:
-            raise InputError(f"{path}: holds no list; name them by split, such as heldout.txt")
     found: dict[str, str] = {}
-    for file in files:
+    for file in list_files(path):
         read = _read_csv if file.suffix.lower() == ".csv" else _read_plain
         for name, split, where in read(file):
             if found.setdefault(name, split) != split:
@@ -64,6 +62,17 @@ def read_split_lists(path: Path) -> dict[str, str]:
                     f"{where}: {printable(name)} is in {split} and in {found[name]}; leave one"
                 )
     return found
+
+
+def list_files(path: Path) -> list[Path]:
+    """The file, or the lists of a folder; raises InputError where it has none."""
+    if not path.is_dir():
+        return [path]
+    files = [each for each in sorted(path.iterdir()) if each.is_file()]
+    files = [each for each in files if each.suffix.lower() in (".txt", ".csv")]
+    if not files:
+        raise InputError(f"{path}: holds no list; name them by split, such as heldout.txt")
+    return files
 
 
 def _read_plain(path: Path) -> list[tuple[str, str, str]]:
@@ -103,7 +112,7 @@ def listed_cases(
     where two of them put one case into two splits.
     """
     meant = _names(cases)
-    known = {name: meant.get(name) or meant.get(bare(name)) for name in listed}
+    known = {name: _meant(name, meant, path) for name in listed}
     for name, found in known.items():
         if found and len({case.source for case in found}) > 1:
             sources = " and ".join(sorted({case.source for case in found}))
@@ -130,9 +139,28 @@ def _names(cases: Sequence[SplitCase]) -> dict[str, list[SplitCase]]:
             meant.setdefault(name, []).append(case)
     by_group: dict[str, list[SplitCase]] = {}
     for case in cases:
-        for name in {case.group, case.group_id} - {"", *meant}:
-            by_group.setdefault(name, []).append(case)
+        for name in {case.group, case.group_id}:
+            if name and name not in meant:
+                by_group.setdefault(name, []).append(case)
     return by_group | meant
+
+
+def _meant(name: str, meant: Mapping[str, list[SplitCase]], path: Path) -> list[SplitCase] | None:
+    """The cases that a name means: one, or those of a patient or lesion.
+
+    An image's name without its folders means the one case that has it. Raises InputError where
+    several have.
+    """
+    found = meant.get(name)
+    if found is None and "/" not in name.replace("\\", "/"):
+        found = meant.get(bare(name))
+    images = {case.id for case in found or () if bare(case.case_id) == bare(name)}
+    if len(images) > 1:
+        first, second = sorted(images)[:2]
+        raise InputError(
+            f"{path}: {printable(name)} is {printable(first)} and {printable(second)}; write which"
+        )
+    return found
 
 
 def owners_lists(cases: Sequence[SplitCase]) -> dict[str, str]:

@@ -9,8 +9,8 @@ The rules, for cases and links over the union of all sources:
   says nothing.
 * A newcomer that is tied to two splits is left out and listed. Nobody moves for it.
 * Where two cases with a place are tied across splits, as in lists that were cut by image, the one
-  of the smaller split stays, so that a published list to evaluate on stays whole, and the other is
-  left out and listed; a split that only the list has counts as the smallest.
+  of the split with fewer cases stays, so that a published list to evaluate on stays whole, and the
+  other is left out and listed.
 """
 
 import hashlib
@@ -100,6 +100,7 @@ def make_splits(
     *,
     previous: Splits | None = None,
     given: Mapping[str, str] | None = None,
+    kin: Iterable[tuple[int, int]] = (),
 ) -> Splits:
     """The splits of a build, by the rules above.
 
@@ -110,11 +111,13 @@ def make_splits(
         seed: which groups go where.
         previous: the splits of the build before.
         given: the split of some or all cases by their id, from lists (`split_lists`); its names
-            may be others than those of `fractions`, and count as the smallest.
+            may be others than those of `fractions`.
+        kin: cases of one patient or lesion under several groups, as indices.
 
     Raises InputError where an id stands twice or `given` moves a case that `previous` placed.
     """
     placing = _Placing(cases, list(links), fractions, seed, previous or Splits({}, {}), given or {})
+    placing.join(kin)
     placing.leave_out_straddling()
     placing.leave_out_joining()
     placing.place()
@@ -129,8 +132,9 @@ class _Placing:
         self.earlier_groups = previous.groups
         fixed = _fixed(cases, previous.of, given)
         names = {*fixed.values(), *previous.groups.values()}
-        by_size = sorted(fractions, key=lambda name: (-fractions[name], name))
-        order = [*by_size, *sorted(names - set(fractions))]
+        placed = Counter(fixed.values())
+        sizes = {name: placed[name] or fractions.get(name, 0) for name in names | set(fractions)}
+        order = sorted(sizes, key=lambda name: (-sizes[name], name))
         self.rank = {name: rank for rank, name in enumerate(order)}
         self.split: dict[int, str] = {}  # of each case that has a place
         self.left_out: dict[int, str] = {}
@@ -144,10 +148,16 @@ class _Placing:
         for index, split in fixed.items():
             self._put(index, split)
 
+    def join(self, kin: Iterable[tuple[int, int]]) -> None:
+        """Cases that belong together though no picture says so."""
+        for first, second in kin:
+            self.partners[first].add(second)
+            self.partners[second].add(first)
+
     def ties(self, index: int) -> list[tuple[str, str]]:
         """The splits that a case is tied to, each with how: by a partner or by its group."""
         found = [
-            (self.split[other], f"near-duplicate of {self._name(other)} in {self.split[other]}")
+            (self.split[other], f"tied to {self._name(other)} in {self.split[other]}")
             for other in sorted(self.partners[index])
             if other in self.split
         ]

@@ -32,8 +32,8 @@ def _facts(example: Example) -> dict[str, Any]:
 def ground_truth(example: Example) -> Any:
     """The right answer of what was asked; None where nothing is known.
 
-    The row's own `ground_truth`, in verl's place too, as it is written there; else its answer, else
-    the diagnosis. Of a caption the JSON of its fields, of a diagnosis the name.
+    The row's answer, which supervised training teaches; else its `ground_truth`, in verl's place
+    too; else the diagnosis. Of a caption the JSON of its fields, of a diagnosis the name.
     """
     if example.task == "caption":
         return example.schema.to_json(example.caption) if example.caption else None
@@ -42,7 +42,7 @@ def ground_truth(example: Example) -> Any:
     columns = example.columns
     stated = columns.get("reward_model")
     nested = stated.get("ground_truth") if isinstance(stated, dict) else None
-    choices = (columns.get("ground_truth"), nested, columns.get("answer"), example.answer)
+    choices = (example.answer, columns.get("ground_truth"), nested, columns.get("answer"))
     return next((c for c in choices if c not in (None, "")), example.diagnosis or None)
 
 
@@ -51,7 +51,8 @@ def trl_values(text: str, example: Example, reward) -> dict[str, Any]:
     found = {"ground_truth": ground_truth(example)} | _facts(example)
     if reward.takes("image") or reward.takes("images"):
         found = _pictures(example) | found
-    prompt: Any = found.pop("prompt", "").replace(MARK, "")
+    found.pop("prompt", None)  # TRL keeps it out of the columns
+    prompt: Any = example.prompt.replace(MARK, "")
     completion: Any = str(text)
     if reward.messages:
         prompt, completion = _question(example), [{"role": "assistant", "content": completion}]

@@ -111,6 +111,10 @@ FOREIGN = (
     VERL_BATCH,
 )
 FORMS = f"{OURS}, or {', '.join(form.written for form in FOREIGN)}"
+_OTHER_NAMES = frozenset(
+    ("answers", "labels", "predictions", "prompts", "queries", "references", "responses")
+) | {"solutions"}
+"""What stacks that are not read call their columns: taken for ours they would score nothing."""
 _EASYR1_TYPES = {"batch": EASYR1_BATCH, "sequential": EASYR1_SEQUENTIAL}
 
 
@@ -152,11 +156,27 @@ def _form_of(function: Callable, signature: inspect.Signature, where: str) -> Fo
             f"the form that you mean; a reward is {FORMS}"
         )
     if found or ours:
-        return found[0] if found else None
+        return _one_number(found[0], names, f"{where}{signature}") if found else None
+    if foreign := names & _OTHER_NAMES:
+        raise ConfigError(
+            f"{where}{signature}: {min(foreign)!r} is a name of no form; a reward is {FORMS}"
+        )
     stated = getattr(function, "__globals__", {}).get("REWARD_TYPE")
     if stated in _EASYR1_TYPES:
         return _EASYR1_TYPES[stated]
     return EASYR1_PREDICT if "ground_truth" in names else None
+
+
+def _one_number(form: Form, names: set[str], where: str) -> Form:
+    """The form, unless it is given one sample and a name is of a list of them, or the reverse."""
+    if form in (EASYR1_PREDICTS, EASYR1_PREDICT, VERL, VERL_BATCH):
+        one = {"ground_truth", "data_source", "extra_info", "solution_str", "predict"}
+        wrong = names & (one if not form.each else {f"{name}s" for name in one})
+        if wrong:
+            raise ConfigError(
+                f"{where}: {min(wrong)!r} is not of the form {form.written}; a reward is {FORMS}"
+            )
+    return form
 
 
 class ForeignReward:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from collections import Counter
 from pathlib import Path
 
 from skinflow_jax.clinical.schema_file import load_schema
@@ -9,6 +10,7 @@ from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.captioning.written import read_captions
 from skinflow_jax.data.fitzpatrick17k_test1000 import NAME as TEST1000
 from skinflow_jax.data.fitzpatrick17k_test1000 import write_evaluation_list
+from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.data.pipeline import Buckets
 from skinflow_jax.data.records import RecordSet, build_records
 from skinflow_jax.data.sources import Case, ProceduralSource, Source
@@ -18,7 +20,7 @@ from skinflow_jax.data.sources.id_lists import matched
 from skinflow_jax.data.sources.union import UnionSource
 from skinflow_jax.data.split_files import FOLDER, OWNER, splits_of
 from skinflow_jax.data.splits import Splits
-from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.training.progress import track_counts
 
@@ -76,7 +78,25 @@ def _prepare_records(data: DataConfig, split: str, count: int | None, folder: Pa
 def build_whole(data: DataConfig, folder: Path) -> RecordSet:
     """All records of the config's data sets on disk, below `folder`."""
     source = open_union(data)
-    return _built(data, source, folder / source.name, {}, "images", signatures=True)
+    for each in data.sources:
+        root = Path(each.data_root).resolve()
+        if folder.resolve().is_relative_to(root):
+            raise InputError(
+                f"{folder} lies in the data root {root}: what is written there would be taken for "
+                "data; choose a folder elsewhere"
+            )
+    repeated = [name for name, n in Counter(_ids(source)).items() if n > 1]
+    if repeated:
+        raise InputError(
+            f"{len(repeated):,} ids are those of several cases, first {printable(repeated[0])}: "
+            "name an id_column or correct the table"
+        )
+    settings = {"sources": [[each.source, each.options] for each in data.sources]}
+    return _built(data, source, folder / source.name, settings, "images", signatures=True)
+
+
+def _ids(source: Source) -> list[str]:
+    return [case.case_id for case in readable_cases(source)]
 
 
 def split_cases(whole: RecordSet, data: DataConfig) -> tuple[Splits, Path]:
@@ -103,7 +123,9 @@ def _of_split(whole: RecordSet, data: DataConfig, split: str, count: int | None)
     if not chosen:
         there = ", ".join(sorted(set(splits.of.values())))
         raise InputError(f"{whole.folder}: no case is in split {split!r}; there are {there}")
-    return whole.select(chosen[:count])
+    # The first of a source are of one kind, where it is sorted by class.
+    drawn = sorted(chosen, key=lambda n: hash_of([data.seed, whole.case(n).case_id]))[:count]
+    return whole.select(sorted(drawn))
 
 
 def open_union(data: DataConfig) -> UnionSource:
@@ -112,12 +134,13 @@ def open_union(data: DataConfig) -> UnionSource:
     sources = [
         open_whole(each.source, each.data_root, each.options, schema) for each in data.sources
     ]
+    names = [each.name or each.source for each in data.sources]
     if data.captions is None:
-        return UnionSource(sources, schema)
+        return UnionSource(sources, schema, names=names)
     path = Path(data.captions)
     captions = {name: found.caption for name, found in read_captions(path, schema).items()}
-    union = UnionSource(sources, schema, captions)
-    ids = {case.case_id for case in readable_cases(union)}
+    union = UnionSource(sources, schema, captions, names)
+    ids = set(_ids(union))
     union.remarks += matched(captions, ids & set(captions), path, "among the cases")
     return union
 

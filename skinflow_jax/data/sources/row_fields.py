@@ -26,6 +26,7 @@ _REPLY_KEYS = ("response", "output", "completion")  # the assistant's turn where
 _OTHER_MEDIA = ("videos", "video", "audios", "audio")
 # Qwen's own tokens for an image may stand where others write the mark.
 _MARKS = re.compile(re.escape("<|vision_start|><|image_pad|><|vision_end|>"))
+_CONTROL = re.compile(r"<\|[a-z_]{2,30}\|>")
 _LEADING = re.compile(rf"(?:\s*{MARK})+\s*")
 
 
@@ -65,12 +66,13 @@ def read_row(
     listed = [] if image_key is None else _listed(looked_up(row, image_key))
     images = listed or turns.images
     text = _question(row, prompt_key, turns, where)
-    used = {prompt_key.split(".")[0], (image_key or "image").split(".")[0], "system"}
+    used = {prompt_key.split(".")[0], (image_key or "image").split(".")[0], *IMAGE_KEYS, "system"}
     reply = _answer(row, turns, (answer,) if answer else ANSWER_KEYS)
-    for words in (text, reply):
+    asked = marked(text, len(images), where)
+    for words in (asked, reply):
         check_characters(words, where)
     return RowContent(
-        prompt=marked(text, len(images), where),
+        prompt=asked,
         answer=reply,
         images=images,
         columns={key: json_value(value) for key, value in row.items() if key not in used},
@@ -157,6 +159,8 @@ def marked(text: str, images: int, where: str) -> str:
             "write one mark an image, or none"
         )
     # Whether a line break follows the marks differs between stacks and says nothing.
+    if not text.replace(MARK, "").strip():
+        raise InputError(f"{where}: nothing is asked; write a question or remove the row")
     leading = _LEADING.match(text)
     if leading:
         return MARK * leading[0].count(MARK) + text[leading.end() :].strip()
@@ -164,10 +168,12 @@ def marked(text: str, images: int, where: str) -> str:
 
 
 def check_characters(text: str, where: str) -> None:
-    """JSON can escape half of a character, which no tokenizer and no file takes.
+    """JSON can escape half of a character, which no tokenizer takes; others steer the model.
 
     Raises InputError naming it.
     """
+    if token := _CONTROL.search(text):
+        raise InputError(f"{where}: its text holds the model's control token {token[0]}; remove it")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -11,6 +11,7 @@ from skinflow_jax.clinical.caption_schema import CLINICAL
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.sources.whole_source import WholeSource
+from skinflow_jax.errors import ConfigError
 
 
 class UnionSource:
@@ -23,6 +24,9 @@ class UnionSource:
         sources: of different names.
         schema: of the captions; what sources know beyond it is left out.
         captions: further fields by the id of the case; what its source knows comes first.
+        names: of the data sets, where they are not those of their kinds.
+
+    Raises ConfigError where two have one name.
     """
 
     def __init__(
@@ -30,13 +34,21 @@ class UnionSource:
         sources: Sequence[WholeSource],
         schema: Schema = CLINICAL,
         captions: Mapping[str, Caption] | None = None,
+        names: Sequence[str] = (),
     ):
         self._sources = tuple(sources)
+        self._names = tuple(names or (source.name for source in sources))
+        if repeated := {name for name in self._names if self._names.count(name) > 1}:
+            raise ConfigError(
+                f"two data sets are called {min(repeated)!r}: give those of data.more a name of "
+                'their own, such as {"source": …, "name": "clinic2"}'
+            )
         self.schema, self._captions = schema, captions or {}
         self._ends = list(itertools.accumulate(map(len, sources)))
-        self.name = "+".join(source.name for source in sources)
+        self.name = "+".join(self._names)
         self.note = "; ".join(dict.fromkeys(source.note for source in sources if source.note))
-        remarks = ((source.name, line) for source in sources for line in source.remarks)
+        pairs = zip(self._names, sources, strict=True)
+        remarks = ((name, line) for name, source in pairs for line in source.remarks)
         self.remarks = tuple(f"{name}: {line}" for name, line in remarks)
         names = itertools.chain.from_iterable(source.diagnoses for source in sources)
         self.diagnoses = tuple(dict.fromkeys(names))
@@ -49,13 +61,14 @@ class UnionSource:
         """The case; raises InputError naming the file, row and column of a bad entry."""
         source, number = self._place(index)
         case = source.case(number)
-        case_id = f"{source.name}/{case.case_id}"
+        name = self._name(index)
+        case_id = f"{name}/{case.case_id}"
         return replace(
             case,
             case_id=case_id,
             caption=self._captions.get(case_id, {}) | self.schema.known(case.caption),
-            group=f"{source.name}/{case.group}",
-            attributes={"source": source.name, **case.attributes},
+            group=f"{name}/{case.group}",
+            attributes={**case.attributes, "source": name},
         )
 
     def images(self, index: int) -> list[np.ndarray]:
@@ -72,6 +85,9 @@ class UnionSource:
         """As `WholeSource.mask`."""
         source, number = self._place(index)
         return source.mask(number, size)
+
+    def _name(self, index: int) -> str:
+        return self._names[bisect.bisect_right(self._ends, index)]
 
     def _place(self, index: int) -> tuple[WholeSource, int]:
         which = bisect.bisect_right(self._ends, index)

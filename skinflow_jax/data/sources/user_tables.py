@@ -11,7 +11,7 @@ from skinflow_jax.data.sources.diagnosis_names import canonical_name
 from skinflow_jax.data.sources.image_files import ImageFiles
 from skinflow_jax.data.sources.patient_facts import age, known, sex, skin_type
 from skinflow_jax.data.sources.pictures import Picture
-from skinflow_jax.data.sources.row_fields import marked
+from skinflow_jax.data.sources.row_fields import check_characters, marked
 from skinflow_jax.data.sources.table import read_table
 from skinflow_jax.data.sources.table_row import TableRow
 from skinflow_jax.data.sources.whole_source import TableOptions, WholeSource
@@ -143,7 +143,11 @@ class CsvSource(WholeSource[TableRow]):
 
     def _question(self, row: TableRow, images: int) -> str:
         column = self.options.prompt_column
-        return marked(row.needed(column), images, row.where(column)) if column else ""
+        if not column:
+            return ""
+        question = marked(row.needed(column), images, row.where(column))
+        check_characters(question, row.where(column))
+        return question
 
     def _caption(self, row: TableRow) -> Caption:
         found = {}

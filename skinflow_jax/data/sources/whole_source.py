@@ -95,7 +95,13 @@ class WholeSource(Generic[Entry]):
         picture = self._mask(self._entries[index])
         if picture is None:
             return None
-        mask = picture.load()[..., 0] > 127
+        levels = picture.load()[..., 0]
+        if 0 < levels.max() < 128:
+            raise InputError(
+                f"{picture.name}: the brightest of its pixels is {levels.max()} of 255: save the "
+                "mask black and white"
+            )
+        mask = levels > 127
         if mask.shape != size:
             raise InputError(
                 f"{picture.name}: a mask of {mask.shape} pixels for an image of {size}; make their "
