@@ -127,18 +127,24 @@ def macro_recall(
     references: Sequence[str],
     correct: Sequence[float],
     *,
+    groups: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
     """Mean over the reference classes of the share of `correct` (0/1, `[n]`) cases in each.
 
-    "Correct" is the caller's to define: the same label, or an accepted diagnosis. A class that a
-    resample has no case of is left out of that resample's mean (our choice).
+    "Correct" is the caller's to define: the same label, or an accepted diagnosis; of differences
+    between two policies it is that of their recalls. `groups` `[n]` (patients, lesions): a resample
+    draws all cases of a group together, and the Estimate's n counts groups. A class that a resample
+    has no case of is left out of that resample's mean (our choice).
     """
     correct = _finite(correct)
     members = _membership(references, references)
     hits = members * _same_length(correct, members)[:, None]
+    if groups is not None:
+        _same_length(np.asarray(groups), members)
+        hits, members = _summed(hits, groups), _summed(members, groups)
 
     def statistic(counts: np.ndarray) -> np.ndarray:
         return _mean_over_present(counts @ hits, counts @ members)
@@ -212,6 +218,14 @@ def _membership(references: Sequence[str], labels: Sequence[str | None]) -> np.n
     return np.array([[label == c for c in classes] for label in labels], dtype=np.float64).reshape(
         len(labels), len(classes)
     )
+
+
+def _summed(rows: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """The rows of each group added up: `[n, C]` → `[groups, C]`."""
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((len(names), rows.shape[1]))
+    np.add.at(sums, group, rows)
+    return sums
 
 
 def _mean_over_present(totals: np.ndarray, support: np.ndarray) -> np.ndarray:

@@ -189,6 +189,28 @@ def test_macro_intervals_are_those_of_resampling_case_by_case():
         assert (fast.low, fast.high) == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_resample_draws_the_cases_of_a_group_together():
+    rng = np.random.default_rng(7)
+    references, correct = rng.choice(list("ABC"), size=50), rng.random(50) < 0.6
+    groups = rng.choice([f"lesion {i}" for i in range(20)], size=50)
+    names, own = np.unique(groups, return_inverse=True)
+
+    def slow(drawn):
+        rows = np.concatenate([np.flatnonzero(own == group) for group in drawn])
+        return np.mean(
+            [correct[rows][references[rows] == c].mean() for c in set(references[rows])]
+        )
+
+    draws = np.random.default_rng(0).integers(0, len(names), (300, len(names)))
+    found = macro_recall(references, correct, groups=groups, resamples=300)
+    expected = np.quantile([slow(drawn) for drawn in draws], [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+    assert found.value == pytest.approx(macro_recall(references, correct).value)
+    assert found.n == len(names)
+    with pytest.raises(ValueError, match="50 references, 49 predictions"):
+        macro_recall(references, correct, groups=groups[1:])
+
+
 @given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=20))
 @settings(max_examples=30, deadline=None)
 def test_a_perfect_prediction_has_macro_figures_of_1(references):

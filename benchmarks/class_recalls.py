@@ -1,0 +1,73 @@
+"""Recall by class of first diagnoses, averaged over seeds, with intervals over lesions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinflow_jax.evaluation.metrics import Estimate, macro_recall
+
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """First answers to the same held-out images, one list a seed; `lesions` are the groups."""
+
+    references: Sequence[str]
+    lesions: Sequence[str]
+    firsts: Sequence[Sequence[str | None]]
+
+    @property
+    def right(self) -> np.ndarray:
+        """Share of the seeds that named the class of an image, `[N]`."""
+        return (np.array(self.firsts, object) == np.array(self.references, object)).mean(axis=0)
+
+    def macro_recall(self, **options) -> Estimate:
+        """Mean over classes of the recall; each image counts, lesions are resampled."""
+        return macro_recall(self.references, self.right, groups=self.lesions, **options)
+
+    def accuracy(self, **options) -> Estimate:
+        """Share of the images, that is the recall of one class of all of them."""
+        alone = ["all"] * len(self.right)
+        return macro_recall(alone, self.right, groups=self.lesions, **options)
+
+    def by_seed(self) -> list[float]:
+        """Macro recall of each seed."""
+        return [
+            Answers(self.references, self.lesions, [first]).macro_recall(resamples=1).value
+            for first in self.firsts
+        ]
+
+
+def difference(before: Answers, after: Answers, **options) -> Estimate:
+    """Macro recall of `after` less that of `before`, paired by image."""
+    change = after.right - before.right
+    return macro_recall(before.references, change, groups=before.lesions, **options)
+
+
+def confusion(answers: Answers, classes: Sequence[str]) -> np.ndarray:
+    """Images by class (rows) and first answer (columns, the last is any other), mean over seeds."""
+    places = {name: place for place, name in enumerate(classes)}
+    table = np.zeros((len(classes), len(classes) + 1))
+    for firsts in answers.firsts:
+        for reference, first in zip(answers.references, firsts, strict=True):
+            table[places[reference], places.get(first, len(classes))] += 1 / len(answers.firsts)
+    return table
+
+
+def confusion_markdown(answers: Answers, short: Mapping[str, str]) -> str:
+    """The confusion as a table under the short names of the classes, with each one's recall."""
+    table = confusion(answers, list(short))
+    head = "".join(f" {name} |" for name in (*short.values(), OTHER, "recall"))
+    lines = [f"| is \\ named |{head}", "| --- |" + " ---: |" * (len(short) + 2)]
+    for name, row, place in zip(short.values(), table, range(len(short)), strict=True):
+        recall = f" {100 * row[place] / row.sum():.1f} % |" if row.sum() else " |"
+        lines.append(f"| {name} |" + "".join(f" {count:.4g} |" for count in row) + recall)
+    return "\n".join(lines)
+
+
+def shown(estimate: Estimate, sign: str = "") -> str:
+    """Per cent, with the interval."""
+    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
