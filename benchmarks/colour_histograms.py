@@ -1,8 +1,8 @@
 """Softmax regression on colour histograms: what can be told without any shape or place.
 
 An image of records is 8 x 8 x 8 RGB bins, the square root of each bin's share of its pixels.
-Classes weigh the same; the L2 penalty is the one of `PENALTIES` with the highest macro recall on a
-validation part. Losses are means, so that a penalty means the same with more images.
+Classes weigh the same; the L2 penalty is the one of `PENALTIES` with the highest macro recall on
+another part. Losses are means, so that a penalty means the same with more images.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What Stage II adds to a warm-up on real images: HAM10000, a tiny model from random weights.
 
 python benchmarks/ham10000.py --data=DIR/ham10000 --workdir=runs/ham10000
-python benchmarks/ham10000.py --data=… --workdir=… --split=validation   # to choose settings
+python benchmarks/ham10000.py --data=… --workdir=… --split=dev   # to choose settings
 
 For each seed it trains the runs of configs/ham10000: a warm-up on a fifth of the lesions, Stage II
 (GRPO) from it on the diagnoses of others, and supervised training on the labels of both. All name
@@ -55,7 +55,7 @@ def report(workdir: Path, seeds: int, overrides: dict) -> str:
     """Markdown: macro recall and accuracy of each, differences, confusion, signal of Stage II."""
     config = load_config(CONFIGS / "warmup.py", overrides)
     data, heldout_split = config.data, config.evaluation.split
-    parts = {s: _records(data, s, workdir) for s in ("warmup", "rl", "validation", heldout_split)}
+    parts = {s: _records(data, s, workdir) for s in ("warmup", "rl", "dev", heldout_split)}
     heldout = parts[heldout_split]
     cases = [heldout.case(number) for number in range(len(heldout))]
     references, lesions = [c.diagnosis for c in cases], [c.group for c in cases]
@@ -118,7 +118,7 @@ def _baselines(parts, heldout):
     features, _ = colour_histograms.histograms(heldout)
     for names, title in ((("warmup",), "the warm-up's labels"), (("warmup", "rl"), "all labels")):
         training = colour_histograms.joined([known[name] for name in names])
-        found = colour_histograms.fit_best(training, known["validation"])
+        found = colour_histograms.fit_best(training, known["dev"])
         title = f"colour histograms, {title} (penalty {found.penalty:g})"
         yield title, found.predict(features).tolist()
 

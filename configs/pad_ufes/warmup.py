@@ -19,8 +19,8 @@ def get_config() -> ConfigDict:
                 "source": "pad_ufes_20",
                 "data_root": "pad_ufes_20",
                 "split": "warmup",
-                # Of the patients.
-                "fractions": {"warmup": 0.35, "rl": 0.35, "heldout": 0.3},
+                # Of the patients, in the order of the names.
+                "fractions": {"heldout": 0.3, "rl": 0.35, "warmup": 0.35},
                 "tasks": ("caption",),
                 "augmentation": ("crop", "flip", "rotate", "brightness"),
                 # About 112 x 112 pixels in one or two attention windows.
