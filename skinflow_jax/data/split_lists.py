@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skinflow_jax.data.sources.id_lists import bare, matched
+from skinflow_jax.data.sources.id_lists import bare, matched, path_of
 from skinflow_jax.data.sources.table import read_table
 from skinflow_jax.data.splits import SplitCase, Splits
 from skinflow_jax.errors import InputError, printable
@@ -135,7 +135,7 @@ def _names(cases: Sequence[SplitCase]) -> dict[str, list[SplitCase]]:
     """What each name in a list means: cases by their ids, else those of a group."""
     meant: dict[str, list[SplitCase]] = {}
     for case in cases:
-        for name in {case.id, case.case_id, bare(case.case_id)}:
+        for name in {case.id, case.case_id, path_of(case.case_id), bare(case.case_id)}:
             meant.setdefault(name, []).append(case)
     by_group: dict[str, list[SplitCase]] = {}
     for case in cases:
@@ -145,18 +145,22 @@ def _names(cases: Sequence[SplitCase]) -> dict[str, list[SplitCase]]:
     return by_group | meant
 
 
-def _meant(name: str, meant: Mapping[str, list[SplitCase]], path: Path) -> list[SplitCase] | None:
+def _meant(name: str, meant: Mapping[str, list[SplitCase]], path: Path) -> list[SplitCase]:
     """The cases that a name means: one, or those of a patient or lesion.
 
     An image's name without its folders means the one case that has it. Raises InputError where
     several have.
     """
     found = meant.get(name)
-    if found is None and "/" not in name.replace("\\", "/"):
-        found = meant.get(bare(name))
-    images = {case.id for case in found or () if bare(case.case_id) == bare(name)}
-    if len(images) > 1:
-        first, second = sorted(images)[:2]
+    if found is None and path_of(name) != bare(name):
+        found = meant.get(path_of(name))
+    if found is None:
+        # A path of theirs may name a case that has none of its own, not one in another folder.
+        folders = "/" in name.replace("\\", "/")
+        found = [c for c in meant.get(bare(name), ()) if not (folders and "/" in c.case_id)]
+    images = [case for case in found if bare(case.case_id) == bare(name)]
+    if len({case.id for case in images}) > len({case.source for case in images}):
+        first, second = sorted(case.id for case in images)[:2]
         raise InputError(
             f"{path}: {printable(name)} is {printable(first)} and {printable(second)}; write which"
         )

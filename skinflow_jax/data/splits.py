@@ -133,12 +133,14 @@ class _Placing:
         fixed = _fixed(cases, previous.of, given)
         names = {*fixed.values(), *previous.groups.values()}
         placed = Counter(fixed.values())
-        sizes = {name: placed[name] or fractions.get(name, 0) for name in names | set(fractions)}
+        shares = {name: placed[name] / len(cases) for name in names}
+        sizes = shares | dict(fractions)
         order = sorted(sizes, key=lambda name: (-sizes[name], name))
         self.rank = {name: rank for rank, name in enumerate(order)}
         self.split: dict[int, str] = {}  # of each case that has a place
         self.left_out: dict[int, str] = {}
         self.partners, self.members = defaultdict(set), defaultdict(list)
+        self.kin: set[tuple[int, int]] = set()
         for link in links:
             self.partners[link.i].add(link.j)
             self.partners[link.j].add(link.i)
@@ -153,11 +155,12 @@ class _Placing:
         for first, second in kin:
             self.partners[first].add(second)
             self.partners[second].add(first)
+            self.kin |= {(first, second), (second, first)}
 
     def ties(self, index: int) -> list[tuple[str, str]]:
         """The splits that a case is tied to, each with how: by a partner or by its group."""
         found = [
-            (self.split[other], f"tied to {self._name(other)} in {self.split[other]}")
+            (self.split[other], f"{self._how(index, other)} in {self.split[other]}")
             for other in sorted(self.partners[index])
             if other in self.split
         ]
@@ -183,7 +186,7 @@ class _Placing:
             reached = {split for each in ties.values() for split, _ in each}
             if len(reached) < 2:
                 continue
-            first = min(reached, key=self.rank.__getitem__)
+            first = min(reached)
             for index, each in ties.items():
                 others = [how for split, how in each if split != first]
                 if others:
@@ -244,6 +247,10 @@ class _Placing:
         split = self.split.pop(index, None)
         if split is not None:
             self.placed[self.cases[index].group_id][split] -= 1
+
+    def _how(self, index: int, other: int) -> str:
+        kind = "of a patient or lesion of" if (index, other) in self.kin else "near-duplicate of"
+        return f"{kind} {self._name(other)}"
 
     def _name(self, index: int) -> str:
         return printable(self.cases[index].id)

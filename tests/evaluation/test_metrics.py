@@ -197,9 +197,7 @@ def test_a_resample_draws_the_cases_of_a_group_together():
 
     def slow(drawn):
         rows = np.concatenate([np.flatnonzero(own == group) for group in drawn])
-        return np.mean(
-            [correct[rows][references[rows] == c].mean() for c in set(references[rows])]
-        )
+        return np.mean([correct[rows][references[rows] == c].mean() for c in set(references[rows])])
 
     draws = np.random.default_rng(0).integers(0, len(names), (300, len(names)))
     found = macro_recall(references, correct, groups=groups, resamples=300)

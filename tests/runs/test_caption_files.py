@@ -39,6 +39,8 @@ OPTIONS = {"diagnosis_column": "dx", "caption": {"scale": "scaling", "colour": "
 @pytest.fixture
 def own(tmp_path):
     """A table of twelve images and a config of it with a schema of its own."""
+    tmp_path = tmp_path / "data"
+    tmp_path.mkdir()
     lines = ["image,dx,scaling,hue"]
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -68,7 +70,7 @@ def own(tmp_path):
 def test_prompts_targets_rewards_and_evaluation_follow_a_schema_of_ones_own(own):
     root, config = own
     data = config().data
-    records = prepare_records(data, "warmup", None, root / "records")
+    records = prepare_records(data, "warmup", None, root.parent / "records")
     (root / "mine.toml").unlink()  # the records know it
     assert list(records.schema.fields) == ["scale", "colour"]
     case = records.case(0)
@@ -98,10 +100,10 @@ def test_prompts_targets_rewards_and_evaluation_follow_a_schema_of_ones_own(own)
 
 def test_records_of_another_schema_are_not_served(own):
     root, config = own
-    prepare_records(config().data, "warmup", None, root / "records")
+    prepare_records(config().data, "warmup", None, root.parent / "records")
     (root / "mine.toml").write_text(SCHEMA.replace("coarse = []", 'coarse = ["thick"]'))
     with pytest.raises(InputError, match="caption_schema="):
-        prepare_records(config().data, "warmup", None, root / "records")
+        prepare_records(config().data, "warmup", None, root.parent / "records")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_records_of_another_schema_are_not_served(own):
 def test_what_does_not_fit_is_named(own, change, named):
     root, config = own
     with pytest.raises(InputError, match=named):
-        prepare_records(config(**change).data, "warmup", None, root / "records")
+        prepare_records(config(**change).data, "warmup", None, root.parent / "records")
 
 
 def test_drawings_have_their_own_schema():
@@ -144,7 +146,7 @@ def test_captions_that_were_written_join_what_the_source_knows(own, capsys):
     records = {
         case.case_id: case
         for split in data.fractions
-        for part in [prepare_records(data, split, None, root / "records")]
+        for part in [prepare_records(data, split, None, root.parent / "records")]
         for case in map(part.case, range(len(part)))
     }
     assert records["csv/0.png"].caption == {"shape": "round", "colour": ["red", "pink"]}
@@ -158,5 +160,5 @@ def test_captions_of_other_data_are_refused(own):
     with pytest.raises(InputError, match="none of its 1 ids is among the cases"):
         prepare_records(
             config(caption_schema="clinical", options={}, captions=written).data,
-            *("warmup", None, root / "records"),
+            *("warmup", None, root.parent / "records"),
         )

@@ -47,6 +47,12 @@ def bare(name: str) -> str:
     return last.stem if last.suffix.lower() in SUFFIXES else last.name
 
 
+def path_of(name: str) -> str:
+    """An id with the folders of its image, without the ending."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return str(path.with_suffix("") if path.suffix.lower() in SUFFIXES else path)
+
+
 def matched(listed: Iterable[str], known: Iterable[str], path: Path, what: str) -> tuple[str, ...]:
     """A line about ids of a list that a table lacks; raises InputError where it lacks them all."""
     listed, known = set(listed), set(known)

@@ -185,7 +185,7 @@ def test_a_file_with_two_labels_is_left_out_and_told(tmp_path):
         ({"image_columns": ["a", "a"]}, "names a value twice"),
         ({"image_columns": []}, "must be 1 or more values"),
         ({"views": ["clinical", "x"]}, "names 2 views of 1 image_columns"),
-        ({"caption": {"hue": "site"}}, "is unknown: choose one of lesion_type"),
+        ({"caption": {"hue": "site"}}, "is no field of the caption schema"),
         ({"table": "no.csv"}, r"no\.csv: no such table"),
     ],
 )
