@@ -85,4 +85,7 @@ def stated(row: TableRow, column: str) -> str:
 
 
 def _diagnosis(row: TableRow) -> str:
-    return "" if row.fault else canonical_name(stated(row, "disease_label"))
+    """The label; else the deepest level of the hierarchy, a path by commas."""
+    path = stated(row, "hierarchical_disease_label").split(",")
+    label = stated(row, "disease_label") or path[-1].strip()
+    return "" if row.fault else canonical_name(label)

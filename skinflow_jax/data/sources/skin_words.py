@@ -18,19 +18,22 @@ _PATHS = ("ori_file_path", "skincap_file_path")
 def read_skincon(path: Path, names: Collection[str]) -> Joined:
     """Concepts by md5 name, and remarks: `ImageID` and a column of 0 and 1 for each concept.
 
-    An image that the annotators ask not to consider has none. Raises InputError naming file, row
-    and column.
+    An image that the annotators ask not to consider has none, nor has a row with a cell that is
+    neither 0 nor 1. Raises InputError naming the file where it is another.
     """
     table = read_table(path, ["ImageID"], remedy="give SkinCon's table of Fitzpatrick17k")
     others = ("", "ImageID", _NO_IMAGE)
     concepts = [column for column in table.header if column not in others]
     rows, repeated = table.unique("ImageID")
-    found = {}
+    found, faults = {}, []
     for row in rows:
-        if not row.whole(_NO_IMAGE, 0, 1):
-            name = bare(row.needed("ImageID"))
-            found[name] = [concept for concept in concepts if _is(row, concept)]
-    return found, (*table.remarks, *repeated)
+        try:
+            if not row.whole(_NO_IMAGE, 0, 1):
+                name = bare(row.needed("ImageID"))
+                found[name] = [concept for concept in concepts if _is(row, concept)]
+        except InputError as error:
+            faults.append(f"no concepts are read: {error}")
+    return found, (*table.remarks, *repeated, *faults)
 
 
 def _is(row: TableRow, concept: str) -> bool:

@@ -294,6 +294,7 @@ def derm1m(root: Path, **first) -> Path:
     nothing = {
         "filename": "youtube/b.jpg",
         "disease_label": "No definitive diagnosis",
+        "hierarchical_disease_label": "No definitive diagnosis",
         "skin_concept": "No visual concepts",
         "body_location": "No body location information",
         "age": "No age information",

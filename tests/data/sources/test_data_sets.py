@@ -260,6 +260,12 @@ def test_an_index_beyond_the_table_is_refused(tmp_path):
         open_source("derm7pt", tmp_path)
 
 
+def test_derm1m_takes_the_deepest_level_where_there_is_no_label(tmp_path):
+    levels = "inflammatory, infectious, tinea corporis"
+    label = {"disease_label": "No definitive diagnosis", "hierarchical_disease_label": levels}
+    assert case("derm1m", tmp_path, 0, **label).diagnosis == "tinea corporis"
+
+
 def test_derm1m_takes_phrases_for_nothing_as_nothing(tmp_path):
     source = open_source("derm1m", derm1m(tmp_path))
     first, second = source.case(0), source.case(1)
