@@ -5,7 +5,15 @@ from collections.abc import Iterable
 
 from skinflow_jax.data.sources.case import Case
 
-FACTS = ("source", "fitzpatrick", "nine_partition", "three_partition", "licence")
+FACTS = (
+    "source",
+    "fitzpatrick",
+    "fitzpatrick_pair",
+    "skin_tone_class",
+    "nine_partition",
+    "three_partition",
+    "licence",
+)
 """Attributes that are counted where cases have them."""
 
 

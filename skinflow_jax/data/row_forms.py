@@ -1,6 +1,7 @@
 """Cases as rows of other training stacks: what `skinflow data export` writes.
 
-The forms are those that `sources.rows` reads; a case that is written and read is the same one.
+The forms are those that `sources.rows` reads: images, question and answer come back as they were,
+id, group and diagnosis where the options name their fields; attributes are not written.
 """
 
 import json

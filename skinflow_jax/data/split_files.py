@@ -42,6 +42,7 @@ from skinflow_jax.typed_fields import from_dict
 FOLDER = "splits"
 FILE = "splits.json"
 OWNER = "owner"
+_NAMED_BY_ARCHIVE = ("patient_id", "lesion_id", "isic_id", "image_id")
 _ARCHIVE = ("IP_", "IL_", "ISIC_", "HAM_", "BCN_")
 """How the ids of the ISIC archive begin, which several data sets share."""
 
@@ -172,16 +173,18 @@ def _given(
 
 def _kin(records: RecordSet) -> list[tuple[int, int]]:
     """Cases that one archive gives the same patient, lesion or image, in whichever data set."""
-    first: dict[tuple[str, str], int] = {}
+    first: dict[str, int] = {}
     pairs = []
     for number in range(len(records)):
-        columns = records.case(number).columns
-        for name in ("patient_id", "lesion_id", "isic_id"):
-            value = str(columns.get(name) or "")
-            if value.startswith(_ARCHIVE):
-                other = first.setdefault((name, value), number)
+        case = records.case(number)
+        # Of a case with several images the columns of each are a table of their own.
+        tables = [case.columns, *(v for v in case.columns.values() if isinstance(v, dict))]
+        stated = {table.get(name) for table in tables for name in _NAMED_BY_ARCHIVE}
+        for name in stated | {case.group.rpartition("/")[2]}:
+            if isinstance(name, str) and name.startswith(_ARCHIVE):
+                other = first.setdefault(name, number)
                 pairs += [(other, number)] * (other != number)
-    return pairs
+    return sorted(pairs)
 
 
 def _links(records: RecordSet):

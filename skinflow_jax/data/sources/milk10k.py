@@ -85,7 +85,8 @@ class Milk10kSource(WholeSource[list[TableRow]]):
         first = rows[0]
         lesion = first.needed("lesion_id")
         truth = self._truth.get(lesion)
-        extra = self._supplement.get(first.raw("isic_id"))
+        stated = [self._supplement.get(row.raw("isic_id")) for row in rows]
+        extra = next(filter(None, stated), None)
         by_view = {VIEWS[row.choice("image_type", VIEWS)]: row.columns() for row in rows}
         return Case(
             case_id=lesion,

@@ -71,7 +71,7 @@ class PadUfesSource(WholeSource[TableRow]):
             attributes=known(
                 fitzpatrick=skin_type(row, "fitspatrick"),
                 age=age(row, "age"),
-                gender=row.text("gender").lower(),
+                sex=row.text("gender").lower(),
             ),
             views=("clinical",),
             columns=row.columns(),

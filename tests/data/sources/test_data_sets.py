@@ -40,7 +40,7 @@ def test_pad_ufes_20(tmp_path):
     assert (first.case_id, first.group, first.diagnosis) == ("PAT_1_1_1", "PAT_1", "melanoma")
     assert first.caption == {"size": "10-20 mm", "location": "face"}
     assert second.caption == {"location": "face"}, "0 is not measured"
-    assert first.attributes == {"fitzpatrick": 2, "age": 60, "gender": "female"}
+    assert first.attributes == {"fitzpatrick": 2, "age": 60, "sex": "female"}
     assert first.columns["itch"] == "True"
 
 
