@@ -69,8 +69,8 @@ def report(workdir: Path, seeds: int, overrides: dict) -> str:
     fields = list(next(iter(scores.values())))
     counts = ", ".join(f"{split} {len(cases)}" for split, cases in parts.items())
     lines = [
-        f"Photographs: {counts}. {len(heldout)} photographs of {len(set(patients))} held-out patients "
-        f"are described, seeds {', '.join(map(str, range(seeds)))}.",
+        f"Photographs: {counts}. {len(heldout)} photographs of {len(set(patients))} held-out "
+        f"patients are described, seeds {', '.join(map(str, range(seeds)))}.",
         "",
         f"| | {' | '.join(fields)} |",
         "| --- |" + " ---: |" * len(fields),
