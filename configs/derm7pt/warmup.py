@@ -1,4 +1,4 @@
-"""Derm7pt, from random weights: warm-up on captions of lesions in two images each.
+"""Derm7pt, from random weights: warm-up on the seven-point criteria of lesions.
 
 For who has the files (derm.cs.sfu.ca; research only). A lesion is a clinical and a dermoscopic
 image in one prompt.
@@ -20,6 +20,9 @@ def get_config() -> ConfigDict:
             "data": {
                 "source": "derm7pt",
                 "data_root": "derm7pt",
+                # The seven criteria, as `dermoscopic_structures`.
+                "options": {"criteria": True},
+                "caption_schema": "dermoscopy",
                 "split": "warmup",
                 # Of the lesions, in the order of the names.
                 "fractions": {"heldout": 0.2, "rl": 0.5, "warmup": 0.3},
@@ -28,8 +31,8 @@ def get_config() -> ConfigDict:
                 # Photographs of 768 x 512 become 168 x 112: two attention windows each.
                 "max_pixels": 140 * 140,
                 "windows": (1, 2, 4),
-                "prompt_lengths": (64, 96, 128),
-                "completion_length": 64,
+                "prompt_lengths": (64, 96, 128, 192),
+                "completion_length": 96,
             },
             # Random weights stand a rate that would ruin pretrained ones.
             "optimizer": {

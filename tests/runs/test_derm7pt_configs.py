@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from shallow import SHALLOW
 
+from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.config import load_config
+from skinflow_jax.data.sources.catalogue import open_source
 from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs.train import train
 
@@ -27,6 +29,13 @@ def test_stage_1_goes_on_from_the_warm_up_on_other_lesions():
     assert (warm_up.data.split, stage1.data.split) == ("warmup", "rl")
     assert warm_up.data.fractions == stage1.data.fractions
     assert warm_up.evaluation == stage1.evaluation
+
+
+def test_what_is_taught_is_the_criteria(lesions):
+    data = load_config(CONFIGS / "stage1.py", {"data.data_root": str(lesions)}).data
+    case = open_source(data.source, data.data_root, data.options).case(0)
+    assert "dermoscopic_structures" in case.caption
+    load_schema(data.caption_schema).canonical_fields(case.caption)
 
 
 @pytest.mark.slow
