@@ -44,7 +44,7 @@ def test_results_lie_under_the_step_that_was_read(tmp_path, monkeypatch):
 
     def evaluated(policy, config, heldout, labels, out):
         written.append(out)
-        return types.SimpleNamespace(figures=[])
+        return types.SimpleNamespace(asked=[], diagnoses=[])
 
     monkeypatch.setattr(runs_evaluate, "heldout_cases", lambda *_: ([], []))
     opened = Policy(None, None, step=7)
