@@ -93,7 +93,8 @@ def splits_of(
         )
         with contextlib.suppress(FolderTaken):  # by another process of the same job
             _write(splits, records, asked | {"remarks": remarks}, folder)
-    os.utime(folder / FILE)  # the last that were asked for
+    with contextlib.suppress(OSError):  # of records that may only be read
+        os.utime(folder / FILE)  # the last that were asked for
     return read_splits(folder / FILE), folder
 
 
