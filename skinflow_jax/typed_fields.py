@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import os
 import reprlib
 import types
 import typing
@@ -122,8 +123,8 @@ class Place(Text):
     bucket: bool = False
 
     def checked(self, value) -> str:
-        """`value`. Raises ValueError with what it must be."""
-        text = super().checked(value)
+        """`value` as text. Raises ValueError with what it must be."""
+        text = super().checked(os.fspath(value) if isinstance(value, os.PathLike) else value)
         fault = address_fault(text, bucket=self.bucket)
         if fault:
             raise ValueError(fault)

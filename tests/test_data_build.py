@@ -50,7 +50,7 @@ def test_building_fails_when_too_many_images_are_bad_or_none_is_left(pad_copy, t
     assert main([*build, "--config.data.max_skipped=0.1"]) == 0
     table.write_text("".join(rows[:3]))
     problem = fails(*build[:-1], f"--out={tmp_path}/other", code=2)
-    assert "none of the 2 cases is usable; the first: " in problem
+    assert "none of the 2 cases is usable; the first, pad_ufes_20/" in problem
 
 
 def test_a_table_without_a_needed_column_and_a_missing_folder_are_named(pad_copy, tmp_path, fails):

@@ -12,7 +12,7 @@ from skinflow_jax.storage.paths import address_fault, storage_path
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
 # Of data.row_forms and data.tasks, which are too slow to import for --help.
-_FORMS = ("trl", "easyr1", "verl", "ms-swift", "llama-factory", "vlm-r1")
+_FORMS = ("trl", "easyr1", "verl", "openrlhf", "ms-swift", "llama-factory", "vlm-r1")
 _TASKS = ("caption", "diagnosis", "question")
 
 

@@ -230,7 +230,7 @@ def read_signatures(folder: Path) -> list[Signature]:
 
 
 def _check_skipped(source: Source, skipped: Sequence[Listed], most: float) -> None:
-    first = f"; the first: {skipped[0].reason}" if skipped else ""
+    first = f"; the first, {skipped[0].case}: {skipped[0].reason}" if skipped else ""
     if len(skipped) == len(source):
         raise InputError(f"{source.name}: none of the {len(source)} cases is usable{first}")
     if len(skipped) > most * len(source):

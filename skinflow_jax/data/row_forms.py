@@ -47,10 +47,15 @@ def _verl(prompt: str, answer: str) -> Row:
     }
 
 
+def _openrlhf(prompt: str, answer: str) -> Row:
+    return {"prompt": [{"role": "user", "content": _parts(prompt)}], "label": answer}
+
+
 FORMS: dict[str, Callable[[str, str], Row]] = {
     "trl": _trl,
     "easyr1": lambda prompt, answer: {"problem": prompt, "answer": answer},
     "verl": _verl,
+    "openrlhf": _openrlhf,
     "ms-swift": _messages,
     "llama-factory": _messages,
     "vlm-r1": lambda prompt, answer: {

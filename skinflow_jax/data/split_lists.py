@@ -26,13 +26,20 @@ _FILE_NAME = re.compile(r"[^\W_][\w .+-]*")
 def write_id_lists(splits: Splits, folder: Path) -> dict[str, str]:
     """A sorted list of each split in a folder, `NAME.txt`; gives the SHA-256 of each file.
 
-    Raises InputError for a split whose name can be no file's.
+    Raises InputError for a split whose name can be no file's, or the same file's as another's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted(set(splits.of.values()))
+    files: dict[str, str] = {}
     for name in names:
         if not _FILE_NAME.fullmatch(name) or not name.isprintable():
             raise InputError(f"split {printable(name)!r} can name no file; name it by letters")
+        other = files.setdefault(name.casefold(), name)
+        if other != name:
+            raise InputError(
+                f"splits {other!r} and {name!r} differ in upper and lower case alone, which many "
+                "file systems do not tell apart; rename one"
+            )
     return {name: write_ids(splits.ids(name), folder / f"{name}.txt") for name in names}
 
 

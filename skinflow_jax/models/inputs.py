@@ -7,6 +7,7 @@ sticks out of the image simply has empty slots (`patch_mask` False). Order withi
 row by row, units row by row within a window, the 4 patches of a unit together.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -75,6 +76,17 @@ def patch_grid_positions(grid: tuple[int, int], config: VisionConfig) -> np.ndar
     shape = (grid[0] // m, grid[1] // m, m, m)
     block_row, block_column, row, column = np.indices(shape)
     return np.stack([block_row * m + row, block_column * m + column], axis=-1).reshape(-1, 2)
+
+
+@functools.lru_cache(maxsize=256)
+def _layout(
+    grid: tuple[int, int], config: VisionConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`patch_slots`, `patch_grid_positions` and `unit_slots` of a grid, which is seen again."""
+    layout = patch_slots(grid, config), patch_grid_positions(grid, config), unit_slots(grid, config)
+    for array in layout:
+        array.setflags(write=False)
+    return layout
 
 
 def mrope_positions(
@@ -215,11 +227,11 @@ def build_inputs(
         out.positions[b, :, here], out.next_position[b] = mrope_positions(ids, grids[b], config)
         features = []
         for i, (patches, grid) in enumerate(row):
-            slot = patch_slots(grid, vision)
+            slot, places, units = _layout(tuple(grid), vision)
             out.patches[b, i, slot] = patches
             out.patch_mask[b, i, slot] = True
-            out.patch_positions[b, i, slot] = patch_grid_positions(grid, vision)
-            features.append(unit_slots(grid, vision) + i * slots // vision.merge_unit)
+            out.patch_positions[b, i, slot] = places
+            features.append(units + i * slots // vision.merge_unit)
         if features:
             is_image = np.zeros(length, bool)
             is_image[here] = ids == config.image_token_id

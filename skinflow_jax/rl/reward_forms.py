@@ -155,6 +155,8 @@ def _form_of(function: Callable, signature: inspect.Signature, where: str) -> Fo
             f"{where}{signature} could be {' or '.join(forms)}: rename what is not a parameter of "
             f"the form that you mean; a reward is {FORMS}"
         )
+    if ours and list(signature.parameters)[:2] == ["examples", "completions"]:
+        raise ConfigError(f"{where}{signature} is called with {OURS}, in this order: exchange them")
     if found or ours:
         return _one_number(found[0], names, f"{where}{signature}") if found else None
     if foreign := names & _OTHER_NAMES:

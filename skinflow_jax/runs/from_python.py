@@ -9,9 +9,10 @@ by `skinflow_jax.parallel.processes.start_processes`, then all call the same fun
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -39,10 +40,14 @@ from skinflow_jax.runs.opening import (
 )
 from skinflow_jax.storage.paths import storage_path
 from skinflow_jax.training.stop_signals import GRACE
+from skinflow_jax.typed_fields import Finite, OneOf, Whole, shown, typed
 
 Folder = str | PathLike[str]
 Picture = Folder | np.ndarray | Image.Image
 """An image: a file, uint8 `[H, W, 3]`, or Pillow's."""
+_COUNT = Annotated[int, Whole(1)]
+_SECONDS = Annotated[float, Finite(above=0)]
+_DTYPE = Annotated[str, OneOf(("float32", "bfloat16"))]
 
 
 def train(
@@ -69,16 +74,18 @@ def train(
     Raises ConfigError, InputError, RunError, and StartAgain or Interrupted after a signal.
     """
     config = _prepared(config)
+    if isinstance(allow_changed, str):
+        raise ConfigError(f"allow_changed={allow_changed!r} is one text: give a list of names")
     if config.model.init_from is not None:
         check_checkpoint(storage_path(config.model.init_from))
     return training.train(
         config,
-        storage_path(workdir),
-        resume=resume,
-        records_folder=None if records is None else storage_path(records),
-        step=step,
+        _place(workdir, "workdir"),
+        resume=_argument(bool, resume, "resume"),
+        records_folder=None if records is None else _place(records, "records"),
+        step=None if step is None else _argument(_COUNT, step, "step"),
         allow_changed=allow_changed,
-        grace=grace,
+        grace=_argument(_SECONDS, grace, "grace"),
     )
 
 
@@ -102,17 +109,18 @@ def evaluate(
     Raises ConfigError, InputError and RunError.
     """
     opened = isinstance(checkpoint, Policy)
-    place = checkpoint.workdir if opened else storage_path(checkpoint)
+    place = checkpoint.workdir if opened else _place(checkpoint, "checkpoint")
     if config is None:
         config = None if place is None else stored_config(place)
         if config is None:
             raise ConfigError("nothing says what to evaluate on: give a config")
-    out = None if out is None else storage_path(out)
-    records = None if records is None else storage_path(records)
+    out = None if out is None else _place(out, "out")
+    records = None if records is None else _place(records, "records")
     if not opened:
+        dtype = None if dtype is None else _argument(_DTYPE, dtype, "dtype")
         return evaluation.evaluate(_prepared(config), place, out, records, dtype)
     if dtype is not None:
-        raise ConfigError(f"dtype={dtype}: a policy has its own; give its folder in its place")
+        raise ConfigError(f"dtype={shown(dtype)}: a policy has its own; give its folder")
     return evaluation.evaluate_opened(_prepared(config), checkpoint, out, records)
 
 
@@ -144,16 +152,20 @@ def generate(
     _quiet()
     if jax.process_count() > 1:
         raise ConfigError("generate is for one process")
+    max_tokens = _argument(_COUNT, max_tokens, "max_tokens")
+    max_pixels = None if max_pixels is None else _argument(_COUNT, max_pixels, "max_pixels")
+    dtype = _argument(_DTYPE, dtype, "dtype")
     mesh, name = None, "the policy"
-    made = checkpoint.workdir if isinstance(checkpoint, Policy) else storage_path(checkpoint)
+    opened = isinstance(checkpoint, Policy)
+    made = checkpoint.workdir if opened else _place(checkpoint, "checkpoint")
     asked = _question(task, prompt, stored_schema(made) if made else CLINICAL)
     cases = [_case(case, number) for number, case in enumerate(_listed(images))]
-    if not isinstance(checkpoint, Policy):
-        place, name = storage_path(checkpoint), str(checkpoint)
-        check_checkpoint(place)
+    if not opened:
+        name = str(checkpoint)
+        check_checkpoint(made)
         if jax.device_count() > 1:
-            mesh = generation_mesh(stored_sizes(place))
-        checkpoint = open_checkpoint(place, mesh, dtype=dtype)
+            mesh = generation_mesh(stored_sizes(made))
+        checkpoint = open_checkpoint(made, mesh, dtype=dtype)
     low, high = checkpoint.pixel_range(max_pixels, name=name, remedy="give max_pixels")
     with use_mesh(mesh):
         return [
@@ -169,6 +181,21 @@ def generate(
             )
             for case in cases
         ]
+
+
+def _place(path: Folder, name: str):
+    """A folder that an argument names."""
+    if not isinstance(path, str | PathLike) or not os.fspath(path):
+        what = ", or the policy that train returned" if name == "checkpoint" else ""
+        raise ConfigError(f"{name}={shown(path)}: give the path of a folder{what}")
+    return storage_path(path)
+
+
+def _argument(hint, value, name: str):
+    try:
+        return typed(hint, value, name)
+    except ConfigError as error:
+        raise ConfigError(str(error).removeprefix("config ")) from None
 
 
 def _prepared(config: RunConfig | Mapping[str, Any]) -> RunConfig:
@@ -189,8 +216,8 @@ def _question(task: str | None, prompt: str | None, schema: Schema) -> str:
     if prompt is not None and task is not None:
         raise ConfigError("give a task or a prompt, not both")
     if prompt is not None:
-        if not prompt.strip():
-            raise ConfigError("prompt is empty: ask something, or give a task")
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ConfigError(f"prompt={shown(prompt)}: ask something, or give a task")
         return prompt
     asked = {name: entry.wording(schema) for name, entry in TASKS.items() if entry.template}
     if (task or "diagnosis") not in asked:
@@ -201,6 +228,8 @@ def _question(task: str | None, prompt: str | None, schema: Schema) -> str:
 def _listed(images) -> list:
     if isinstance(images, str | PathLike | np.ndarray | Image.Image):
         raise ConfigError("images is one image: give a list of cases, [image]")
+    if not isinstance(images, Iterable):
+        raise ConfigError(f"images={shown(images)}: give a list of cases")
     return list(images)
 
 

@@ -137,6 +137,20 @@ def test_a_mask_that_cannot_be_used_is_listed_with_its_case(tmp_path):
     assert "own.csv row 2: lesion: no image" in skipped.reason
 
 
+@pytest.mark.parametrize("alpha", [0, 254])
+def test_a_mask_that_is_transparent_somewhere_is_refused(alpha, tmp_path):
+    """Shown on white it would say that the lesion is everywhere."""
+    form, options = own_table(tmp_path)
+    mask = picture("L").convert("RGBA")
+    mask.putpixel((0, 0), (0, 0, 0, alpha))
+    mask.save(tmp_path / "lesion-of-a.png")
+    source = open_source(form, tmp_path, options)
+    with pytest.raises(InputError, match=r"lesion-of-a\.png: is transparent in places"):
+        source.mask(0, (150, 200))
+    picture("L").convert("RGBA").save(tmp_path / "lesion-of-a.png")
+    assert source.mask(0, (150, 200))[BOX].all()
+
+
 def test_a_resized_mask_has_what_is_mostly_covered():
     for rows, covered in ((4, 1), (5, 2)):
         mask = np.zeros((12, 12), bool)

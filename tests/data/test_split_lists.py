@@ -42,6 +42,11 @@ def test_the_digest_of_a_list_does_not_depend_on_the_order_of_the_cases(tmp_path
     assert first == second
 
 
+def test_splits_that_would_be_one_file_on_some_machines_are_refused(tmp_path):
+    with pytest.raises(InputError, match="'Train' and 'train' differ in upper and lower case"):
+        write_id_lists(Splits({"a/1": "train", "a/2": "Train"}, {}), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["a/b", "../x", ".", "", "-x", "a\nb", "a\x1b"])
 def test_a_split_that_can_name_no_file_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="can name no file"):

@@ -162,6 +162,13 @@ def test_what_has_no_form_or_two_is_refused_with_the_forms_there_are(name, expec
     assert str(caught.value).count("solution_strs") == 1
 
 
+def test_the_parameters_of_ours_in_another_order_are_refused(tmp_path):
+    file = tmp_path / "exchanged.py"
+    file.write_text("def f(examples, completions):\n    return [0.0] * len(completions)\n")
+    with pytest.raises(ConfigError, match=r"is called with \(completions, examples\), in this ord"):
+        load_rewards([f"{file}:f"])
+
+
 def test_what_only_the_owners_servers_have_is_refused_before_the_run():
     functions = load_rewards([f"{FILE}:of_another_service"])
     with pytest.raises(ConfigError, match="takes 'reward_router_address', which no case has"):

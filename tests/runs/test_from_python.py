@@ -134,7 +134,12 @@ def test_what_is_asked_is_a_diagnosis_unless_it_is_said(policy):
         ([[]], {}, r"images\[0\] has no image"),
         ([], {"task": "captions"}, "task='captions' is unknown: choose from caption, diagnosis"),
         ([], {"task": "caption", "prompt": "?"}, "a task or a prompt, not both"),
-        ([], {"prompt": " "}, "prompt is empty"),
+        ([], {"prompt": " "}, "prompt=' ': ask something"),
+        ([], {"prompt": 3}, "prompt=3: ask something"),
+        (None, {}, "images=None: give a list of cases"),
+        ([], {"max_tokens": "many"}, "^max_tokens='many' must be a whole number"),
+        ([], {"max_pixels": 0.5}, "^max_pixels=0.5 must be a whole number"),
+        ([], {"dtype": "float16"}, "^dtype='float16' is unknown: choose one of float32, bfloat16"),
     ],
 )
 def test_a_wrong_argument_is_named(policy, images, options, named):
@@ -149,6 +154,8 @@ def test_a_policy_of_no_run_says_what_it_lacks(policy, tmp_path):
         skinflow_jax.evaluate({"data": {"count": 2}}, policy)
     with pytest.raises(ConfigError, match="config is str: give what load_config returns"):
         skinflow_jax.train("debug_sft", tmp_path)
+    with pytest.raises(ConfigError, match="checkpoint=None: give the path of a folder, or the pol"):
+        skinflow_jax.generate(None, [])
     with pytest.raises(InputError, match="/nowhere does not exist"):
         skinflow_jax.train({"model": {"init_from": "/nowhere"}}, tmp_path / "run")
     bare = Policy(policy.model, policy.tokenizer)

@@ -101,6 +101,11 @@ def test_what_must_be_here_is_refused_by_name(name):
         load_config(None, {name: "gs://bucket/x"})
 
 
+def test_a_path_of_python_is_taken_where_a_config_names_a_place():
+    config = load_config(None, {"data.data_root": Path("images"), "data.source": "folder"})
+    assert config.data.data_root == "images"
+
+
 def test_a_run_may_start_from_a_bucket():
     config = load_config(None, {"model.init_from": "gs://bucket/x"})
     assert config.model.init_from == "gs://bucket/x"

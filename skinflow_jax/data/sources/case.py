@@ -32,7 +32,7 @@ class Case:
         prompt: the row's own question, with exactly one `MARK` an image; "" where it has none.
         answer: the row's own answer; "" where it has none.
         columns: the row's further columns, JSON values, for rewards of the user's. Some give the
-            diagnosis away (see `leaks`): they never reach a prompt.
+            diagnosis away: no prompt is made from any of them, nor from `attributes`.
         split: where the data set itself puts the case, in the owner's word; "" where it does not.
         mask: whether the source has a mask of the lesion in image 0.
     """

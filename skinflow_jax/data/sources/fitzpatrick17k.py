@@ -87,11 +87,11 @@ class Fitzpatrick17kSource(WholeSource[TableRow]):
         table = read_table(path, _COLUMNS, remedy="the data root must hold Fitzpatrick17k's table")
         rows, repeated = table.unique("md5hash")
         self.remarks = (*table.remarks, *repeated)
-        rows = self._listed(self._checked(rows))
+        names = {_name(row) for row in table.rows}
+        rows = self._listed(self._checked(rows), names)
         self._images = ImageFiles(self.root / (self.options.images or ""))
         self._entries, absent = with_images(rows, self._images, _name, path)
         self.remarks += absent
-        names = {_name(row) for row in table.rows}
         self._concepts = self._joined(self.options.skincon, read_skincon, names)
         self._captions = self._joined(self.options.skincap, read_skincap, names)
         labels = {found.name for row in table.rows if (found := find(row.raw("label")))}
@@ -107,10 +107,12 @@ class Fitzpatrick17kSource(WholeSource[TableRow]):
             row for row in rows if not row.raw("qc") or row.raw("qc") not in self.options.exclude_qc
         ]
 
-    def _listed(self, rows: list[TableRow]) -> list[TableRow]:
-        """What the lists of the options leave; fills the splits that one of them names."""
+    def _listed(self, rows: list[TableRow], names: set[str]) -> list[TableRow]:
+        """What the lists of the options leave; fills the splits that one of them names.
+
+        `names` are those of the whole table.
+        """
         self._splits: dict[str, str] = {}
-        names = {_name(row) for row in rows}
         for option, kept in ((self.options.keep, True), (self.options.exclude, False)):
             if option is None:
                 continue

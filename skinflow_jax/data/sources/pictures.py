@@ -29,8 +29,11 @@ class Picture(Protocol):
         """Its path, or file and row."""
         ...
 
-    def load(self) -> np.ndarray:
-        """Uint8 `[H, W, 3]`, upright; raises InputError naming it when it cannot be used."""
+    def load(self, *, opaque: bool = False) -> np.ndarray:
+        """Uint8 `[H, W, 3]`, upright; raises InputError naming it when it cannot be used.
+
+        Where it has to be `opaque`, transparency is refused instead of shown white.
+        """
         ...
 
     def digest(self) -> str:
@@ -49,9 +52,9 @@ class FilePicture:
         """Its path."""
         return str(self.path)
 
-    def load(self) -> np.ndarray:
+    def load(self, *, opaque: bool = False) -> np.ndarray:
         """As `Picture.load`."""
-        return load_image(self.path)
+        return load_image(self.path, opaque=opaque)
 
     def digest(self) -> str:
         """As `Picture.digest`."""
@@ -65,9 +68,9 @@ class BytesPicture:
     name: str
     data: bytes
 
-    def load(self) -> np.ndarray:
+    def load(self, *, opaque: bool = False) -> np.ndarray:
         """As `Picture.load`."""
-        return load_image_bytes(self.data, self.name)
+        return load_image_bytes(self.data, self.name, opaque=opaque)
 
     def digest(self) -> str:
         """As `Picture.digest`."""
@@ -99,7 +102,7 @@ def file_digest(path: Path) -> str:
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{path}: no such image file; check the path")
+            raise InputError(f"{path}: is a folder, pipe or device; give an image file")
         return _digest(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such image file; check the path") from error

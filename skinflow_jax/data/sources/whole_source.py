@@ -95,7 +95,7 @@ class WholeSource(Generic[Entry]):
         picture = self._mask(self._entries[index])
         if picture is None:
             return None
-        levels = picture.load()[..., 0]
+        levels = picture.load(opaque=True)[..., 0]
         if 0 < levels.max() < 128:
             raise InputError(
                 f"{picture.name}: the brightest of its pixels is {levels.max()} of 255: save the "

@@ -1,5 +1,6 @@
 """Claims that hold for every source: what they offer, what they never tell, what they survive."""
 
+import contextlib
 import dataclasses
 import json
 import pickle
@@ -12,7 +13,7 @@ from small_sets import GIVEAWAY, SETS
 from skinflow_jax.clinical.caption_schema import canonical_fields
 from skinflow_jax.clinical.ontology import find
 from skinflow_jax.data.sources.catalogue import CATALOGUE, open_source
-from skinflow_jax.data.sources.leaks import LEAKS, TELLING_FACTS, harmless_columns, harmless_facts
+from skinflow_jax.data.tasks import TASKS, prompt_text
 from skinflow_jax.errors import ConfigError, InputError
 
 EVERY = pytest.mark.parametrize("name", SETS)
@@ -66,23 +67,26 @@ def test_what_the_ontology_knows_has_its_canonical_name(name, tmp_path):
 
 @EVERY
 def test_nothing_that_gives_the_diagnosis_away_can_reach_a_prompt(name, tmp_path):
-    """The caption, the facts and columns for prompts, and the row's own question and answer."""
+    """Prompts are the same without the columns and facts of a case, its names and its answers."""
     found = cases(opened(name, tmp_path))
     planted = any(GIVEAWAY in json.dumps(case.columns) for case in found)
     assert planted or name in ("bcn20000", "ddi", "folder")  # which have no place for it
-    telling = LEAKS.get(name, set())
     for case in found:
-        shown = harmless_columns(name, case.columns)
-        facts = harmless_facts(case.attributes)
-        assert not TELLING_FACTS & set(facts)
-        text = json.dumps([case.prompt, case.answer, case.caption, case.attributes, shown, facts])
-        assert GIVEAWAY not in text
-        assert not telling & set(shown)
+        asked = question(case)
+        empty = {"columns": {}, "attributes": {}, "caption": {}, "soft": {}, "answer": ""}
+        names = {"case_id": "x", "group": "x", "diagnosis": "scar", "split": ""}
+        assert asked == question(dataclasses.replace(case, **empty, **names))
+        texts = [prompt for prompt in asked.values() if prompt is not None]
+        assert texts and GIVEAWAY not in json.dumps([*texts, case.answer, case.caption])
 
 
-def test_of_a_table_of_the_users_own_no_column_reaches_a_prompt(tmp_path):
-    case = opened("csv", tmp_path).case(0)
-    assert case.columns["note"] == GIVEAWAY and harmless_columns("csv", case.columns) == {}
+def question(case) -> dict[str, str | None]:
+    """What is asked of a case in each task; None where it has no such question."""
+    asked = dict.fromkeys(TASKS)
+    for task in TASKS:
+        with contextlib.suppress(InputError):
+            asked[task] = prompt_text(task, case)
+    return asked
 
 
 @EVERY
@@ -131,4 +135,4 @@ def test_every_source_stands_in_the_documentation_and_every_data_set_tells_its_l
     own = ("folder", "csv", "jsonl", "parquet")
     for name, source in CATALOGUE.items():
         assert f"`{name}`" in text
-        assert name in own or (source.note and name in LEAKS)
+        assert name in own or (source.note)

@@ -99,6 +99,11 @@ def test_a_list_that_cannot_be_meant_is_refused(tmp_path, text, reason):
         opened(tmp_path, exclude="out.txt")
 
 
+def test_a_list_may_name_only_what_the_owners_check_leaves_out_already(tmp_path):
+    (tmp_path / "out.txt").write_text(f"{NAMES[2]}\n")
+    assert names(opened(tmp_path, exclude="out.txt")) == ["0", "1"]
+
+
 def test_an_id_in_two_splits_is_refused(tmp_path):
     rows = [{"md5hash": NAMES[0], "split": split} for split in ("train", "test")]
     table(tmp_path / "list.csv", rows)
