@@ -16,8 +16,8 @@ from PIL import Image
 from planted_copies import COPIES
 
 from skinflow_jax.data.images import load_image
-from skinflow_jax.data.near_duplicates import near_duplicates, proposals
-from skinflow_jax.data.signatures import Signature, signature
+from skinflow_jax.data.splitting.near_duplicates import near_duplicates, proposals
+from skinflow_jax.data.splitting.signatures import Signature, signature
 
 
 def recall(images: list[np.ndarray], originals: list[Signature]) -> None:

@@ -33,6 +33,9 @@ TITLES = {
     "all_captions": "SFT on the captions of both",
 }
 MEAN = "all fields"
+ALIKE = "location"
+"""The field of which every value weighs the same in a column of its own: a constant answer cannot
+profit there from being the commonest."""
 
 
 def main() -> None:
@@ -67,15 +70,17 @@ def report(workdir: Path, seeds: int, overrides: dict) -> str:
     constant = best_constant(parts["warmup"] + parts["rl"])
     scores[f"always {constant}"] = mean_scores([[constant] * len(heldout)], heldout)
     fields = list(next(iter(scores.values())))
+    places = [str(case.caption.get(ALIKE)) for case in heldout]
     counts = ", ".join(f"{split} {len(cases)}" for split, cases in parts.items())
     lines = [
         f"Photographs: {counts}. {len(heldout)} photographs of {len(set(patients))} held-out "
         f"patients are described, seeds {', '.join(map(str, range(seeds)))}.",
         "",
-        f"| | {' | '.join(fields)} |",
-        "| --- |" + " ---: |" * len(fields),
+        f"| | {' | '.join(fields)} | {ALIKE}, each of {len(set(places))} alike |",
+        "| --- |" + " ---: |" * (len(fields) + 1),
         *(
-            f"| {title} | {' | '.join(_shown(estimate(found[f], patients)) for f in fields)} |"
+            f"| {title} | {' | '.join(_shown(estimate(found[f], patients)) for f in fields)} "
+            f"| {_shown(estimate(found[ALIKE], patients, places))} |"
             for title, found in scores.items()
         ),
         "",
@@ -117,11 +122,11 @@ def best_constant(cases) -> str:
     )
 
 
-def estimate(scores: np.ndarray, patients: list[str]) -> Estimate:
-    """The mean of what is known, with an interval over patients."""
+def estimate(scores: np.ndarray, patients: list[str], classes: list[str] | None = None) -> Estimate:
+    """The mean of what is known, over `classes` where given, with an interval over patients."""
     known = ~np.isnan(scores)
-    alone = ["all"] * int(known.sum())
-    return macro_recall(alone, scores[known], groups=list(np.array(patients)[known]))
+    classes = np.array(classes or ["all"] * len(scores))[known].tolist()
+    return macro_recall(classes, scores[known], groups=np.array(patients)[known].tolist())
 
 
 def _differences(scores, patients, fields) -> list[str]:

@@ -184,7 +184,7 @@ def _config(arguments):
 
 def _data_build(arguments) -> None:
     config = _config(arguments)
-    from skinflow_jax.data.split_files import summary
+    from skinflow_jax.data.splitting.files import summary
     from skinflow_jax.runs.cases import build_whole, prepare_records, split_cases
 
     data = config.data

@@ -10,7 +10,7 @@ from PIL import Image
 from skinflow_jax.cli import main
 from skinflow_jax.config import load_config
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.data.split_files import latest_splits
+from skinflow_jax.data.splitting.files import latest_splits
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.runs.cases import prepare_records
 

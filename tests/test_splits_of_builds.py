@@ -11,9 +11,9 @@ from photographs import PAD
 from PIL import Image, ImageEnhance, ImageOps
 
 from skinflow_jax.cli import main
-from skinflow_jax.data.fitzpatrick17k_test1000 import NAME
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.data.split_files import latest_splits, split_case
+from skinflow_jax.data.splitting.files import latest_splits, split_case
+from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import NAME
 from skinflow_jax.data.verification import verify_records
 
 SMALL = "--config.data.max_pixels=12544"

@@ -40,8 +40,8 @@ from skinflow_jax.data.record_set import (
     encode_record,
     header_of,
 )
-from skinflow_jax.data.signatures import Signature, signature
 from skinflow_jax.data.sources.case import Case, Source, schema_of
+from skinflow_jax.data.splitting.signatures import Signature, signature
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import read_json
 from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 from skinflow_jax.data.manifest import Shard
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.records import read_signatures
-from skinflow_jax.data.split_files import check_splits
+from skinflow_jax.data.splitting.files import check_splits
 from skinflow_jax.errors import InputError
 
 

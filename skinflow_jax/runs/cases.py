@@ -8,8 +8,6 @@ from pathlib import Path
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.captioning.written import read_captions
-from skinflow_jax.data.fitzpatrick17k_test1000 import NAME as TEST1000
-from skinflow_jax.data.fitzpatrick17k_test1000 import write_evaluation_list
 from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.data.pipeline import Buckets
 from skinflow_jax.data.records import RecordSet, build_records
@@ -18,8 +16,10 @@ from skinflow_jax.data.sources.catalogue import open_source as open_whole
 from skinflow_jax.data.sources.fitzpatrick17k import Fitzpatrick17kSource
 from skinflow_jax.data.sources.id_lists import matched
 from skinflow_jax.data.sources.union import UnionSource
-from skinflow_jax.data.split_files import FOLDER, OWNER, splits_of
-from skinflow_jax.data.splits import Splits
+from skinflow_jax.data.splitting.files import FOLDER, OWNER, splits_of
+from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import NAME as TEST1000
+from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import write_evaluation_list
+from skinflow_jax.data.splitting.splits import Splits
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.training.progress import track_counts

@@ -9,10 +9,10 @@ from rich.table import Table
 from skinflow_jax.command.standard_output import Console
 from skinflow_jax.data.contact_sheet import contact_sheet
 from skinflow_jax.data.counts import counts
-from skinflow_jax.data.pairs_sheet import pairs_sheet
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.data.split_files import latest_splits, split_case
-from skinflow_jax.data.splits import Splits
+from skinflow_jax.data.splitting.files import latest_splits, split_case
+from skinflow_jax.data.splitting.pairs_sheet import pairs_sheet
+from skinflow_jax.data.splitting.splits import Splits
 from skinflow_jax.errors import printable
 
 _ROWS = 20

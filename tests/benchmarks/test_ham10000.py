@@ -12,7 +12,7 @@ from shallow import SHALLOW
 
 from skinflow_jax.config import load_config
 from skinflow_jax.data.sources.ham10000 import DIAGNOSES
-from skinflow_jax.data.splits import split_of
+from skinflow_jax.data.splitting.splits import split_of
 from skinflow_jax.models.config import SIZES
 
 REFERENCES = ["naevus"] * 4 + ["melanoma"] * 2

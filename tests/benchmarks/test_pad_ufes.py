@@ -6,7 +6,7 @@ import pytest
 
 from skinflow_jax.config import load_config
 from skinflow_jax.data.sources.case import Case
-from skinflow_jax.data.splits import split_of
+from skinflow_jax.data.splitting.splits import split_of
 
 CASES = [
     Case("1", "anna", {"location": "face"}, "melanoma"),

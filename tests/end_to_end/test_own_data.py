@@ -8,7 +8,7 @@ from PIL import Image
 from shallow import SHALLOW
 
 from skinflow_jax.cli import main
-from skinflow_jax.data.split_files import latest_splits
+from skinflow_jax.data.splitting.files import latest_splits
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs.demo import DemoSize, run_demo

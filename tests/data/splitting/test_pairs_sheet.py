@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from skinflow_jax.data.pairs_sheet import pairs_sheet
-from skinflow_jax.data.splits import Link, SplitCase
+from skinflow_jax.data.splitting.pairs_sheet import pairs_sheet
+from skinflow_jax.data.splitting.splits import Link, SplitCase
 
 CASES = {
     name: SplitCase("own", name.removeprefix("own/"), "a patient with a very long name " * 5)

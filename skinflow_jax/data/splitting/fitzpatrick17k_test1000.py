@@ -11,8 +11,8 @@ import hashlib
 from pathlib import Path
 
 from skinflow_jax.data.sources.table import read_table
-from skinflow_jax.data.split_lists import list_bytes, write_ids
-from skinflow_jax.data.stratified import stratified_choice
+from skinflow_jax.data.splitting.lists import list_bytes, write_ids
+from skinflow_jax.data.splitting.stratified import stratified_choice
 from skinflow_jax.errors import InputError
 
 NAME = "fitzpatrick17k_test1000"

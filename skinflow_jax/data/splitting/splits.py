@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from skinflow_jax.data.near_duplicates import Pair
+from skinflow_jax.data.splitting.near_duplicates import Pair
 from skinflow_jax.errors import InputError, printable
 
 
@@ -110,7 +110,7 @@ def make_splits(
         fractions: the names of the splits and the share of groups of each.
         seed: which groups go where.
         previous: the splits of the build before.
-        given: the split of some or all cases by their id, from lists (`split_lists`); its names
+        given: the split of some or all cases by their id, from lists (`lists`); its names
             may be others than those of `fractions`.
         kin: cases of one patient or lesion under several groups, as indices.
 

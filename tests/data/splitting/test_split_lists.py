@@ -4,13 +4,13 @@ import hashlib
 
 import pytest
 
-from skinflow_jax.data.split_lists import (
+from skinflow_jax.data.splitting.lists import (
     listed_cases,
     owners_lists,
     read_split_lists,
     write_id_lists,
 )
-from skinflow_jax.data.splits import SplitCase, Splits, make_splits
+from skinflow_jax.data.splitting.splits import SplitCase, Splits, make_splits
 from skinflow_jax.errors import InputError
 
 CASES = [

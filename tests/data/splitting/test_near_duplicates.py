@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from skinflow_jax.data import near_duplicates as search
 from skinflow_jax.data.images import load_image
-from skinflow_jax.data.near_duplicates import Pair, case_links, near_duplicates, proposals
-from skinflow_jax.data.signatures import Signature, oriented, signature
 from skinflow_jax.data.sources.procedural import ProceduralSource
+from skinflow_jax.data.splitting import near_duplicates as search
+from skinflow_jax.data.splitting.near_duplicates import Pair, case_links, near_duplicates, proposals
+from skinflow_jax.data.splitting.signatures import Signature, oriented, signature
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _SPEC = importlib.util.spec_from_file_location("copies", ROOT / "benchmarks/planted_copies.py")
 COPIES = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(COPIES)

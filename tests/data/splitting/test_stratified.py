@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skinflow_jax.data import fitzpatrick17k_test1000
-from skinflow_jax.data.fitzpatrick17k_test1000 import evaluation_ids, write_evaluation_list
 from skinflow_jax.data.sources.table import read_table
-from skinflow_jax.data.split_lists import read_split_lists
-from skinflow_jax.data.stratified import stratified_choice
+from skinflow_jax.data.splitting import fitzpatrick17k_test1000
+from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import (
+    evaluation_ids,
+    write_evaluation_list,
+)
+from skinflow_jax.data.splitting.lists import read_split_lists
+from skinflow_jax.data.splitting.stratified import stratified_choice
 from skinflow_jax.errors import InputError
 
 

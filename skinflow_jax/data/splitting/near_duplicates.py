@@ -18,8 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinflow_jax.data.alignment import align, least_local_correlation, shrunk, smooth, zoomed
-from skinflow_jax.data.signatures import ORIENTATIONS, Signature, oriented
+from skinflow_jax.data.splitting.alignment import (
+    align,
+    least_local_correlation,
+    shrunk,
+    smooth,
+    zoomed,
+)
+from skinflow_jax.data.splitting.signatures import ORIENTATIONS, Signature, oriented
 
 MOST_PERCEPTUAL = 22
 MOST_BOTH = 32

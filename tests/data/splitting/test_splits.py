@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skinflow_jax.data.near_duplicates import Pair
-from skinflow_jax.data.splits import SplitCase, Splits, make_splits
+from skinflow_jax.data.splitting.near_duplicates import Pair
+from skinflow_jax.data.splitting.splits import SplitCase, Splits, make_splits
 from skinflow_jax.errors import InputError
 
 FRACTIONS = {"warmup": 0.4, "rl": 0.4, "heldout": 0.2}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from skinflow_jax.data.sources.id_lists import bare, matched, path_of
 from skinflow_jax.data.sources.table import read_table
-from skinflow_jax.data.splits import SplitCase, Splits
+from skinflow_jax.data.splitting.splits import SplitCase, Splits
 from skinflow_jax.errors import InputError, printable
 
 _SPLIT_COLUMNS = ("split", "partition")

@@ -17,15 +17,10 @@ from pathlib import Path
 
 from skinflow_jax.data.counts import counts
 from skinflow_jax.data.manifest import hash_of
-from skinflow_jax.data.near_duplicates import (
-    NEAR_DUPLICATES_VERSION,
-    case_links,
-    near_duplicates,
-)
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.records import read_signatures
 from skinflow_jax.data.sources.id_lists import matched
-from skinflow_jax.data.split_lists import (
+from skinflow_jax.data.splitting.lists import (
     list_bytes,
     list_files,
     listed_cases,
@@ -33,7 +28,12 @@ from skinflow_jax.data.split_lists import (
     read_split_lists,
     write_id_lists,
 )
-from skinflow_jax.data.splits import SplitCase, Splits, make_splits
+from skinflow_jax.data.splitting.near_duplicates import (
+    NEAR_DUPLICATES_VERSION,
+    case_links,
+    near_duplicates,
+)
+from skinflow_jax.data.splitting.splits import SplitCase, Splits, make_splits
 from skinflow_jax.errors import InputError, printable
 from skinflow_jax.json_file import read_json
 from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
@@ -61,7 +61,7 @@ def splits_of(
       records: all of a folder, with the signatures of their images.
       fractions: names of the splits, and the share of the groups of each.
       seed: which groups go where.
-      lists: anyone's lists (see `split_lists`), which come first; `OWNER` takes the splits that
+      lists: anyone's lists (see `lists`), which come first; `OWNER` takes the splits that
         the owners of the data sets publish.
       previous: an earlier build, or the `splits.json` of one: nobody whom it placed moves.
 

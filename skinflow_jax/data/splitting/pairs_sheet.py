@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from skinflow_jax.data.splits import Link, SplitCase
+from skinflow_jax.data.splitting.splits import Link, SplitCase
 from skinflow_jax.errors import printable
 
 _SIDE = 192  # of each image, pixels

@@ -1,0 +1,1 @@
+"""Who stands in which split: near-duplicates, groups, anyone's lists, and the files that say so."""
