@@ -3,15 +3,18 @@
 python benchmarks/pipeline.py --data=../shared/data/ham10000
 python benchmarks/pipeline.py --data=../shared/data/ham10000 --images=1000 --epochs=3   # a look
 
-Both begin with a folder of JPEG files and end with batches of float32 patches in host memory, in
-shuffled order. Ours builds records in its first epoch (decoded, resized, checksummed, written) and
-reads them from then on; its batches also have the prompts' tokens, targets, positions and masks.
-PyTorch's workers are processes that decode, resize, normalise and cut each image in every epoch.
+Both begin with a folder of JPEG files and end with batches of patches in host memory, in shuffled
+order. Ours builds records in its first epoch (decoded, resized, checksummed, written) and reads
+them from then on; its patches are uint8, which the tower normalises on the device (what that takes
+stands in the last lines), and its batches also have the prompts' tokens, targets, positions and
+masks. PyTorch's workers are processes that decode, resize, normalise and cut each image in every
+epoch, into float32.
 
 Each side runs in a process of its own, after its imports, `--repeats` times in turn. Memory is the
-most that the process and its children hold together, read every 50 ms: resident (RSS), in which
-pages that processes share count for each, and proportional (PSS), in which they count once. At the
-end one worker does the parts of the work one after the other, alone.
+most that the process and its children hold together, read every 0.5 s (to read it ten times as
+often cost PyTorch's processes a third of their time): resident (RSS), in which pages that processes
+share count for each, and proportional (PSS), in which they count once. At the end one worker does
+the parts of the work one after the other, alone.
 """
 
 import argparse
@@ -110,7 +113,7 @@ class _Memory:
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(0.05):
+        while not self._stopped.wait(0.5):
             read = [_smaps(pid) for pid in _family(self._pid)]
             rss, self.now = (sum(values) for values in zip((0, 0), *read, strict=True))
             self.rss, self.pss = max(self.rss, rss), max(self.pss, self.now)
@@ -215,11 +218,15 @@ class _Ours:
 
     def parts(self, count: int) -> dict[str, float]:
         """Seconds of each part for so many images, one after the other."""
+        import jax
+        import numpy as np
+
         from skinflow_jax.data.chat import prompt_ids
         from skinflow_jax.data.images import patchify, resize
         from skinflow_jax.data.pipeline import example_of
         from skinflow_jax.data.record_set import Record, decode_record, encode_record
         from skinflow_jax.models.inputs import build_inputs, window_count
+        from skinflow_jax.models.pixels import patch_values
 
         parts, config = {}, self._config
         for index in range(count):
@@ -233,6 +240,10 @@ class _Ours:
             ids = _timed(parts, "tokens", prompt_ids, self._tokenizer, prompt, [grid], config)
             shape = {"length": 400, "windows": window_count(grid, config.vision), "images": 1}
             _timed(parts, "copy", build_inputs, [ids], [[(patches, grid)]], config, **shape)
+        batch = np.zeros((self._arguments.batch, 256, config.vision.patch_pixels), np.uint8)
+        values = jax.jit(patch_values, static_argnums=1).lower(batch, config.vision).compile()
+        for _ in range(count // len(batch)):
+            _timed(parts, "normalise by XLA", lambda: jax.block_until_ready(values(batch)))
         return parts
 
 

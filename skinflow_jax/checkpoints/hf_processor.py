@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from skinflow_jax.data.images import CLIP_MEAN, CLIP_STD, preprocessor_config
+from skinflow_jax.data.images import preprocessor_config
 from skinflow_jax.errors import InputError
 from skinflow_jax.json_file import FieldTable, read_json, write_json
 from skinflow_jax.models.config import VisionConfig
+from skinflow_jax.models.pixels import CLIP_MEAN, CLIP_STD
 from skinflow_jax.storage.paths import is_file
 from skinflow_jax.typed_fields import Whole
 

@@ -18,9 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from skinflow_jax.data.bit_depth import stated_depth, to_8_bits
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VisionConfig
+from skinflow_jax.models.pixels import CLIP_MEAN, CLIP_STD
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LONGEST_RATIO = 200
 RESIZE_VERSION = 1
 """Of all that leads from a file to resized pixels; raise it when they change."""
@@ -164,32 +163,24 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def patchify(image: np.ndarray, vision: VisionConfig) -> tuple[np.ndarray, tuple[int, int]]:
-    """Normalised patches in processor order and the grid (rows, columns) they form.
+    """Patches in processor order and the grid (rows, columns) they form.
 
     Args:
       image: uint8 `[H, W, 3]`, sides multiples of patch_size * merge_size.
       vision: sizes of the patches.
 
     Returns:
-      float32 `[rows * columns, patch_dim]`, 2x2 block by 2x2 block, each patch laid out as
-      channel, frame, row, column; a still image fills both frames.
+      uint8 `[rows * columns, patch_pixels]`, 2x2 block by 2x2 block, each patch laid out as
+      channel, row, column. The tower normalises them (`models.pixels`).
     """
     p, m = vision.patch_size, vision.merge_size
     height, width, channels = image.shape
     if height % (p * m) or width % (p * m):
         raise InputError(f"image of {height}x{width} pixels: resize to multiples of {p * m} first")
     rows, columns = height // p, width // p
-    # A channel at a time, and written once in its place: half the time of the plain expression.
-    pixels = np.empty((channels, height, width), np.float32)
-    for plane, channel, mean, std in zip(pixels, range(channels), CLIP_MEAN, CLIP_STD, strict=True):
-        np.divide(image[..., channel], np.float32(255), out=plane)
-        plane -= np.float32(mean)
-        plane /= np.float32(std)
-    blocks = pixels.reshape(channels, rows // m, m, p, columns // m, m, p)
-    frames = (rows // m, columns // m, m, m, channels, vision.temporal_patch_size, p, p)
-    patches = np.empty(frames, np.float32)
-    patches[...] = blocks.transpose(1, 4, 2, 5, 0, 3, 6)[:, :, :, :, :, None]
-    return patches.reshape(rows * columns, vision.patch_dim), (rows, columns)
+    blocks = image.reshape(rows // m, m, p, columns // m, m, p, channels)
+    patches = blocks.transpose(0, 3, 1, 4, 6, 2, 5).reshape(rows * columns, vision.patch_pixels)
+    return patches, (rows, columns)
 
 
 def preprocessor_config(min_pixels: int, max_pixels: int, vision: VisionConfig) -> dict:

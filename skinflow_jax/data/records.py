@@ -48,8 +48,6 @@ from skinflow_jax.storage.whole_folder import FolderTaken, whole_folder
 from skinflow_jax.typed_fields import from_dict
 
 T = TypeVar("T")
-Prepared = tuple[str, Record | InputError, list[Signature]]
-"""A case's name, its record or the reason why there is none, the signatures of its images."""
 
 FORMAT_VERSION = 3
 SHARD_BYTES = 256 * 2**20
@@ -149,8 +147,20 @@ class _Part:
     plain: tuple[Listed, ...]
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What a thread has made of a case: all that is to be written, or why there is nothing."""
+
+    case: str
+    reason: str = ""
+    record: bytes = b""
+    header: str = ""
+    plain: bool = False
+    signatures: bytes = b""
+
+
 def _parts(
-    prepare: Callable[[int], Prepared],
+    prepare: Callable[[int], _Prepared],
     folder: Path,
     total: int,
     size: int,
@@ -251,28 +261,28 @@ def _finished(folder: Path, name: str) -> _Part | None:
     return part if part.shard == shard else None
 
 
-def _write_part(folder: Path, name: str, prepared: Iterable[Prepared]) -> _Part:
+def _write_part(folder: Path, name: str, prepared: Iterable[_Prepared]) -> _Part:
     shard, writer, headers, skipped, plain = folder / f"{name}.array_record", None, [], [], []
     signatures = []
     try:
-        for case, record, signed in prepared:
-            if isinstance(record, InputError):
-                skipped.append(Listed(case, str(record)))
+        for made in prepared:
+            if made.reason:
+                skipped.append(Listed(made.case, made.reason))
                 continue
             if writer is None:
                 # One a group for random access; uncompressed: photographs hardly shrink.
                 writer = ArrayRecordWriter(str(shard), "group_size:1,uncompressed")
-            writer.write(encode_record(record))
-            headers.append(header_of(record))
-            signatures += [signature.to_bytes() for signature in signed]
-            if any(map(_is_plain, record.images)):
-                plain.append(Listed(case, "an image of it is nearly of one colour"))
+            writer.write(made.record)
+            headers.append(made.header)
+            signatures.append(made.signatures)
+            if made.plain:
+                plain.append(Listed(made.case, "an image of it is nearly of one colour"))
     finally:
         if writer:
             writer.close()
     stated = Shard.of(shard, len(headers)) if writer else None
     part = _Part(stated, tuple(headers), tuple(skipped), tuple(plain))
-    if signatures:
+    if any(signatures):
         (folder / f"{name}.signatures").write_bytes(b"".join(signatures))
     # Last, and by a rename: a part that has its file is whole.
     draft = folder / f"{name}.json.draft"
@@ -310,7 +320,7 @@ def _record(source: Source, index: int, case: Case, images: Sequence, budget: di
     return Record(case, resized, resize_mask(mask, resized[0].shape[:2]))
 
 
-def _prepared(source: Source, budget: dict[str, int], signatures: bool, index: int) -> Prepared:
+def _prepared(source: Source, budget: dict[str, int], signatures: bool, index: int) -> _Prepared:
     name = f"row {index}"
     try:
         case = source.case(index)
@@ -320,5 +330,7 @@ def _prepared(source: Source, budget: dict[str, int], signatures: bool, index: i
             raise InputError(f"{name}: {len(images)} images where {len(case.views)} are named")
         record = _record(source, index, case, images, budget)
     except InputError as error:
-        return name, error, []
-    return name, record, [signature(image) for image in images] if signatures else []
+        return _Prepared(name, reason=str(error))
+    signed = b"".join(signature(image).to_bytes() for image in images) if signatures else b""
+    plain = any(map(_is_plain, record.images))
+    return _Prepared(name, "", encode_record(record), header_of(record), plain, signed)

@@ -145,6 +145,11 @@ class VisionConfig:
         return self.in_channels * self.temporal_patch_size * self.patch_size**2
 
     @property
+    def patch_pixels(self) -> int:
+        """Numbers of one frame of a patch: channels x rows x columns (588)."""
+        return self.in_channels * self.patch_size**2
+
+    @property
     def merge_unit(self) -> int:
         """Patches merged into one image token (4)."""
         return self.merge_size**2

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VisionConfig, VlmConfig
@@ -26,7 +26,8 @@ class ModelInputs:
 
     `image_slots[b, l]` is the index of the token's image feature among the row's `I * S/4` merged
     features, -1 for text. `positions` are the M-RoPE ids (time, row, column).
-    `next_position[b]` is the rope position of the first token after the prompt.
+    `next_position[b]` is the rope position of the first token after the prompt. Patches are uint8,
+    of one frame, where they come from images, and float32 where a processor made them.
     """
 
     input_ids: Int[Array, "B L"]
@@ -34,7 +35,7 @@ class ModelInputs:
     positions: Int[Array, "B 3 L"]
     next_position: Int[Array, "B"]
     image_slots: Int[Array, "B L"]
-    patches: Float[Array, "B I S patch_dim"]
+    patches: UInt8[Array, "B I S patch_pixels"] | Float[Array, "B I S patch_dim"]
     patch_mask: Bool[Array, "B I S"]
     patch_positions: Int[Array, "B I S 2"]
 
@@ -156,17 +157,18 @@ def check_placeholders(
 
 
 def empty_inputs(
-    batch: int, config: VlmConfig, *, length: int, windows: int, images: int
+    batch: int, config: VlmConfig, *, length: int, windows: int, images: int, dtype=np.uint8
 ) -> ModelInputs:
-    """All-padding inputs in the shapes that `build_inputs` fills."""
+    """All-padding inputs in the shapes that `build_inputs` fills; `dtype` is that of patches."""
     slots = windows * config.vision.window_patches
+    numbers = config.vision.patch_pixels if dtype == np.uint8 else config.vision.patch_dim
     return ModelInputs(
         input_ids=np.full((batch, length), config.pad_token_id, np.int32),
         token_mask=np.zeros((batch, length), bool),
         positions=np.zeros((batch, 3, length), np.int32),
         next_position=np.zeros(batch, np.int32),
         image_slots=np.full((batch, length), -1, np.int32),
-        patches=np.zeros((batch, images, slots, config.vision.patch_dim), np.float32),
+        patches=np.zeros((batch, images, slots, numbers), dtype),
         patch_mask=np.zeros((batch, images, slots), bool),
         patch_positions=np.zeros((batch, images, slots, 2), np.int32),
     )
@@ -186,8 +188,8 @@ def build_inputs(
 
     Args:
       token_rows: unpadded ids of each row, image placeholders already expanded.
-      image_rows: per row, its images in order: (patches `[n, patch_dim]` float32 in processor
-        order, (rows, columns) in patches).
+      image_rows: per row, its images in order: (patches in processor order, (rows, columns) in
+        patches); patches are uint8 `[n, patch_pixels]` or, of all images, float `[n, patch_dim]`.
       config: the model's sizes and ids.
       length: token slots L; windows: windows an image row holds (S = 64 * windows); images: I.
         None takes the smallest that fits.
@@ -211,7 +213,10 @@ def build_inputs(
     if needed_images > images:
         raise InputError(f"a prompt has {needed_images} images but the batch allows {images}")
 
-    out = empty_inputs(len(token_rows), config, length=length, windows=windows, images=images)
+    kinds = {np.asarray(patches).dtype for row in image_rows for patches, _ in row}
+    dtype = np.uint8 if kinds <= {np.dtype(np.uint8)} else np.float32
+    shape = {"length": length, "windows": windows, "images": images}
+    out = empty_inputs(len(token_rows), config, **shape, dtype=dtype)
     slots = windows * vision.window_patches
     for b, (ids, row) in enumerate(zip(token_rows, image_rows, strict=True)):
         ids = np.asarray(ids)

@@ -8,6 +8,7 @@ import numpy as np
 
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.layers import layer
+from skinflow_jax.models.pixels import patch_values
 from skinflow_jax.models.rope import vision_rotation
 from skinflow_jax.models.vision import block_place
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE, Vlm, embed_prompt, visible_prompt
@@ -35,7 +36,7 @@ def _vision_states(model: Vlm, inputs: ModelInputs) -> Iterator[tuple[str, np.nd
     patches, mask, positions = inputs.images()
     rotation, real = vision_rotation(positions, config), np.asarray(mask)
     apply = jax.jit(lambda block, x, group: block(x, rotation, mask, group)[0], static_argnums=2)
-    x = vision.patch_embedding(patches)
+    x = vision.patch_embedding(patch_values(patches, config))
     for i in range(config.depth):
         stack, place = block_place(config, i)
         full = i in config.full_attention_blocks

@@ -19,6 +19,7 @@ from skinflow_jax.models.config import DveConfig, VisionConfig
 from skinflow_jax.models.decoder import rematerialised
 from skinflow_jax.models.dve import DynamicSwiGLU
 from skinflow_jax.models.layers import Projection, RMSNorm, SwiGLU, layer, stack_layers
+from skinflow_jax.models.pixels import Patches, patch_values
 from skinflow_jax.models.rope import rotate, vision_rotation
 from skinflow_jax.parallel import constrain
 
@@ -138,7 +139,7 @@ class VisionTower(nnx.Module):
 
     def __call__(
         self,
-        patches: Float[Array, "N S patch_dim"],
+        patches: Patches,
         mask: Bool[Array, "N S"],
         positions: Int[Array, "N S 2"],
         *,
@@ -150,7 +151,7 @@ class VisionTower(nnx.Module):
 
     def gates(
         self,
-        patches: Float[Array, "N S patch_dim"],
+        patches: Patches,
         mask: Bool[Array, "N S"],
         positions: Int[Array, "N S 2"],
         *,
@@ -165,7 +166,7 @@ class VisionTower(nnx.Module):
 
     def _blocks(self, patches, mask, positions, dtype, remat):
         """(states, gates of each run). A scan over periods, so that one is compiled for all."""
-        patches = jnp.where(mask[..., None], patches, 0).astype(dtype)
+        patches = jnp.where(mask[..., None], patch_values(patches, self.config), 0).astype(dtype)
         x = constrain(self.patch_embedding(patches), "batch", None, None)
         rotation = vision_rotation(positions, self.config)
         everything = runs(self.config)

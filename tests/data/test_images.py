@@ -3,10 +3,12 @@
 import hashlib
 import itertools
 import json
+import math
 import os
 import struct
 import zlib
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +25,7 @@ from skinflow_jax.data.images import (
 )
 from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VisionConfig
+from skinflow_jax.models.pixels import patch_values
 
 VISION = VisionConfig()
 BUDGET = {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 64}
@@ -51,8 +54,9 @@ def test_patches_equal_those_of_transformers(reference, tmp_path, height, width)
     patches, grid = patchify(resize(image, **BUDGET), VISION)
 
     assert (1, *grid) == tuple(expected["image_grid_thw"][0])
-    assert patches.dtype == np.float32
-    np.testing.assert_allclose(patches, expected["pixel_values"], rtol=0, atol=1e-6)
+    assert patches.dtype == np.uint8 and patches.shape == (math.prod(grid), VISION.patch_pixels)
+    values = jax.jit(patch_values, static_argnums=1)(patches[None], VISION)[0]
+    np.testing.assert_allclose(values, expected["pixel_values"], rtol=0, atol=1e-6)
 
 
 def test_resizing_a_resized_image_changes_nothing():
