@@ -115,7 +115,7 @@ def records(tmp_path):
 
 def damage(folder: Path, row: int) -> None:
     """Damage the image of one record, whose batch one of the processes makes."""
-    pixels = RecordSet(folder)[row].image.tobytes()[64:192]
+    pixels = RecordSet(folder)[row].images[0].tobytes()[64:192]
     (shard,) = folder.glob("*.array_record")
     data = shard.read_bytes()
     shard.write_bytes(data.replace(pixels, bytes(len(pixels))))
