@@ -25,7 +25,8 @@ gathered = multihost_utils.process_allgather(jnp.array([jax.process_index() + 1]
 print("gathered", gathered.ravel().tolist(), flush=True)
 """
 PODS = ROOT / "tests/pods"
-CONFIG = runpy.run_path(str(PODS / "pods.py"))["SMALL"] | {"algorithm": "sft", "loop": {"steps": 1}}
+OF_PODS = runpy.run_path(str(PODS / "pods.py"))
+CONFIG = OF_PODS["SMALL"] | {"algorithm": "sft", "loop": {"steps": 1}}
 
 
 def free_port():
@@ -73,6 +74,8 @@ def test_a_run_of_skinflow_on_two_workers(pod, tmp_path):
     # The tests' own compiler flags: a unit of systemd has no variables of whoever started it.
     path, flags = f"{ROOT}:{ROOT / 'tests'}", os.environ["XLA_FLAGS"]
     environment = f"JAX_PLATFORMS=cpu PYTHONPATH={path} XLA_FLAGS='{flags}'"
+    for name, value in OF_PODS["compiled_once"](tmp_path).items():
+        environment += f" {name}={value}"
     program = PODS / "small_skinflow.py"
     call = f'#!/bin/sh\nexec env {environment} {sys.executable} {program} "$@"\n'
     for worker in range(2):

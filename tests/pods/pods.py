@@ -53,7 +53,10 @@ class Pod:
     def __call__(self, *arguments, code: int = 0, **environ: str) -> subprocess.CompletedProcess:
         """Run `skinflow` with these arguments; it must end with `code`."""
         done = subprocess.run(
-            self.command(*arguments), env=environment(**environ), capture_output=True, text=True
+            self.command(*arguments),
+            env=environment(**compiled_once(self.folder), **environ),
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == code, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done
@@ -70,6 +73,19 @@ class Pod:
         path.write_text(json.dumps(config))
         workdir = self.folder / name
         return self("train", f"--config={path}", f"--workdir={workdir}", *arguments, **options)
+
+
+def compiled_once(folder: Path) -> dict[str, str]:
+    """Variables of commands that keep their programs in `folder`, compiled by the first process.
+
+    The others wait for what it compiles. A folder of one's own: they would wait in vain where the
+    first finds in it what the processes of another test have just put there.
+    """
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_SHARE_BINARY_BETWEEN_HOSTS": "1",
+    }
 
 
 def environment(**more: str) -> dict[str, str]:

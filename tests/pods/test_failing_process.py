@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pods import STAGE, WARM_UP, Pod, environment
+from pods import STAGE, WARM_UP, Pod, compiled_once, environment
 
 from skinflow_jax.data.record_set import RecordSet
 
@@ -76,7 +76,7 @@ def train_in_loops(pod, config, *arguments, **environ):
     at = command.index("--") + 1
     done = subprocess.run(
         [*command[:at], "bash", str(pod.folder / "loop.sh"), *command[at:]],
-        env=environment(ENDS=str(ends), **environ),
+        env=environment(ENDS=str(ends), **compiled_once(pod.folder), **environ),
         capture_output=True,
         text=True,
     )

@@ -1,8 +1,8 @@
 """Two "hosts" in network namespaces: one dies, or its link goes, or it gets SIGTERM; both leave.
 
 Started again both go on, as often as it happens, and end with the bits of the run that nothing
-disturbed. `make pods` tries many random moments, in each phase of a run; `make test` one, without
-namespaces.
+disturbed. `make pods` tries many random moments, in each phase of a warm-up and of a GRPO stage;
+`make test` one of a warm-up, after its first checkpoint and without namespaces.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import jax
 import numpy as np
 import pytest
 from phases import begun, length
-from pods import HERE, STAGE, WARM_UP, environment, lines
+from pods import HERE, STAGE, WARM_UP, compiled_once, environment, lines
 
 from skinflow_jax.checkpoints.run_state import load_model
 
@@ -40,7 +40,7 @@ EVERY_2 = {
     "rollouts_every": 1,
 }
 CONFIGS = {
-    "sft": WARM_UP | {"loop": EVERY_2 | {"steps": 16, "evaluate_every": 0}},
+    "sft": WARM_UP | {"loop": EVERY_2 | {"steps": 16 if WHOLE else 6, "evaluate_every": 0}},
     "grpo": STAGE | {"loop": EVERY_2, "rl": STAGE["rl"] | {"max_refills": 1}},
 }
 # What happens to which process in which phase.
@@ -54,8 +54,10 @@ MOMENTS = {
     "sft": [("kill", 1, "update"), ("link", 1, "saving"), ("kill", 0, "saving"), *TERMS[1:2]],
     "grpo": [*LOSSES, *TERMS],
 }
+# Phases that pass before the moment.
+PASSED = 0 if WHOLE else EVERY_2["checkpoint_every"]
 if not WHOLE:
-    MOMENTS = {"grpo": [("kill", 1, "update")]}
+    MOMENTS = {"sft": [("kill", 1, "update")]}
 
 
 def ip(*arguments):
@@ -102,6 +104,7 @@ class Run:
             XLA_FLAGS=f"{os.environ.get('XLA_FLAGS', '')} {ONE_DEVICE}",
             JAX_PLATFORMS="cpu",
             SKINFLOW_TEST_PHASES=str(self.phases),
+            **compiled_once(folder.parent),
         )
 
     @contextlib.contextmanager
@@ -139,10 +142,10 @@ class Run:
         return self
 
     def disturb(self, moment, choose, seconds):
-        """Start it, and end it in its first or second phase of a kind; how long `seconds` says."""
+        """Start it, and end it in one of two next phases of a kind; how long `seconds` says."""
         what, number, phase = moment
         with self.started() as processes:
-            wanted = begun(self.phases, number, phase) + choose.randint(1, 2)
+            wanted = begun(self.phases, number, phase) + PASSED + choose.randint(1, 2)
             until = time.monotonic() + 600
             while begun(self.phases, number, phase) < wanted:
                 assert time.monotonic() < until and all(p.poll() is None for p in processes)

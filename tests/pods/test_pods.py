@@ -1,6 +1,7 @@
 """A run on several processes is the run of one: same tokens, losses, predictions and checkpoints.
 
-`make pods` (SKINFLOW_PODS=1) runs every kind of run on every shape; `make test` one shape of two.
+`make pods` (SKINFLOW_PODS=1) runs every kind of run on every shape, eight devices that split the
+batch too; `make test` one kind on four devices.
 """
 
 import os
@@ -15,7 +16,8 @@ from skinflow_jax.checkpoints.run_state import load_model
 pytestmark = pytest.mark.slow
 
 WHOLE = bool(os.environ.get("SKINFLOW_PODS"))
-SHAPES = [(2, 4), (4, 2)] if WHOLE else [(2, 4)]
+DEVICES = 8 if WHOLE else 4
+SHAPES = [(2, 4), (4, 2)] if WHOLE else [(2, 2)]
 LORA, DVE = {"lora": {"rank": 2}}, {"dve": {"groups": 4}}
 KINDS = {"lora": LORA, "full": {}, "dve": DVE} if WHOLE else {"lora": LORA}
 MESH = {"mesh": {"fsdp": 2, "tensor": 2}}
@@ -23,8 +25,8 @@ MESH = {"mesh": {"fsdp": 2, "tensor": 2}}
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    """One process of eight devices: what the others are compared with."""
-    pod = Pod(1, 8, tmp_path_factory.mktemp("pod_1x8"))
+    """One process of all devices: what the others are compared with."""
+    pod = Pod(1, DEVICES, tmp_path_factory.mktemp("one"))
     pod.train("warmup", WARM_UP | MESH)
     for kind, model in KINDS.items():
         pod.train(kind, stage(pod, model))
