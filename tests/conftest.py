@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+import zipfile
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ import jaxlib
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from outside_checkout import ROOT, python
 from PIL import Image
 
 # Compiling takes most of the time: let LLVM try less hard, in the commands that tests run too, and
@@ -116,3 +118,28 @@ def root(tmp_path_factory):
         Image.new("RGB", (9, 9), (number, 0, 0)).save(root / "images" / name)
     Image.new("RGB", (9, 9), (99, 0, 0)).save(root.parent / "secret.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """Built from a copy, so that the checkout stays clean."""
+    pytest.importorskip("setuptools")
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in ("skinflow_jax", "configs"):
+        unwanted = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=unwanted)
+    for path in (*ROOT.glob("*.toml"), *ROOT.glob("*.txt"), ROOT / "README.md", ROOT / "LICENSE"):
+        shutil.copy(path, source)
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "--no-index"]
+    python(folder, "-m", "pip", "wheel", *options, f"--wheel-dir={folder}", str(source))
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory):
+    """A folder that holds the installed package and nothing else of ours."""
+    target = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    return target

@@ -1,30 +1,16 @@
 """The wheel, installed outside the checkout, finds the configs that come with it by name."""
 
-import os
-import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from outside_checkout import IT_IS_THE_INSTALLED_ONE, ROOT, python
 
 from skinflow_jax.config import load_config
 from skinflow_jax.config_files.shipped import CONFIGS, names
 from skinflow_jax.errors import ConfigError
 from skinflow_jax.runs.ablation import load_ablation
 
-ROOT = Path(__file__).parents[1]
-
-# The checkout may be installed in the same Python: whatever was imported must not come from there.
-IT_IS_THE_INSTALLED_ONE = """
-import sys
-from pathlib import Path
-
-ours = [module for name, module in sys.modules.items() if name.startswith("skinflow_jax")]
-elsewhere = [m for m in ours if not Path(m.__file__).is_relative_to(sys.argv[1])]
-assert ours and not elsewhere, elsewhere
-"""
 CONFIGS_BY_NAME = (
     """
 from skinflow_jax.config import load_config
@@ -40,54 +26,6 @@ print(*runs)
 """
     + IT_IS_THE_INSTALLED_ONE
 )
-SMALL_DEMO = (
-    """
-from skinflow_jax.cli import main
-from skinflow_jax.runs import demo
-
-demo.SIZES["procedural"] = demo.DemoSize(40, 20, 24, 6, 12, 8, 2, 2)
-assert main(["demo"]) == 0
-"""
-    + IT_IS_THE_INSTALLED_ONE
-)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Built from a copy, so that the checkout stays clean."""
-    pytest.importorskip("setuptools")
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    for name in ("skinflow_jax", "configs"):
-        unwanted = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=unwanted)
-    for path in (*ROOT.glob("*.toml"), *ROOT.glob("*.txt"), ROOT / "README.md", ROOT / "LICENSE"):
-        shutil.copy(path, source)
-    options = ["--no-deps", "--no-build-isolation", "--quiet", "--no-index"]
-    run(folder, "-m", "pip", "wheel", *options, f"--wheel-dir={folder}", str(source))
-    return next(folder.glob("*.whl"))
-
-
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """A folder that holds the installed package and nothing else of ours."""
-    target = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-    return target
-
-
-def run(folder, *command, path=None):
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=kept | {"JAX_PLATFORMS": "cpu"} | ({"PYTHONPATH": str(path)} if path else {}),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def test_the_wheel_holds_every_file_of_the_package_every_config_and_the_licence(wheel):
@@ -102,16 +40,9 @@ def test_the_wheel_holds_every_file_of_the_package_every_config_and_the_licence(
 
 
 def test_an_installed_package_finds_configs_by_name_from_any_folder(installed, tmp_path):
-    assert "--config" in run(tmp_path, "-m", "skinflow_jax", "train", "--help", path=installed)
-    found = run(tmp_path, "-c", CONFIGS_BY_NAME, str(installed), path=installed)
+    assert "--config" in python(tmp_path, "-m", "skinflow_jax", "train", "--help", path=installed)
+    found = python(tmp_path, "-c", CONFIGS_BY_NAME, str(installed), path=installed)
     assert found.split() == names()
-
-
-@pytest.mark.slow
-def test_the_demo_runs_from_an_installed_package_where_it_is_called(installed, tmp_path):
-    run(tmp_path, "-c", SMALL_DEMO, str(installed), path=installed)
-    demo = tmp_path / "runs" / "demo"
-    assert (demo / "report.md").is_file() and (demo / "export" / "config.json").is_file()
 
 
 def test_a_name_means_the_file_of_the_checkout(monkeypatch, tmp_path):

@@ -1,12 +1,39 @@
 """The demo's chain in small: what it writes, and that it means what it says."""
 
 import json
+import pickle
+from pathlib import Path
 
 import pytest
+from outside_checkout import IT_IS_THE_INSTALLED_ONE, python
+from shallow import SHALLOW
 
+from skinflow_jax.models.config import SIZES
 from skinflow_jax.runs.demo import DemoSize, run_demo
 
-SMALL = DemoSize(
+TESTS = Path(__file__).parents[1]
+# Run where the package is installed, with tests/ behind it on the path for the size of the model.
+SMALL_DEMO = (
+    """
+import pickle
+import sys
+from pathlib import Path
+
+sys.path.append(sys.argv[2])
+from shallow import SHALLOW
+from skinflow_jax.cli import main
+from skinflow_jax.models.config import SIZES
+from skinflow_jax.runs import demo
+
+run_demo = demo.run_demo
+
+
+def kept(*arguments, **options):
+    Path("summaries").write_bytes(pickle.dumps(run_demo(*arguments, **options)))
+
+
+demo.run_demo = kept
+demo.SIZES["procedural"] = demo.DemoSize(
     warmup_cases=40,
     warmup_diagnoses=20,
     rl_cases=24,
@@ -16,12 +43,25 @@ SMALL = DemoSize(
     stage1_steps=2,
     stage2_steps=2,
 )
+SIZES["tiny"] = SHALLOW
+assert main(["demo"]) == 0
+"""
+    + IT_IS_THE_INSTALLED_ONE
+)
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("demo")
-    return workdir, run_demo(workdir, size=SMALL)
+def demo(installed, tmp_path_factory):
+    """Workdir and evaluations of a demo from an installed package, called in another folder."""
+    folder = tmp_path_factory.mktemp("demo")
+    python(folder, "-c", SMALL_DEMO, str(installed), str(TESTS), path=installed)
+    return folder / "runs" / "demo", pickle.loads((folder / "summaries").read_bytes())
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_an_installed_package_where_it_is_called(demo):
+    workdir, _ = demo
+    assert (workdir / "report.md").is_file() and (workdir / "export" / "config.json").is_file()
 
 
 @pytest.mark.slow
@@ -84,7 +124,8 @@ def test_the_export_is_what_transformers_needs_and_gives_the_same_logits(demo, c
 
 
 @pytest.mark.slow
-def test_the_demo_runs_on_real_photographs(test_data, tmp_path):
+def test_the_demo_runs_on_real_photographs(test_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, "tiny", SHALLOW)
     size = DemoSize(
         warmup_cases=None,
         warmup_diagnoses=91,
