@@ -40,6 +40,12 @@ def listening(model: Vlm, seed: int = 0) -> Vlm:
     return jax.tree_util.tree_map_with_path(fill, model)
 
 
+@jax.jit
+def copied(tree):
+    """Arrays of one's own, for a state that is donated: one program, not one a shape."""
+    return jax.tree.map(jnp.copy, tree)
+
+
 def random_prompt(grids, config: VlmConfig, rng) -> tuple[np.ndarray, list]:
     """Ids and images `[(patches, grid)]` of a prompt: text, then each image followed by text."""
     ids, images = list(rng.integers(10, 1000, 5)), []

@@ -216,7 +216,7 @@ def test_a_run_resumes_on_another_mesh(run):
             assert len({str(shard.index) for shard in kernel.addressable_shards}) == 4
         """,
         run,
-        XLA_FLAGS="--xla_force_host_platform_device_count=8",
+        XLA_FLAGS=f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
     )
     assert found.returncode == 0, found.stderr[-2000:]
 

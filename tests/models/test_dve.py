@@ -1,6 +1,7 @@
 """The dynamic vision encoder: exact at conversion, one weight an image, two routes to the same."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -30,17 +31,33 @@ def moved(layer: FDLinear, seed=0) -> FDLinear:
     rng = np.random.default_rng(seed)
 
     def move(x):
-        return x + jnp.asarray(rng.normal(size=x.shape) * 0.3 * max(float(jnp.std(x)), 0.3))
+        moved = x + rng.normal(size=x.shape) * 0.3 * max(float(np.std(x)), 0.3)
+        return jnp.asarray(moved, jnp.float32)
 
-    return jax.tree.map(lambda x: move(x).astype(jnp.float32), layer)
+    return jax.tree.map(lambda x: move(np.asarray(x)), layer)
 
 
 def random_layer(inputs, outputs, groups, seed=0):
     rng = np.random.default_rng(seed)
     kernel = jnp.asarray(rng.normal(size=(inputs, outputs)) / np.sqrt(inputs), jnp.float32)
     bias = jnp.asarray(rng.normal(size=outputs), jnp.float32)
-    layer = fdlinear_from_linear(kernel, bias, groups=groups, rngs=nnx.Rngs(params=seed))
-    return layer, kernel, bias
+    return converted(kernel, bias, groups, seed), kernel, bias
+
+
+# Compiled whole: one by one the operations of each shape would be dozens of programs.
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def converted(kernel, bias, groups, seed):
+    return fdlinear_from_linear(kernel, bias, groups=groups, rngs=nnx.Rngs(params=seed))
+
+
+@jax.jit
+def applied(layer, x, mask):
+    return layer(x, mask)
+
+
+@jax.jit
+def gates_of(layer, x, mask):
+    return layer.gates(x, mask)
 
 
 def random_images(inputs, lengths=(7, 5), slots=8, seed=1):
@@ -76,7 +93,7 @@ def reference_layer(layer: FDLinear, tokens):
 def test_a_trained_layer_computes_the_definition(inputs, outputs, groups):
     layer = moved(random_layer(inputs, outputs, groups)[0])
     x, mask = random_images(inputs)
-    found = layer(x, mask)
+    found = applied(layer, x, mask)
     for row, length in enumerate((7, 5)):
         expected = reference_layer(layer, np.asarray(x[row, :length]))
         scale = np.abs(expected).max()
@@ -88,8 +105,8 @@ def test_a_trained_layer_computes_the_definition(inputs, outputs, groups):
 def test_a_converted_layer_equals_the_static_one(inputs, outputs, groups):
     layer, kernel, bias = random_layer(inputs, outputs, groups)
     x, mask = random_images(inputs)
-    np.testing.assert_allclose(layer(x, mask), x @ kernel + bias, atol=1e-5)
-    gates = layer.gates(x, mask)
+    np.testing.assert_allclose(applied(layer, x, mask), x @ kernel + bias, atol=1e-5)
+    gates = gates_of(layer, x, mask)
     assert {name: gate.shape[1] for name, gate in gates.items()} == {
         "input": inputs,
         "output": outputs,
@@ -130,16 +147,9 @@ def logits_of(model, inputs):
 def bases_of(weight, groups):
     """B_k of every group: what the layer makes of the gate that lets group k alone pass."""
     outputs, inputs = weight.shape
-    layer = fdlinear_from_linear(jnp.asarray(weight.T), None, groups=groups, rngs=nnx.Rngs(0))
-    return np.asarray(
-        synthesise(
-            layer.spectrum[...],
-            jnp.eye(groups),
-            shape=(inputs, outputs),
-            groups=groups,
-            route="fourier",
-        )
-    )
+    layer = converted(jnp.asarray(weight.T), None, groups, 0)
+    make = functools.partial(synthesise, shape=(inputs, outputs), groups=groups, route="fourier")
+    return np.asarray(jax.jit(make)(layer.spectrum[...], np.eye(groups, dtype=np.float32)))
 
 
 @pytest.mark.slow
@@ -169,14 +179,13 @@ def test_both_routes_make_the_same_weights_and_gradients(inputs, outputs, groups
     gate = jnp.asarray(rng.uniform(0, 2, (3, groups)), jnp.float32)
     weigh = jnp.asarray(rng.normal(size=(3, inputs, outputs)), jnp.float32)
 
+    @functools.partial(jax.jit, static_argnums=2)
+    @functools.partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
     def loss(spectrum, gate, route):
         made = synthesise(spectrum, gate, shape=(inputs, outputs), groups=groups, route=route)
         return jnp.sum(made * weigh), made
 
-    fourier, bases = (
-        jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(spectrum, gate, route)
-        for route in ("fourier", "bases")
-    )
+    fourier, bases = (loss(spectrum, gate, route) for route in ("fourier", "bases"))
     for one, other in zip(jax.tree.leaves(fourier), jax.tree.leaves(bases), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5 * float(jnp.max(jnp.abs(one))))
 

@@ -1,7 +1,7 @@
 """The training program on one device and on meshes of eight, for test_meshes.py to compare.
 
 Run as `python mesh_program.py OUT` in a process of its own with eight CPU devices and tests/ on
-its path; it writes OUT/arrays.npz, OUT/layouts.json and the compiled samplers. One process does
+its path; it writes OUT/arrays.npz, OUT/layouts.json and a compiled sampler. One process does
 all meshes: most of the time is start-up and compiling.
 """
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from random_model import SHALLOW, listening, random_inputs, spread_model
+from random_model import SHALLOW, copied, listening, random_inputs, spread_model
 
 from skinflow_jax.checkpoints.hf_export import save_pretrained
 from skinflow_jax.checkpoints.hf_import import load_pretrained
@@ -46,6 +46,8 @@ RUNS = {
     "data_2_fsdp_4": (MeshConfig(data=2, fsdp=4), ("dapo", "sft")),
     "fsdp_2_tensor_4": (MeshConfig(data=1, fsdp=2, tensor=4), ("dapo", "lora")),
 }
+# Whose compiled sampler is looked at.
+DECODES_ON = "data_2_fsdp_4"
 # One block of the tower is dynamic, so that both kinds run. Four key heads, so that tensor=4
 # splits them; many end tokens, so that lengths are uneven.
 CONFIG = dataclasses.replace(
@@ -81,23 +83,23 @@ def inputs_and_targets():
     return inputs, (inputs, targets, mask), rewards
 
 
-def draw(model, inputs, mesh):
-    """(rollout, compiled text of the sampler: weights, prompts, a chunk of two)."""
+def draw(model, inputs, mesh, hlo=None):
+    """The rollout; `hlo` receives the compiled sampler: weights, prompts, a chunk of two."""
     lengths = {"group_size": GROUP, "max_tokens": LENGTH}
     inputs, rows = place_batch((inputs, np.arange(len(GRIDS))), mesh)
     key, sampling, chunk = jax.random.key(3), make_sampling(TEMPERATURE), LENGTH // 2
     model = place_module(model, mesh)
     weights = rollout_weights(model)
     prefix = prefill_prompts(weights, inputs)
-    decoding = begin_decoding(weights, prefix, key, rows, **lengths)
-    programs = [
-        rollout_weights.lower(model),
-        prefill_prompts.lower(weights, inputs),
-        decode_chunk.lower(weights, decoding, sampling, jnp.int32(chunk), compactions=1),
-    ]
-    text = "\n".join(program.compile().as_text() for program in programs)
-    options = {"compactions": 1, "chunk": chunk}
-    return decode(weights, prefix, key, rows, sampling, **lengths, **options), text
+    if hlo is not None:
+        decoding = begin_decoding(weights, prefix, key, rows, **lengths)
+        programs = [
+            rollout_weights.lower(model),
+            prefill_prompts.lower(weights, inputs),
+            decode_chunk.lower(weights, decoding, sampling, jnp.int32(chunk), compactions=1),
+        ]
+        hlo.write_text("\n".join(program.compile().as_text() for program in programs))
+    return decode(weights, prefix, key, rows, sampling, **lengths, compactions=1, chunk=chunk)
 
 
 def updates(mesh, model, reference, rollout, algorithms):
@@ -108,7 +110,7 @@ def updates(mesh, model, reference, rollout, algorithms):
     for name in algorithms:
         # All algorithms but this train the whole model.
         start = listening(with_lora(model, LORA)) if name == "lora" else model
-        state = create_state(copy(start), SGD, mesh)
+        state = create_state(copied(start), SGD, mesh)
         if name in ("sft", "lora"):
             yield name, *supervised_update(state, place_batch(supervised, mesh), **static)
         else:
@@ -128,15 +130,11 @@ def updates(mesh, model, reference, rollout, algorithms):
             yield name, state, metrics | scores.metrics | {"advantages": scores.advantages}
 
 
-def copy(model):
-    return jax.tree.map(jnp.copy, model)
-
-
 def adamw_steps(model, mesh):
     """Two steps with gradients that are the same everywhere."""
     rng = np.random.default_rng(8)
     gradients = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), model)
-    state = create_state(copy(model), ADAMW, mesh)
+    state = create_state(copied(model), ADAMW, mesh)
     step = jax.jit(lambda state, gradients: apply_gradients(state, gradients, ADAMW))
     return step(step(state, gradients), gradients)
 
@@ -168,25 +166,24 @@ def main(out: Path) -> None:
             arrays[f"{run}:{kind}:{jax.tree_util.keystr(path)}"] = np.asarray(x)
 
     record("one", "before", model)
-    save_pretrained(model, out / "exported")
-    with RunCheckpoints(out / "run") as checkpoints:
+    save_pretrained(model, out / "imported")
+    with RunCheckpoints(out / "restored") as checkpoints:
         checkpoints.save(1, TrainState(jnp.int32(1), model, ()), facts={})
     for run, (mesh_config, algorithms) in RUNS.items():
         mesh = None if mesh_config is None else make_mesh(mesh_config)
         with use_mesh(mesh):
-            drawn, text = draw(model, inputs, mesh)
+            hlo = out / f"{run}.hlo" if run == DECODES_ON else None
+            drawn = draw(model, inputs, mesh, hlo)
             record(run, "rollout", vars(drawn))
             record(run, "adamw", adamw_steps(model, mesh).model)
             if rollout is None:
                 rollout = jax.tree.map(np.asarray, drawn)
-            (out / f"{run}.hlo").write_text(text)
             print(f"{run} sample: {time.perf_counter() - began:.0f} s", flush=True)
-            state = create_state(copy(model), SGD, mesh)
+            state = create_state(copied(model), SGD, mesh)
             layouts[run] = {"created": layout(state.model)}
-            for name, loaded in (
-                ("imported", load_pretrained(out / "exported", mesh=mesh)),
-                ("restored", load_model(out / "run", mesh=mesh)),
-            ):
+            reads = {"imported": load_pretrained, "restored": load_model}
+            for name, read in reads.items() if mesh is not None else ():
+                loaded = read(out / name, mesh=mesh)
                 record(run, name, loaded)
                 layouts[run][name] = layout(loaded)
             for name, state, metrics in updates(mesh, model, reference, rollout, algorithms):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from random_model import SHALLOW, random_inputs, spread_model
+from random_model import SHALLOW, copied, random_inputs, spread_model
 
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig
 from skinflow_jax.rl.config import GrpoConfig
@@ -20,6 +20,7 @@ from skinflow_jax.training.state import create_state
 PROMPTS, GROUP, LENGTH = 4, 2, 6
 # A momentum of zero leaves the gradient itself in the optimizer's state.
 SGD = optax.sgd(0.05, momentum=0.0)
+DAPO = PolicyLossConfig("dapo", sampler_cap=None)
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ def settings(**options):
 
 
 def update(model, batch, config, micro_batches=1, **options):
-    state = create_state(jax.tree.map(jnp.copy, model), SGD)
+    state = create_state(copied(model), SGD)
     return update_state(state, batch, config, micro_batches, **options)
 
 
@@ -78,29 +79,29 @@ def old_log_probs(model, batch, micro_batches=1, temperature=1.0):
 
 
 def gradients(state):
-    return jax.tree.leaves(state.opt_state[0].trace)
+    return [np.asarray(x) for x in jax.tree.leaves(state.opt_state[0].trace)]
 
 
 def assert_close(found, expected, tolerance=1e-5):
     """Relative to the largest number of each tensor: round-off of sums in another order."""
-    for a, b in zip(found, expected, strict=True):
-        scale = max(float(jnp.abs(b).max()), 1e-6)
-        np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance)
+    for a, b in zip(*(map(np.asarray, arrays) for arrays in (found, expected)), strict=True):
+        scale = max(float(np.abs(b).max()), 1e-6)
+        np.testing.assert_allclose(a / scale, b / scale, atol=tolerance)
 
 
 def test_four_micro_batches_are_one(model, batch):
     """By a mean over tokens, of which the parts have 7, 5, 12 and 5: a mean of means is another."""
-    config = settings(loss=PolicyLossConfig("dapo", sampler_cap=None))
+    config = settings(loss=DAPO)
     whole, figures = update(model, batch, config)
     parts, again = update(model, batch, config, micro_batches=4)
-    assert max(float(jnp.abs(g).max()) for g in gradients(whole)) > 1e-3
+    assert max(float(np.abs(g).max()) for g in gradients(whole)) > 1e-3
     assert_close(gradients(parts), gradients(whole))
     assert float(again["loss"]) == pytest.approx(float(figures["loss"]), abs=1e-6)
 
 
 def test_mini_batches_are_cut_into_micro_batches(model, batch):
     batch = dataclasses.replace(batch, old=old_log_probs(model, batch, micro_batches=2))
-    config = settings(loss=PolicyLossConfig("dapo", sampler_cap=None), mini_batches=2)
+    config = settings(loss=DAPO, mini_batches=2)
     whole, figures = update(model, batch, config)
     parts, again = update(model, batch, config, micro_batches=2)
     assert_close(jax.tree.leaves(parts.model), jax.tree.leaves(whole.model))
@@ -116,19 +117,18 @@ def test_what_is_made_again_backwards_changes_nothing(model, batch, remat):
 
 
 def test_the_state_before_is_given_up_to_the_one_after(model, batch):
-    state = create_state(jax.tree.map(jnp.copy, model), SGD)
+    state = create_state(copied(model), SGD)
     update_state(state, batch, settings())
     assert all(x.is_deleted() for x in jax.tree.leaves(state.model))
 
 
 def test_two_mini_batches_are_two_updates_one_after_the_other(model, batch):
     """The second half is compared with the policy that sampled it, which is the old one."""
-    config = settings(mini_batches=2)
     batch = dataclasses.replace(batch, old=old_log_probs(model, batch, micro_batches=2))
-    both, figures = update(model, batch, config)
+    both, figures = update(model, batch, settings(loss=DAPO, mini_batches=2))
     halves = [mini_batch(batch, m, of=2) for m in range(2)]
-    state, first = update(model, halves[0], settings())
-    state, second = update(state.model, halves[1], settings())
+    state, first = update(model, halves[0], settings(loss=DAPO))
+    state, second = update(state.model, halves[1], settings(loss=DAPO))
     assert_close(jax.tree.leaves(both.model), jax.tree.leaves(state.model))
     assert int(both.step) == 1
     for name in ("loss", "entropy", "grad_norm"):
@@ -176,8 +176,8 @@ def test_a_second_iteration_sees_ratios_that_are_no_longer_one(model, batch):
     state, twice = update(model, batch, settings(num_iterations=2))
     assert once["clip_ratio/region_mean"] == 0 and twice["clip_ratio/region_mean"] > 0
     other, _ = update(model, batch, settings())
-    moved = [a - b for a, b in zip(*map(jax.tree.leaves, (state.model, other.model)), strict=True)]
-    assert max(float(jnp.abs(x).max()) for x in moved) > 1e-3
+    leaves = [map(np.asarray, jax.tree.leaves(s.model)) for s in (state, other)]
+    assert max(float(np.abs(a - b).max()) for a, b in zip(*leaves, strict=True)) > 1e-3
 
 
 def test_old_log_probs_in_parts_are_those_of_the_whole(model, batch):
