@@ -36,11 +36,11 @@ def small(monkeypatch):
 
 
 def picture(seed, path):
-    """A picture unlike those of other seeds, of one of several sizes."""
+    """A picture unlike those of other seeds, of one of several sizes that share a bucket."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(60, 220, size=(9, 12, 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    size = (160 + 20 * (seed % 3), 120)
+    size = (160 + 10 * (seed % 3), 120)
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
 
 

@@ -1,5 +1,7 @@
 """Runs of a small model that tests of one module share."""
 
+import functools
+
 import pytest
 from random_model import SHALLOW
 
@@ -9,9 +11,11 @@ from skinflow_jax.runs import train as runs_train
 
 @pytest.fixture(scope="module")
 def shallow():
-    """`tiny` is a model that compiles quickly."""
+    """`tiny` is a model that compiles quickly, and runs of one config share the compiled step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "tiny", SHALLOW)
+        # The same object for the same settings, by which a step is known.
+        patch.setattr(runs_train, "make_optimizer", functools.cache(runs_train.make_optimizer))
         yield
 
 
