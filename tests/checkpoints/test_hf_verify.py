@@ -91,6 +91,7 @@ def test_code_that_is_not_ours_is_not_run_unasked(folder, where, tmp_path, fails
     assert not ran.exists()
 
 
+@pytest.mark.slow
 def test_code_that_is_not_ours_runs_when_it_is_trusted(folder, tmp_path):
     ran, code = tmp_path / "ran", folder / "modeling_skinflow.py"
     code.write_text(f"{code.read_text()}\nopen({str(ran)!r}, 'w').close()\n")

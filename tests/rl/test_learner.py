@@ -310,6 +310,7 @@ def test_the_overlong_penalty_is_one_more_reward_and_the_others_are_weighted(run
     assert float(result.metrics["reward"]) == pytest.approx(3 * by_name[0] + by_name[1])
 
 
+@pytest.mark.slow
 def test_a_reward_that_prefers_some_tokens_is_learned_within_a_few_steps(run):
     learner, state = run(share_of_low_ids)
     rewards = []

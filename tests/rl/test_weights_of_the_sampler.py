@@ -57,6 +57,7 @@ def equal(a, b):
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
+@pytest.mark.slow
 def test_features_gates_and_logits_are_the_learners_bit_by_bit(model, inputs):
     learner, sampler = outputs(model, inputs), outputs(rollout_weights(model, COMPUTE), inputs)
     for name, a, b in zip(("features", "gates", "logits"), learner, sampler, strict=True):
@@ -79,6 +80,7 @@ def is_parameter(leaf):
     return isinstance(leaf, nnx.Variable)
 
 
+@pytest.mark.slow
 def test_every_parameter_is_read_in_the_type_that_it_states(model, inputs):
     """A parameter read in bfloat16 may be rounded to it beforehand; one read in float32 may not."""
     expected = outputs(model, inputs)

@@ -104,6 +104,7 @@ def policy():
     return Policy(spread_model(SHALLOW), Words(), PixelBudget(28 * 28, 56 * 56))
 
 
+@pytest.mark.slow
 def test_cases_of_any_kind_of_image_are_answered_in_order(tmp_path, policy):
     pixels = np.full((40, 60, 3), 200, np.uint8)
     dark = np.zeros((60, 40, 3), np.uint8)

@@ -148,6 +148,7 @@ def test_an_adapter_is_opened_upon_the_base_that_it_names(adapter, half):
     assert adapter_base(adapter) == half
 
 
+@pytest.mark.slow
 def test_an_adapter_whose_base_is_elsewhere_is_imported_upon_one_given(
     adapter, half, tmp_path, capsys
 ):
@@ -327,6 +328,7 @@ import_hf(here, there) if kind == "import" else export_hf(here, there, max_shard
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["import", "export"])
 def test_what_is_killed_midway_looks_like_nothing_and_does_not_stand_in_the_way(
     kind, half, imported, tmp_path

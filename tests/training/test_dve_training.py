@@ -79,6 +79,7 @@ def test_a_run_is_not_resumed_with_another_encoder(run, dve):
         runs_train.train(config, folder, resume=True)
 
 
+@pytest.mark.slow
 def test_figures_count_images_alone_and_show_a_spread_once_gates_listen():
     model = with_dve(spread_model(SHALLOW), DVE)
     inputs = random_inputs([[(6, 10)], [(4, 4)], []], SHALLOW, length=32, windows=4, images=1)
