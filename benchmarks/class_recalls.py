@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinflow_jax.evaluation.metrics import Estimate, macro_recall
+from skinflow_jax.evaluation.metrics import (
+    Estimate,
+    PairedDifference,
+    macro_recall,
+    macro_recall_difference,
+    mean_with_interval,
+)
 
 OTHER = "other"
 
@@ -23,27 +29,26 @@ class Answers:
         """Share of the seeds that named the class of an image, `[N]`."""
         return (np.array(self.firsts, object) == np.array(self.references, object)).mean(axis=0)
 
-    def macro_recall(self, **options) -> Estimate:
-        """Mean over classes of the recall; each image counts, lesions are resampled."""
-        return macro_recall(self.references, self.right, groups=self.lesions, **options)
+    def macro_recall(self) -> Estimate:
+        """Mean over classes of the recall; each image counts, the interval goes by lesions."""
+        return macro_recall(self.references, self.right, groups=self.lesions)
 
-    def accuracy(self, **options) -> Estimate:
-        """Share of the images, that is the recall of one class of all of them."""
-        alone = ["all"] * len(self.right)
-        return macro_recall(alone, self.right, groups=self.lesions, **options)
+    def accuracy(self) -> Estimate:
+        """Share of the images, mean over seeds."""
+        return mean_with_interval(self.right, groups=self.lesions)
 
     def by_seed(self) -> list[float]:
         """Macro recall of each seed."""
         return [
-            Answers(self.references, self.lesions, [first]).macro_recall(resamples=1).value
+            Answers(self.references, self.lesions, [first]).macro_recall().value
             for first in self.firsts
         ]
 
 
-def difference(before: Answers, after: Answers, **options) -> Estimate:
+def difference(before: Answers, after: Answers) -> PairedDifference:
     """Macro recall of `after` less that of `before`, paired by image."""
-    change = after.right - before.right
-    return macro_recall(before.references, change, groups=before.lesions, **options)
+    pair = before.right, after.right
+    return macro_recall_difference(before.references, *pair, groups=before.lesions)
 
 
 def confusion(answers: Answers, classes: Sequence[str]) -> np.ndarray:
@@ -67,7 +72,17 @@ def confusion_markdown(answers: Answers, short: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def shown(estimate: Estimate, sign: str = "") -> str:
+def shown(estimate: Estimate) -> str:
     """Per cent, with the interval."""
-    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
+    return _shown(estimate.value, estimate.low, estimate.high, "")
+
+
+def shown_difference(change: PairedDifference) -> str:
+    """Points, with the interval and the images that went up and down."""
+    points = _shown(change.mean, change.low, change.high, "+")
+    return f"{points} points, {change.gained} images gained, {change.lost} lost"
+
+
+def _shown(value: float, low: float, high: float, sign: str) -> str:
+    value, low, high = (100 * x for x in (value, low, high))
     return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"

@@ -16,7 +16,7 @@ from pathlib import Path
 import class_recalls
 import colour_histograms
 import stages
-from class_recalls import Answers, shown
+from class_recalls import Answers, shown, shown_difference
 
 from skinflow_jax.config import DataConfig, load_config
 from skinflow_jax.data.sources.ham10000 import DIAGNOSES
@@ -127,13 +127,13 @@ def _differences(runs: dict[str, Answers]) -> list[str]:
     pairs = (("stage2", "warmup"), ("all_labels", "warmup"), ("all_labels", "stage2"))
     return [
         f"* {after} - {before}: macro recall "
-        f"{shown(class_recalls.difference(runs[before], runs[after]), '+')} points"
+        f"{shown_difference(class_recalls.difference(runs[before], runs[after]))}"
         for after, before in pairs
     ]
 
 
 def _confusion(runs: dict[str, Answers]) -> list[str]:
-    best = max(runs, key=lambda name: runs[name].macro_recall(resamples=1).value)
+    best = max(runs, key=lambda name: runs[name].macro_recall().value)
     lines = []
     for name in dict.fromkeys(("stage2", best)):
         table = class_recalls.confusion_markdown(runs[name], SHORT)

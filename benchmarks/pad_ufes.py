@@ -18,7 +18,15 @@ import stages
 from skinflow_jax.clinical.caption_schema import FIELDS, to_json
 from skinflow_jax.clinical.rewards import caption_field_scores
 from skinflow_jax.config import load_config
-from skinflow_jax.evaluation.metrics import Estimate, macro_recall
+from skinflow_jax.evaluation.metrics import (
+    FEW,
+    Estimate,
+    PairedDifference,
+    macro_recall,
+    mean_with_interval,
+    paired_difference,
+)
+from skinflow_jax.evaluation.tables import FEW_SIGN
 from skinflow_jax.runs.cases import prepare_records, readable_cases
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "pad_ufes"
@@ -79,10 +87,12 @@ def report(workdir: Path, seeds: int, overrides: dict) -> str:
         f"| | {' | '.join(fields)} | {ALIKE}, each of {len(set(places))} alike |",
         "| --- |" + " ---: |" * (len(fields) + 1),
         *(
-            f"| {title} | {' | '.join(_shown(estimate(found[f], patients)) for f in fields)} "
-            f"| {_shown(estimate(found[ALIKE], patients, places))} |"
+            f"| {title} | {' | '.join(_cell(estimate(found[f], patients)) for f in fields)} "
+            f"| {_cell(estimate(found[ALIKE], patients, places))} |"
             for title, found in scores.items()
         ),
+        "",
+        f"{FEW_SIGN}: fewer than {FEW} patients.",
         "",
         *_differences(scores, patients, fields),
         "",
@@ -125,8 +135,17 @@ def best_constant(cases) -> str:
 def estimate(scores: np.ndarray, patients: list[str], classes: list[str] | None = None) -> Estimate:
     """The mean of what is known, over `classes` where given, with an interval over patients."""
     known = ~np.isnan(scores)
-    classes = np.array(classes or ["all"] * len(scores))[known].tolist()
-    return macro_recall(classes, scores[known], groups=np.array(patients)[known].tolist())
+    groups = np.array(patients)[known].tolist()
+    if classes is None:
+        return mean_with_interval(scores[known], groups=groups)
+    return macro_recall(np.array(classes)[known].tolist(), scores[known], groups=groups)
+
+
+def difference(before: np.ndarray, after: np.ndarray, patients: list[str]) -> PairedDifference:
+    """The mean change of what is known, with an interval over patients."""
+    known = ~np.isnan(before)
+    groups = list(np.array(patients)[known])
+    return paired_difference(before[known], after[known], groups=groups)
 
 
 def _differences(scores, patients, fields) -> list[str]:
@@ -134,8 +153,9 @@ def _differences(scores, patients, fields) -> list[str]:
     lines = []
     for name in RUNS:
         if name != "warmup":
-            change = {f: scores[TITLES[name]][f] - before[f] for f in fields}
-            cells = (f"{f} {_shown(estimate(change[f], patients), '+')}" for f in fields)
+            after = scores[TITLES[name]]
+            found = {f: difference(before[f], after[f], patients) for f in fields}
+            cells = (f"{f} {_shown(x.mean, x, '+')}" for f, x in found.items())
             lines.append(f"* {name} - warmup: {'; '.join(cells)}")
     return lines
 
@@ -145,8 +165,13 @@ def _texts(folder: Path, cases) -> list[str]:
     return [found[case.case_id] for case in cases]
 
 
-def _shown(found: Estimate, sign: str = "") -> str:
-    return f"{found.value:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
+def _cell(found: Estimate) -> str:
+    return _shown(found.value, found)
+
+
+def _shown(value: float, found: Estimate | PairedDifference, sign: str = "") -> str:
+    few = FEW_SIGN if found.few else ""
+    return f"{value:{sign}.3f}{few} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
 
 
 def _arguments() -> argparse.Namespace:

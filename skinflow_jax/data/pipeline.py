@@ -37,7 +37,7 @@ class Example:
     """What a row is about, for rewards, logs and reports.
 
     Attributes:
-      case_id, caption, diagnosis, attributes, soft, answer, columns: as in `Case`.
+      case_id, caption, diagnosis, attributes, soft, answer, columns, group: as in `Case`.
       task: which question is asked.
       prompt: its text, with one `MARK` an image.
       images: uint8 `[H, W, 3]` each.
@@ -55,6 +55,7 @@ class Example:
     soft: dict[str, float] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict, repr=False)
     schema: Schema = field(default=CLINICAL, repr=False)
+    group: str = ""
 
     @property
     def image(self) -> np.ndarray:
@@ -174,7 +175,7 @@ def example_of(
     case: Case, task: str, images: Sequence[np.ndarray], schema: Schema = CLINICAL
 ) -> Example:
     """What is asked of a case in `task`; raises InputError where it has no such question."""
-    known = ("case_id", "caption", "diagnosis", "attributes", "answer", "soft", "columns")
+    known = ("case_id", "caption", "diagnosis", "attributes", "answer", "soft", "columns", "group")
     fields = {name: getattr(case, name) for name in known}
     prompt = prompt_text(task, case, schema)
     return Example(task=task, prompt=prompt, images=tuple(images), schema=schema, **fields)

@@ -1,34 +1,63 @@
 """Figures of an evaluation with their uncertainty, from results case by case (NumPy only).
 
-All intervals are percentile bootstrap over cases (Efron & Tibshirani, ch. 13), the same for the
-same seed. Without variance among the cases they have no width: 0 of n gives [0, 0]; look at n.
+Every figure has the interval of `intervals` that fits it, by groups of cases where they are given:
+`groups` `[n]` names the patient or lesion of each case. docs/evaluation.md says which, and why.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass
 
 import numpy as np
 
+from skinflow_jax.evaluation.intervals import (
+    CONFIDENCE,
+    RESAMPLES,
+    Share,
+    difference_interval,
+    share_interval,
+    studentised_interval,
+)
+
 MAX_RANK = 6
-CONFIDENCE = 0.95
-RESAMPLES = 2000
-_CELLS = 4_000_000  # of a chunk of resamples: 32 MB
+FEW = 20
+"""Below as many groups a figure is marked: its interval holds, but hardly says anything."""
+
+EXACT = "Clopper-Pearson"
+EFFECTIVE = "Clopper-Pearson, effective size"
+SQUARE_AND_ADD = "square and add"
+BOOTSTRAP = "bootstrap-t"
+NO_INTERVAL = "none"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure over `n` cases with the ends of its interval; NaN where n is 0."""
+    """A figure over `n` cases with the ends of its interval, which goes by `groups` groups.
+
+    All three are NaN where n is 0; the ends also where nothing can be said (`method` is "none").
+    `groups` of None: each case is its own.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    groups: int | None = None
+    method: str = NO_INTERVAL
+
+    @property
+    def few(self) -> bool:
+        """Whether there are fewer than `FEW` groups."""
+        return (self.n if self.groups is None else self.groups) < FEW
+
+    def to_dict(self) -> dict:
+        """What metrics.json holds."""
+        return asdict(self) | {"few": self.few}
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean of `after - before` on the same `n` cases, with its interval.
+    """Mean of `after - before` on the same `n` cases, with its interval as in `Estimate`.
 
     `gained` and `lost` count the cases that went up and down: for 0/1 values the discordant pairs.
     """
@@ -39,11 +68,18 @@ class PairedDifference:
     n: int
     gained: int
     lost: int
+    groups: int | None = None
+    method: str = NO_INTERVAL
 
     @property
     def beyond_interval(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def few(self) -> bool:
+        """Whether there are fewer than `FEW` groups."""
+        return (self.n if self.groups is None else self.groups) < FEW
 
 
 @dataclass(frozen=True)
@@ -65,32 +101,33 @@ def top_k(ranks: Sequence[int | None], k: int) -> np.ndarray:
 
 
 def top_k_estimates(ranks: Sequence[int | None], **options) -> tuple[Estimate, ...]:
-    """Top-1 … Top-6; `options` are those of `bootstrap_interval`."""
+    """Top-1 … Top-6; `options` are those of `mean_with_interval`."""
     return tuple(mean_with_interval(top_k(ranks, k), **options) for k in range(1, MAX_RANK + 1))
 
 
-def bootstrap_interval(
+def mean_with_interval(
     values: Sequence[float],
     *,
+    groups: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> tuple[float, float]:
-    """Interval of the mean of `values` `[n]`; (NaN, NaN) for n = 0.
+) -> Estimate:
+    """Mean of `values` `[n]`: a share where all are 0 or 1, else of scores.
 
+    Scores that do not vary at all have the interval of a share where they are in [0, 1], and none
+    elsewhere: what other values there could be is not known.
     Raises ValueError on a value that is not finite: leave out what was not scored.
     """
     values = _finite(values)
-    return _interval(
-        lambda counts: counts @ values / len(values), len(values), confidence, resamples, seed
-    )
+    numbers = _numbers(groups, len(values))
 
+    def as_share() -> Share:
+        return share_interval(values, *_one_class(values), numbers, confidence)
 
-def mean_with_interval(values: Sequence[float], **options) -> Estimate:
-    """Mean of `values` `[n]` as an Estimate; `options` are those of `bootstrap_interval`."""
-    values = _finite(values)
-    mean = float(values.mean()) if len(values) else math.nan
-    return Estimate(mean, *bootstrap_interval(values, **options), len(values))
+    exact = EXACT if _alone(numbers) and np.isin(values, (0, 1)).all() else EFFECTIVE
+    options = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    return _mean(values, numbers, 0, as_share, exact, options)
 
 
 def safety_critical_rate(flags: Sequence[bool], **options) -> Estimate:
@@ -99,15 +136,23 @@ def safety_critical_rate(flags: Sequence[bool], **options) -> Estimate:
 
 
 def paired_difference(
-    before: Sequence[float], after: Sequence[float], **options
+    before: Sequence[float],
+    after: Sequence[float],
+    *,
+    groups: Sequence[str] | None = None,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> PairedDifference:
     """Difference of two measurements `[n]` of the same cases in the same order."""
-    if len(before) != len(after):
-        raise ValueError(f"{len(before)} cases before, {len(after)} after: pairs need equal cases")
-    change = _finite(after) - _finite(before)
-    estimate = mean_with_interval(change, **options)
-    gained, lost = int((change > 0).sum()), int((change < 0).sum())
-    return PairedDifference(estimate.value, estimate.low, estimate.high, estimate.n, gained, lost)
+    change = _change(before, after)
+    numbers = _numbers(groups, len(change))
+
+    def as_shares() -> Share:
+        return difference_interval(*_gains_losses(change), *_one_class(change), numbers, confidence)
+
+    options = {"confidence": confidence, "resamples": resamples, "seed": seed}
+    return _paired(_mean(change, numbers, -1, as_shares, SQUARE_AND_ADD, options), change)
 
 
 def mcnemar_p_value(gained: int, lost: int) -> float:
@@ -129,58 +174,70 @@ def macro_recall(
     *,
     groups: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Estimate:
-    """Mean over the reference classes of the share of `correct` (0/1, `[n]`) cases in each.
+    """Mean over the reference classes of the share of `correct` (in [0, 1], `[n]`) cases in each.
 
-    "Correct" is the caller's to define: the same label, or an accepted diagnosis; of differences
-    between two policies it is that of their recalls. `groups` `[n]` (patients, lesions): a resample
-    draws all cases of a group together, and the Estimate's n counts groups. A class that a resample
-    has no case of is left out of that resample's mean (our choice).
+    "Correct" is the caller's to define: the same label, an accepted diagnosis, a mean over seeds.
+    Classes are those that occur: nothing is said of one without a case.
     """
-    correct = _finite(correct)
-    members = _membership(references, references)
-    hits = members * _same_length(correct, members)[:, None]
-    if groups is not None:
-        _same_length(np.asarray(groups), members)
-        hits, members = _summed(hits, groups), _summed(members, groups)
+    correct = _same_length(_finite(correct), references)
+    if ((correct < 0) | (correct > 1)).any():
+        raise ValueError("correct must be in [0, 1]; differences: macro_recall_difference")
+    classes, numbers = _numbers(references, len(correct)), _numbers(groups, len(correct))
+    if not len(correct):
+        return _nothing()
+    found = share_interval(correct, np.ones(len(correct)), classes, numbers, confidence)
+    return _estimate(found, len(correct), numbers, EFFECTIVE)
 
-    def statistic(counts: np.ndarray) -> np.ndarray:
-        return _mean_over_present(counts @ hits, counts @ members)
 
-    return _estimate(statistic, len(members), confidence, resamples, seed)
+def macro_recall_difference(
+    references: Sequence[str],
+    before: Sequence[float],
+    after: Sequence[float],
+    *,
+    groups: Sequence[str] | None = None,
+    confidence: float = CONFIDENCE,
+) -> PairedDifference:
+    """`macro_recall` of `after` less that of `before`, on the same cases in the same order."""
+    change = _same_length(_change(before, after), references)
+    classes, numbers = _numbers(references, len(change)), _numbers(groups, len(change))
+    if not len(change):
+        return _paired(_nothing(), change)
+    found = difference_interval(
+        *_gains_losses(change), np.ones(len(change)), classes, numbers, confidence
+    )
+    return _paired(_estimate(found, len(change), numbers, SQUARE_AND_ADD), change)
 
 
 def macro_f1(
     references: Sequence[str],
     predictions: Sequence[str | None],
     *,
+    groups: Sequence[str] | None = None,
     confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Estimate:
     """Mean of F1 = 2 TP / (2 TP + FP + FN) over the reference classes.
 
     A prediction outside of them, or None (invalid), is a miss of its reference's class and no
-    class's false alarm. Resamples are treated as in `macro_recall`.
+    class's false alarm.
     """
-    members = _membership(references, references)
-    claimed = _same_length(_membership(references, predictions), members)
-    hits = members * claimed
-
-    def statistic(counts: np.ndarray) -> np.ndarray:
-        # 2 TP + FP + FN = (TP + FP) + (TP + FN) = cases claimed + cases of the class
-        support = counts @ members
-        f1 = np.divide(
-            2 * (counts @ hits),
-            support + counts @ claimed,
-            where=support > 0,
-            out=np.zeros_like(support),
-        )
-        return _mean_over_present(f1 * support, support)
-
-    return _estimate(statistic, len(members), confidence, resamples, seed)
+    count = len(_same_length(predictions, references))
+    if not count:
+        return _nothing()
+    names = {name: number for number, name in enumerate(sorted(set(references)))}
+    own = np.array([names[name] for name in references])
+    claimed = np.array([names.get(name, -1) for name in predictions])
+    known, numbers = claimed >= 0, _numbers(groups, count)
+    # 2 TP + FP + FN = cases of the class + cases claimed: each of both is half a case.
+    halves = [np.where(part, 0.5, 0.0) for part in (claimed == own, (claimed == own)[known])]
+    found = share_interval(
+        np.concatenate(halves),
+        np.full(count + known.sum(), 0.5),
+        np.concatenate([own, claimed[known]]),
+        np.concatenate([numbers, numbers[known]]),
+        confidence,
+    )
+    return _estimate(found, count, numbers, EFFECTIVE)
 
 
 def majority_baseline(
@@ -206,68 +263,78 @@ def _finite(values: Sequence[float]) -> np.ndarray:
     return values
 
 
-def _same_length(rows: np.ndarray, members: np.ndarray) -> np.ndarray:
-    if len(rows) != len(members):
-        raise ValueError(f"{len(members)} references, {len(rows)} predictions")
+def _change(before: Sequence[float], after: Sequence[float]) -> np.ndarray:
+    if len(before) != len(after):
+        raise ValueError(f"{len(before)} cases before, {len(after)} after: pairs need equal cases")
+    return _finite(after) - _finite(before)
+
+
+def _same_length(rows, references):
+    if len(rows) != len(references):
+        raise ValueError(f"{len(references)} references, {len(rows)} predictions")
     return rows
 
 
-def _membership(references: Sequence[str], labels: Sequence[str | None]) -> np.ndarray:
-    """`[n, C]`, 1 where a label is that reference class; a label of no class has a row of 0."""
-    classes = sorted(set(references))
-    return np.array([[label == c for c in classes] for label in labels], dtype=np.float64).reshape(
-        len(labels), len(classes)
-    )
+def _numbers(labels: Sequence[str] | None, n: int) -> np.ndarray:
+    """Of each of n cases its label's number, from 0; each its own where there are no labels."""
+    if labels is None:
+        return np.arange(n)
+    if len(labels) != n:
+        raise ValueError(f"{len(labels)} groups of {n} cases: each case has one")
+    places: dict[str, int] = {}
+    return np.array([places.setdefault(label, len(places)) for label in labels], dtype=int)
 
 
-def _summed(rows: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """The rows of each group added up: `[n, C]` → `[groups, C]`."""
-    names, group = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, group, rows)
-    return sums
+def _one_class(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes and classes of cases that are all of one class."""
+    return np.ones(len(values)), np.zeros(len(values), dtype=int)
 
 
-def _mean_over_present(totals: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Per resample, the mean over classes with support of totals / support: `[R, C]` → `[R]`."""
-    present = support > 0
-    shares = np.divide(totals, support, where=present, out=np.zeros_like(totals))
-    return shares.sum(axis=1) / present.sum(axis=1)
+def _gains_losses(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.maximum(change, 0), np.maximum(-change, 0)
 
 
-def _estimate(
-    statistic: Callable[[np.ndarray], np.ndarray],
-    n: int,
-    confidence: float,
-    resamples: int,
-    seed: int,
+def _count(numbers: np.ndarray) -> int:
+    return int(numbers.max()) + 1 if len(numbers) else 0
+
+
+def _alone(numbers: np.ndarray) -> bool:
+    return _count(numbers) == len(numbers)
+
+
+def _mean(
+    values: np.ndarray,
+    numbers: np.ndarray,
+    least: float,
+    as_shares: Callable[[], Share],
+    method: str,
+    options: dict,
 ) -> Estimate:
-    value = float(statistic(np.ones((1, n)))[0]) if n else math.nan
-    return Estimate(value, *_interval(statistic, n, confidence, resamples, seed), n)
+    """Whole values in [least, 1] by `as_shares`, others by the bootstrap where it can be."""
+    if not len(values):
+        return _nothing()
+    inside = bool(((values >= least) & (values <= 1)).all())
+    if not inside or (values != np.rint(values)).any():
+        low, high = studentised_interval(values, numbers, **options)
+        value, found = math.fsum(values) / len(values), BOOTSTRAP
+        if inside:
+            low, high = max(low, least), min(high, 1.0)
+        if math.isnan(low):
+            found = NO_INTERVAL
+        if found == BOOTSTRAP or not inside:
+            return Estimate(value, low, high, len(values), _count(numbers), found)
+    return _estimate(as_shares(), len(values), numbers, method)
 
 
-def _interval(
-    statistic: Callable[[np.ndarray], np.ndarray],
-    n: int,
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> tuple[float, float]:
-    """`statistic`: how often each case was drawn, `[R, n]` → its value in each resample, `[R]`."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence} must lie between 0 and 1")
-    if n == 0:
-        return math.nan, math.nan
-    values = np.concatenate([statistic(counts) for counts in _resamples(n, resamples, seed)])
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+def _estimate(found: Share, n: int, numbers: np.ndarray, method: str) -> Estimate:
+    return Estimate(found.value, found.low, found.high, n, _count(numbers), method)
 
 
-def _resamples(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each of n cases is drawn when n are drawn with replacement, in chunks `[R, n]`."""
-    rng = np.random.default_rng(seed)
-    chunk = max(1, _CELLS // n)
-    for first in range(0, resamples, chunk):
-        rows = min(chunk, resamples - first)
-        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+def _paired(estimate: Estimate, change: np.ndarray) -> PairedDifference:
+    value, low, high, n, groups, method = astuple(estimate)
+    gained, lost = int((change > 0).sum()), int((change < 0).sum())
+    return PairedDifference(value, low, high, n, gained, lost, groups, method)
+
+
+def _nothing() -> Estimate:
+    return Estimate(math.nan, math.nan, math.nan, 0, 0, NO_INTERVAL)

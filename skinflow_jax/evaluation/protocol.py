@@ -34,7 +34,8 @@ class Prediction:
     Caption cases have `caption_reward` and `valid`; diagnosis cases have `rank` (of the first
     accepted diagnosis, None without one), `first` (the first diagnosis as written), `valid` and
     `safety_critical` (the first diagnosis crosses benign/malignant or infectious/not); questions
-    have `valid` (not empty) and `equal` (to the row's answer).
+    have `valid` (not empty) and `equal` (to the row's answer). `group` is the case's patient or
+    lesion, which intervals go by.
     """
 
     case_id: str
@@ -47,6 +48,7 @@ class Prediction:
     first: str | None = None
     safety_critical: bool = False
     equal: bool | None = None
+    group: str = ""
 
 
 def predict(
@@ -91,7 +93,11 @@ def evaluate_answer(text: str, example: Example) -> Prediction:
         known, schema = example.caption, example.schema
         reward = caption_reward(text, known, schema) if known else None
         valid = parse_caption(text, schema).fields is not None
-        return Prediction(example.case_id, "caption", text, reference, valid, caption_reward=reward)
+        return Prediction(
+            *(example.case_id, "caption", text, reference, valid),
+            caption_reward=reward,
+            group=example.group,
+        )
     if example.task == "question":
         return Prediction(
             example.case_id,
@@ -100,6 +106,7 @@ def evaluate_answer(text: str, example: Example) -> Prediction:
             example.answer,
             valid=bool(text.strip()),
             equal=same_answer(text, example.answer),
+            group=example.group,
         )
     ranked = ranked_diagnoses(text)
     first = ranked[0] if ranked else None
@@ -112,6 +119,7 @@ def evaluate_answer(text: str, example: Example) -> Prediction:
         rank=first_accepted(text, example.diagnosis),
         first=first,
         safety_critical=first is not None and relation(first, example.diagnosis).safety_critical,
+        group=example.group,
     )
 
 

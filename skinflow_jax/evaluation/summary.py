@@ -1,13 +1,12 @@
 """Predictions to figures with intervals, and stage against stage on the same cases."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from rich.console import RenderableType
 
 from skinflow_jax.clinical import find
 from skinflow_jax.evaluation.metrics import (
-    Estimate,
     MajorityBaseline,
     macro_f1,
     macro_recall,
@@ -23,6 +22,7 @@ from skinflow_jax.evaluation.tables import (
     Comparison,
     Figure,
     Stage,
+    counted,
     stage_figures,
     stages_markdown,
     stages_table,
@@ -53,31 +53,40 @@ class Summary:
         return ", ".join(f"{name} {values[name]:.3g}" for name in wanted if name in values)
 
     def to_dict(self) -> dict:
-        """What metrics.json holds: shares between 0 and 1, each with interval and n."""
-        figures = {f.label.removesuffix(" %"): asdict(f.estimate) for f in self.figures}
-        return figures | {"majority baseline": asdict(self.baseline)}
+        """What metrics.json holds: shares between 0 and 1, each with interval, n and groups."""
+        figures = {f.label.removesuffix(" %"): f.estimate.to_dict() for f in self.figures}
+        accuracy = self.baseline.accuracy.to_dict()
+        return figures | {"majority baseline": {"label": self.baseline.label, "accuracy": accuracy}}
 
 
 def summarise(predictions: Sequence[Prediction], training_labels: Sequence[str]) -> Summary:
     """Figures over all predictions; `training_labels` are the diagnoses of the training cases."""
     captions = tuple(p for p in predictions if p.task == "caption" and p.caption_reward is not None)
     diagnoses = tuple(p for p in predictions if p.task == "diagnosis")
+    questions = tuple(p for p in predictions if p.task == "question")
     ranks = [p.rank for p in diagnoses]
     references = [p.reference for p in diagnoses]
+    described, named = {"groups": _groups(captions)}, {"groups": _groups(diagnoses)}
     figures = stage_figures(
-        caption_reward=mean_with_interval([p.caption_reward for p in captions]),
-        valid_captions=mean_with_interval([float(p.valid) for p in captions]),
-        top=top_k_estimates(ranks),
-        safety_critical=safety_critical_rate([p.safety_critical for p in diagnoses]),
+        caption_reward=mean_with_interval([p.caption_reward for p in captions], **described),
+        valid_captions=mean_with_interval([float(p.valid) for p in captions], **described),
+        top=top_k_estimates(ranks, **named),
+        safety_critical=safety_critical_rate([p.safety_critical for p in diagnoses], **named),
     )
+    answered = [_class_answered(p) for p in diagnoses]
     macro = (
-        Figure("macro recall %", macro_recall(references, top_k(ranks, 1))),
-        Figure("macro F1 %", macro_f1(references, [_class_answered(p) for p in diagnoses])),
+        Figure("macro recall %", macro_recall(references, top_k(ranks, 1), **named)),
+        Figure("macro F1 %", macro_f1(references, answered, **named)),
     )
-    equal = [float(p.equal) for p in predictions if p.task == "question"]
-    answers = (Figure("equal answers %", mean_with_interval(equal)),) if equal else ()
-    baseline = majority_baseline(training_labels, references)
+    equal = mean_with_interval([float(p.equal) for p in questions], groups=_groups(questions))
+    answers = (Figure("equal answers %", equal),) if questions else ()
+    baseline = majority_baseline(training_labels, references, **named)
     return Summary(captions, diagnoses, figures + macro + answers, baseline)
+
+
+def _groups(predictions: Sequence[Prediction]) -> list[str]:
+    """The patient or lesion of each; of predictions of an earlier version the case."""
+    return [p.group or p.case_id for p in predictions]
 
 
 def _class_answered(prediction: Prediction) -> str | None:
@@ -101,6 +110,7 @@ def comparisons(names: Sequence[str], summaries: Sequence[Summary]) -> list[Comp
                 paired_difference(
                     [p.caption_reward for p in before.captions],
                     [p.caption_reward for p in after.captions],
+                    groups=_groups(after.captions),
                 ),
                 percent=False,
             )
@@ -111,6 +121,7 @@ def comparisons(names: Sequence[str], summaries: Sequence[Summary]) -> list[Comp
                 paired_difference(
                     top_k([p.rank for p in before.diagnoses], 1),
                     top_k([p.rank for p in after.diagnoses], 1),
+                    groups=_groups(after.diagnoses),
                 ),
             )
         )
@@ -140,12 +151,9 @@ def _stages(names, summaries):
 def baseline_line(summary: Summary) -> str:
     """The majority-class baseline in words."""
     baseline = summary.baseline
+    found = baseline.accuracy
+    value, low, high = (100 * x for x in (found.value, found.low, found.high))
     return (
         f'Answering "{baseline.label}" every time would reach Top-1 '
-        f"{_percent(baseline.accuracy)} on these {baseline.accuracy.n} cases."
+        f"{value:.1f} % [{low:.1f}, {high:.1f}] on these {counted(found)} cases."
     )
-
-
-def _percent(estimate: Estimate) -> str:
-    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"

@@ -1,6 +1,10 @@
-"""Figures as tables: for the console by rich, and as Markdown; both from the same rows of text."""
+"""Figures as tables: for the console by rich, and as Markdown; both from the same rows of text.
 
-from collections.abc import Sequence
+A figure of few groups bears a sign, which a line under the table explains.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -8,9 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from skinflow_jax.evaluation.metrics import Estimate, PairedDifference, mcnemar_p_value
+from skinflow_jax.evaluation.metrics import FEW, Estimate, PairedDifference, mcnemar_p_value
 
 MISSING = "n/a"
+FEW_SIGN = "†"
 
 
 @dataclass(frozen=True)
@@ -55,28 +60,52 @@ def stage_figures(
     )
 
 
-def evaluation_table(figures: Sequence[Figure], *, title: str | None = None) -> Table:
-    """One evaluation: metric, value, 95 % interval, n."""
-    return _table(*_evaluation_rows(figures), title)
+def evaluation_table(figures: Sequence[Figure], *, title: str | None = None) -> RenderableType:
+    """One evaluation: metric, value, 95 % interval, n; below it what n and signs mean."""
+    notes = map(Text, _notes(f.estimate for f in figures))
+    return Group(_table(*_evaluation_rows(figures), title), *notes)
 
 
 def evaluation_markdown(figures: Sequence[Figure]) -> str:
-    """The same as a Markdown table."""
-    return _markdown(*_evaluation_rows(figures))
+    """The same as Markdown."""
+    lines = _listed(_notes(f.estimate for f in figures))
+    return _markdown(*_evaluation_rows(figures)) + lines
 
 
 def stages_table(
     stages: Sequence[Stage], comparisons: Sequence[Comparison] = (), *, title: str | None = None
 ) -> RenderableType:
     """The closing table: a row per figure, a column per stage, then a line per comparison."""
-    lines = [Text(line) for line in comparison_lines(comparisons)]
+    lines = map(Text, _stage_notes(stages, comparisons) + comparison_lines(comparisons))
     return Group(_table(*_stage_rows(stages), title), *lines)
 
 
 def stages_markdown(stages: Sequence[Stage], comparisons: Sequence[Comparison] = ()) -> str:
     """The same as a Markdown table and a list."""
-    lines = "".join(f"\n* {line}" for line in comparison_lines(comparisons))
-    return _markdown(*_stage_rows(stages)) + ("\n" + lines if lines else "")
+    lines = _stage_notes(stages, comparisons) + comparison_lines(comparisons)
+    return _markdown(*_stage_rows(stages)) + _listed(lines)
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n" + "".join(f"\n* {line}" for line in lines) if lines else ""
+
+
+def _stage_notes(stages: Sequence[Stage], comparisons: Sequence[Comparison]) -> list[str]:
+    figures = [figure.estimate for stage in stages for figure in stage.figures]
+    return _notes([*figures, *(c.difference for c in comparisons)])
+
+
+def _notes(estimates: Iterable[Estimate | PairedDifference]) -> list[str]:
+    """What the intervals go by, where that is not the cases, and what the sign means."""
+    estimates = list(estimates)
+    pairs = dict.fromkeys((e.groups, e.n) for e in estimates if e.groups not in (None, e.n))
+    lines = []
+    if pairs:
+        counts = ", ".join(f"{groups:,} of {n:,} cases" for groups, n in pairs)
+        lines.append(f"intervals by group (patient, lesion): {counts}")
+    if any(estimate.few for estimate in estimates):
+        lines.append(f"{FEW_SIGN} fewer than {FEW} cases or groups: hardly anything is known")
+    return lines
 
 
 def comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
@@ -90,10 +119,11 @@ def _comparison_line(comparison: Comparison) -> str:
         return f"{comparison.label}: no cases to compare"
     number = _signed_points if comparison.percent else _signed
     unit = " points" if comparison.percent else ""
+    ends = f"{number(change.low)}, {number(change.high)}"
     line = (
         f"{comparison.label}: {number(change.mean)}{unit} "
-        f"[{number(change.low)}, {number(change.high)}], "
-        f"{change.gained} gained, {change.lost} lost of {change.n}"
+        f"[{MISSING if math.isnan(change.low) else ends}], "
+        f"{change.gained} gained, {change.lost} lost of {counted(change)}"
     )
     if comparison.percent:
         line += f", McNemar p {_p_value(mcnemar_p_value(change.gained, change.lost))}"
@@ -102,7 +132,7 @@ def _comparison_line(comparison: Comparison) -> str:
 
 def _evaluation_rows(figures: Sequence[Figure]) -> tuple[list[str], list[list[str]]]:
     header = ["metric", "value", "95 % interval", "n"]
-    return header, [[f.label, _value(f), _interval(f), str(f.estimate.n)] for f in figures]
+    return header, [[f.label, _value(f), _interval(f), counted(f.estimate)] for f in figures]
 
 
 def _stage_rows(stages: Sequence[Stage]) -> tuple[list[str], list[list[str]]]:
@@ -120,6 +150,8 @@ def _stage_cell(figure: Figure | None) -> str:
         return MISSING
     estimate = figure.estimate
     number = _share if figure.percent else _score
+    if math.isnan(estimate.low):
+        return f"{number(estimate.value)} [{MISSING}]"
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
@@ -133,8 +165,13 @@ def _score(value: float) -> str:
 
 
 def _cases(by_stage: Sequence[dict[str, Figure]], label: str) -> str:
-    counts = [figures[label].estimate.n for figures in by_stage if label in figures]
-    return "/".join(map(str, dict.fromkeys(counts)))
+    counts = [counted(figures[label].estimate) for figures in by_stage if label in figures]
+    return "/".join(dict.fromkeys(counts))
+
+
+def counted(estimate: Estimate | PairedDifference) -> str:
+    """The number of cases, with the sign where there are few."""
+    return f"{estimate.n}{FEW_SIGN if estimate.few else ''}"
 
 
 def _value(figure: Figure) -> str:
@@ -142,7 +179,7 @@ def _value(figure: Figure) -> str:
 
 
 def _interval(figure: Figure) -> str:
-    if figure.estimate.n == 0:
+    if math.isnan(figure.estimate.low):
         return MISSING
     ends = (figure.estimate.low, figure.estimate.high)
     return "[" + ", ".join(_number(figure, end) for end in ends) + "]"

@@ -7,16 +7,17 @@ the same held-out cases. Seeds draw data, weights and samples.
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import ModelChoice, RunConfig, load_config, read_config
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.evaluation.intervals import t_interval
 from skinflow_jax.models.layers import parameter_count
 from skinflow_jax.parallel.agreement import by_the_first
 from skinflow_jax.runs.cases import heldout_cases
@@ -163,12 +164,10 @@ def _values(results: list[dict], metric: str) -> np.ndarray:
 
 
 def _interval(values: np.ndarray, metric: str, sign: str = "") -> str:
-    """Mean and 95 % t interval over seeds; shares in per cent. One seed has no interval."""
+    """Mean and 95 % t interval over seeds; shares in per cent. Equal seeds have no interval."""
     scale, digits = (1, 3) if metric == "caption reward" else (100, 1)
-    mean, count = values.mean() * scale, len(values)
-    if count < 2:
-        return f"{mean:{sign}.{digits}f} [n/a]"
-    half = stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count) * scale
-    return (
-        f"{mean:{sign}.{digits}f} [{mean - half:{sign}.{digits}f}, {mean + half:{sign}.{digits}f}]"
-    )
+    mean = f"{values.mean() * scale:{sign}.{digits}f}"
+    low, high = (scale * end for end in t_interval(values))
+    if math.isnan(low):
+        return f"{mean} [n/a]"
+    return f"{mean} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"

@@ -9,6 +9,8 @@ from typing import Any
 from skinflow_jax.checkpoints.model_card import Card
 from skinflow_jax.checkpoints.run_state import read_facts
 from skinflow_jax.errors import InputError, printable
+from skinflow_jax.evaluation.metrics import FEW
+from skinflow_jax.evaluation.tables import FEW_SIGN
 from skinflow_jax.json_file import read_json
 from skinflow_jax.runs.workdir import CHECKPOINTS, EVAL, RECORDS
 from skinflow_jax.storage.paths import is_file, is_folder, storage_path
@@ -124,11 +126,18 @@ def _evaluation(workdir: Path, step: int | None) -> str:
         metrics[f"majority baseline ({baseline['label']})"] = baseline["accuracy"]
     other = "" if newest == step else f" (these weights are of step {step})"
     head = f"Greedy answers to held-out cases at step {newest}{other}; shares between 0 and 1"
-    rows = [
-        f"| {name} | {x['value']:.3f} | {x['low']:.3f} to {x['high']:.3f} | {x['n']:,} |"
+    figures = {
+        name: x
         for name, x in metrics.items()
         if isinstance(x, dict) and {"value", "low", "high", "n"} <= x.keys() and x["n"]
+    }
+    rows = [
+        f"| {name} | {x['value']:.3f} | {x['low']:.3f} to {x['high']:.3f} "
+        f"| {x['n']:,}{FEW_SIGN if x.get('few') else ''} |"
+        for name, x in figures.items()
     ]
+    if any(x.get("few") for x in figures.values()):
+        head += f"; {FEW_SIGN}: fewer than {FEW} cases or groups"
     table = ["| | value | 95 % interval | n |", "| --- | ---: | ---: | ---: |", *rows]
     return f"{head}.\n\n" + "\n".join(table)
 
