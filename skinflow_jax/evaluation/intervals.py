@@ -52,10 +52,10 @@ def share_interval(
 
     Korn & Graubard (Survey Methodology 1998): as many independent cases as would leave the variance
     that the groups show. To that variance one more group is added that answers alike, as Clopper
-    and Pearson add a case: what was not seen yet is not impossible. A class's own
-    share, which would have no variance where it is 0 or 1, is drawn towards the mean of all by two
-    effective cases. (Both are our choices.) With one class, hits of 0 or 1 and a group for each case it is `clopper_pearson`;
-    with groups of one size that answer alike it is that of the groups.
+    and Pearson add a case: what was not seen yet is not impossible. A class's own share, which
+    would have no variance where it is 0 or 1, is drawn towards the mean of all by two effective
+    cases. (Both are our choices.) With one class, hits of 0 or 1 and a group for each case it is
+    `clopper_pearson`; with groups of one size that answer alike it is that of the groups.
 
     Args:
       hits, sizes: `[E]` entries, a case or a part of one: 0 <= hits <= sizes.

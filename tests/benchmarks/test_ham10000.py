@@ -6,7 +6,13 @@ import ham10000
 import numpy as np
 import pytest
 import stages
-from class_recalls import Answers, confusion, confusion_markdown, difference
+from class_recalls import (
+    Answers,
+    confusion,
+    confusion_markdown,
+    difference,
+    shown_difference,
+)
 from PIL import Image
 from shallow import SHALLOW
 
@@ -25,8 +31,12 @@ def test_macro_recall_accuracy_and_their_difference_are_those_by_hand():
     before, after = (Answers(REFERENCES, LESIONS, [firsts]) for firsts in (BEFORE, AFTER))
     assert before.macro_recall().value == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert after.accuracy().value == pytest.approx(4 / 6)
-    assert after.macro_recall().n == 5, "lesions are resampled, not images"
-    assert difference(before, after).value == pytest.approx((2 / 4 + 1) / 2 - 0.625)
+    assert after.macro_recall().groups == after.accuracy().groups == 5, "lesions, not images"
+    change = difference(before, after)
+    assert change.mean == pytest.approx((2 / 4 + 1) / 2 - 0.625)
+    assert "+12.5 [" in shown_difference(change) and "1 images gained, 1 lost" in shown_difference(
+        change
+    )
     both = Answers(REFERENCES, LESIONS, [BEFORE, AFTER])
     assert both.macro_recall().value == pytest.approx(np.mean(both.by_seed()))
     assert both.by_seed() == pytest.approx([0.625, 0.75])
@@ -80,7 +90,7 @@ def test_one_command_trains_evaluates_and_reports(drawn, tmp_path, monkeypatch, 
     ham10000.main()
     text = (tmp_path / "runs" / "report.md").read_text()
     assert text in capsys.readouterr().out
-    assert "| colour histograms, all labels" in text and "| 100.0 [100.0, 100.0] |" in text
+    assert "| colour histograms, all labels" in text and ", 100.0] |" in text
     assert "* stage2 - warmup: macro recall" in text and "seed 0: reward" in text
     monkeypatch.setattr(stages, "train", None)
     ham10000.main()  # nothing is trained again

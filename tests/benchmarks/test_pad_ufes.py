@@ -26,8 +26,12 @@ def test_scores_are_by_field_means_over_seeds_and_unknown_where_the_case_is():
 
 def test_the_interval_is_over_patients_and_leaves_out_what_is_unknown():
     found = pad_ufes.estimate(np.array([np.nan, 0.25, 0.5]), [case.group for case in CASES])
-    assert found.value == pytest.approx(0.375) and found.n == 2
-    assert (found.low, found.high) == (0.25, 0.5), "either patient twice"
+    assert found.value == pytest.approx(0.375) and (found.n, found.groups) == (2, 2) and found.few
+    three = pad_ufes.estimate(np.array([0.1, 0.25, 0.5]), [case.group for case in CASES])
+    assert (three.n, three.groups) == (3, 2)
+    before, after = np.array([np.nan, 0.25, 0.5]), np.array([np.nan, 0.5, 0.5])
+    change = pad_ufes.difference(before, after, [case.group for case in CASES])
+    assert (change.mean, change.n, change.gained, change.lost) == (0.125, 2, 1, 0)
 
 
 def test_the_constant_caption_is_the_best_one_of_the_values_that_occur():

@@ -1,5 +1,6 @@
-"""Figures against hand-made counts, the normal approximation, simulation and scipy."""
+"""Figures against counts made by hand and scipy, and which interval each of them has."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,9 +10,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from skinflow_jax.evaluation.metrics import (
-    bootstrap_interval,
+    BOOTSTRAP,
+    EFFECTIVE,
+    EXACT,
+    NO_INTERVAL,
+    SQUARE_AND_ADD,
     macro_f1,
     macro_recall,
+    macro_recall_difference,
     majority_baseline,
     mcnemar_p_value,
     mean_with_interval,
@@ -34,7 +40,7 @@ def test_top_k_counts_first_accepted_ranks_up_to_k():
 @given(RANKS)
 @settings(max_examples=30, deadline=None)
 def test_top_k_never_falls_with_k_and_top_6_is_every_accepted_case(ranks):
-    values = [estimate.value for estimate in top_k_estimates(ranks, resamples=20)]
+    values = [estimate.value for estimate in top_k_estimates(ranks)]
     assert len(values) == 6
     assert values == sorted(values)
     assert values[-1] == pytest.approx(sum(rank is not None for rank in ranks) / len(ranks))
@@ -46,51 +52,81 @@ def test_ranks_count_from_1(ranks, k):
         top_k(ranks, k)
 
 
-@pytest.mark.parametrize("confidence", [0.8, 0.95])
-def test_with_many_cases_the_bootstrap_is_the_normal_approximation(confidence):
-    values = np.random.default_rng(1).gamma(2.0, size=4000)
-    low, high = bootstrap_interval(values, confidence=confidence, resamples=4000)
-    z = {0.8: 1.2815516, 0.95: 1.9599640}[confidence]
-    error = z * values.std() / math.sqrt(len(values))
-    # A quantile of 4,000 resamples is off by up to ~5 % of the half width (3 standard errors).
-    assert low == pytest.approx(values.mean() - error, abs=0.06 * error)
-    assert high == pytest.approx(values.mean() + error, abs=0.06 * error)
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 12), (3, 12), (12, 12), (47, 300)])
+def test_a_share_of_single_cases_has_the_exact_interval(k, n):
+    expected = binomtest(k, n).proportion_ci(confidence_level=0.9, method="exact")
+    for groups in (None, [f"patient {i}" for i in range(n)]):
+        found = mean_with_interval([1] * k + [0] * (n - k), groups=groups, confidence=0.9)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+        assert (found.n, found.groups, found.method) == (n, n, EXACT)
 
 
-def test_a_95_percent_interval_covers_the_truth_about_95_times_in_100():
-    rng = np.random.default_rng(2)
-    covered = 0
-    for trial in range(400):
-        low, high = bootstrap_interval(rng.random(150) < 0.3, resamples=400, seed=trial)
-        covered += low <= 0.3 <= high
-    # Binomial(400, .95) has a standard deviation of 1.1 %; the percentile bootstrap of a share
-    # of 150 covers about 94 %.
-    assert 0.91 <= covered / 400 <= 0.98
+@pytest.mark.parametrize("k", [0, 1, 3, 12])
+def test_lesions_whose_images_are_answered_alike_count_once(k):
+    right, lesions = np.repeat(np.arange(12) < k, 4), np.repeat(np.arange(12), 4)
+    expected = binomtest(k, 12).proportion_ci(method="exact")
+    found = mean_with_interval(right, groups=lesions)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert (found.n, found.groups, found.method) == (48, 12, EFFECTIVE)
 
 
-def test_a_paired_interval_covers_the_true_difference_of_correlated_values():
-    rng = np.random.default_rng(3)
-    covered = 0
-    for trial in range(300):
-        case = rng.normal(size=100)
-        before, after = case + 0.3 * rng.normal(size=100), case + 0.2 + 0.3 * rng.normal(size=100)
-        change = paired_difference(before, after, resamples=400, seed=trial)
-        covered += change.low <= 0.2 <= change.high
-        assert change.high - change.low < 0.25  # unpaired: 2 · 1.96 · sqrt(2 · 1.09 / 100) = 0.58
-    assert 0.90 <= covered / 300 <= 0.985
+def test_scores_have_the_bootstrap_within_their_range():
+    scores = np.array([0.1, 0.9, 1.0])
+    found = mean_with_interval(scores)
+    assert (found.low, found.high, found.method) == (0, 1, BOOTSTRAP)
+    far = mean_with_interval(10 * scores)
+    assert far.low < 0 and far.high > 10, "no range is known of values beyond 1"
+    moved = paired_difference(np.zeros(3), -scores)
+    assert (moved.low, moved.method) == (-1, BOOTSTRAP)
 
 
-def test_the_interval_does_not_depend_on_how_resamples_are_cut_into_chunks(monkeypatch):
-    values = np.random.default_rng(4).random(101)
-    whole = bootstrap_interval(values, resamples=500)
-    monkeypatch.setattr("skinflow_jax.evaluation.metrics._CELLS", 1000)
-    assert bootstrap_interval(values, resamples=500) == pytest.approx(whole, abs=1e-12)
+def test_scores_that_do_not_vary_claim_what_a_share_would_or_nothing():
+    same = mean_with_interval([0.5] * 300)
+    assert same.method == EFFECTIVE and 0.49 < same.low < 0.5 < same.high < 0.51
+    twice = mean_with_interval([0.5] * 600, groups=[i // 2 for i in range(600)])
+    assert twice.low == pytest.approx(same.low, rel=0.01), "of as many lesions"
+    unbounded = mean_with_interval([5.0] * 300)
+    assert (unbounded.value, unbounded.n, unbounded.method) == (5.0, 300, NO_INTERVAL)
+    assert math.isnan(unbounded.low) and math.isnan(unbounded.high)
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
-    values = np.random.default_rng(5).random(80)
-    assert bootstrap_interval(values) == bootstrap_interval(values)
-    assert bootstrap_interval(values) != bootstrap_interval(values, seed=1)
+def test_figures_of_fewer_than_20_groups_are_few():
+    assert mean_with_interval([1] * 19).few and not mean_with_interval([1] * 20).few
+    assert mean_with_interval([1] * 38, groups=[i // 2 for i in range(38)]).few
+    assert mean_with_interval([1] * 19).to_dict()["few"] is True
+
+
+VALUES = st.lists(
+    st.tuples(st.sampled_from([0, 0.25, 0.5, 1]), st.sampled_from("ABC"), st.integers(0, 9)),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(VALUES, st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_no_figure_depends_on_the_order_of_cases_and_each_lies_in_its_interval(rows, random):
+    def figures(rows):
+        values, classes, groups = zip(*rows, strict=True)
+        whole, other = [value == 1 for value in values], ["ABCD"[g % 4] for g in groups]
+        options = {"groups": [f"patient {g}" for g in groups]}
+        return [
+            mean_with_interval(values, resamples=50, **options),
+            mean_with_interval(whole, **options),
+            macro_recall(classes, values, **options),
+            macro_f1(classes, other, **options),
+            paired_difference(values, whole, resamples=50, **options),
+            paired_difference(whole, [c == "A" for c in classes], **options),
+            macro_recall_difference(classes, values, whole, **options),
+        ]
+
+    found = figures(rows)
+    random.shuffle(rows)
+    for one, other in zip(found, figures(rows), strict=True):
+        one, other = dataclasses.asdict(one), dataclasses.asdict(other)
+        assert one == pytest.approx(other, abs=1e-9, nan_ok=True)
+        value = one.get("value", one.get("mean"))
+        assert one["low"] <= value <= one["high"] and one["low"] < one["high"]
 
 
 def test_no_cases_give_nan_and_n_0_instead_of_an_error():
@@ -100,6 +136,7 @@ def test_no_cases_give_nan_and_n_0_instead_of_an_error():
     assert math.isnan(estimate.low)
     assert macro_f1([], []).n == 0
     assert math.isnan(paired_difference([], []).mean)
+    assert macro_recall([], []).n == macro_recall_difference([], [], []).n == 0
     assert not paired_difference([], []).beyond_interval
 
 
@@ -126,6 +163,30 @@ def test_beyond_the_interval_means_zero_is_left_out_on_either_side():
     assert paired_difference(zeros, ones).beyond_interval
     assert paired_difference(ones, zeros).beyond_interval
     assert not paired_difference(ones, ones).beyond_interval
+
+
+def test_a_difference_of_pairs_of_which_none_moved_still_has_a_width():
+    upper = binomtest(0, 50).proportion_ci(method="exact").high
+    for values in (np.zeros(50), np.full(50, 0.7)):
+        change = paired_difference(values, values)
+        assert change.method == SQUARE_AND_ADD
+        assert (change.low, change.mean, change.high) == pytest.approx((-upper, 0, upper))
+
+
+def test_square_and_add_is_newcombes_with_the_correlation_of_gains_and_losses():
+    # 61 gained and 36 lost of 300: -sqrt(p q / ((1 - p) (1 - q))) for what excludes each other
+    up, down = (binomtest(k, 300).proportion_ci(method="exact") for k in (61, 36))
+    p, q = 61 / 300, 36 / 300
+    correlation = -math.sqrt(p * q / ((1 - p) * (1 - q)))
+
+    def distance(a, b):
+        return math.sqrt(a * a + b * b - 2 * correlation * a * b)
+
+    before, after = np.r_[np.ones(36), np.zeros(264)], np.r_[np.zeros(239), np.ones(61)]
+    change = paired_difference(before, after)
+    assert change.low == pytest.approx(p - q - distance(p - up.low, down.high - q))
+    assert change.high == pytest.approx(p - q + distance(up.high - p, q - down.low))
+    assert change.beyond_interval and (change.gained, change.lost) == (61, 36)
 
 
 def test_pairs_need_equal_cases():
@@ -162,62 +223,45 @@ def test_macro_recall_weighs_classes_and_not_cases():
     assert macro_recall(REFERENCES, correct).value == pytest.approx((2 / 4 + 2 / 3 + 0) / 3)
 
 
-def test_macro_intervals_are_those_of_resampling_case_by_case():
+def test_with_many_cases_macro_intervals_are_the_normal_approximation_by_groups():
     rng = np.random.default_rng(6)
-    references = rng.choice(list("ABCD"), size=60, p=[0.5, 0.3, 0.15, 0.05])
-    predictions = np.where(rng.random(60) < 0.6, references, rng.choice(list("ABCX"), size=60))
-
-    def slow_f1(rows):
-        scores = []
-        for c in sorted(set(references[rows])):
-            hit = ((references[rows] == c) & (predictions[rows] == c)).sum()
-            wrong = ((references[rows] == c) != (predictions[rows] == c)).sum()
-            scores.append(2 * hit / (2 * hit + wrong))
-        return np.mean(scores)
-
-    def slow_recall(rows):
-        hits = predictions[rows] == references[rows]
-        return np.mean([hits[references[rows] == c].mean() for c in set(references[rows])])
-
-    draws = np.random.default_rng(0).integers(0, 60, (500, 60))
-    for slow, fast in (
-        (slow_f1, macro_f1(references, predictions, resamples=500)),
-        (slow_recall, macro_recall(references, predictions == references, resamples=500)),
-    ):
-        expected = np.quantile([slow(rows) for rows in draws], [0.025, 0.975])
-        assert fast.value == pytest.approx(slow(np.arange(60)))
-        assert (fast.low, fast.high) == pytest.approx(expected, abs=1e-12)
+    groups = np.repeat(np.arange(3000), 2)
+    own = np.repeat(rng.choice(4, size=3000, p=[0.5, 0.3, 0.15, 0.05]), 2)
+    rates = np.array([0.2, 0.5, 0.7, 0.4])
+    right = np.repeat(rng.random(3000) < rates[own[::2]], 2)
+    found = macro_recall(own.tolist(), right, groups=groups)
+    counts = np.bincount(own[::2])
+    shares = np.bincount(own, right) / np.bincount(own)
+    error = 1.96 * math.sqrt((shares * (1 - shares) / counts).sum()) / 4
+    assert found.value == pytest.approx(shares.mean()) and found.groups == 3000
+    assert found.high - found.low == pytest.approx(2 * error, rel=0.03)
+    alone = macro_recall(own.tolist(), right)
+    assert alone.high - alone.low == pytest.approx(2 * error / math.sqrt(2), rel=0.03)
 
 
-def test_a_resample_draws_the_cases_of_a_group_together():
-    rng = np.random.default_rng(7)
-    references, correct = rng.choice(list("ABC"), size=50), rng.random(50) < 0.6
-    groups = rng.choice([f"lesion {i}" for i in range(20)], size=50)
-    names, own = np.unique(groups, return_inverse=True)
+def test_groups_must_be_as_many_as_cases_and_correct_within_0_and_1():
+    with pytest.raises(ValueError, match="2 groups of 3 cases"):
+        mean_with_interval([0, 1, 1], groups=["a", "b"])
+    with pytest.raises(ValueError, match="macro_recall_difference"):
+        macro_recall(["a", "b"], [-1, 1])
 
-    def slow(drawn):
-        rows = np.concatenate([np.flatnonzero(own == group) for group in drawn])
-        return np.mean([correct[rows][references[rows] == c].mean() for c in set(references[rows])])
 
-    draws = np.random.default_rng(0).integers(0, len(names), (300, len(names)))
-    found = macro_recall(references, correct, groups=groups, resamples=300)
-    expected = np.quantile([slow(drawn) for drawn in draws], [0.025, 0.975])
-    assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
-    assert found.value == pytest.approx(macro_recall(references, correct).value)
-    assert found.n == len(names)
-    with pytest.raises(ValueError, match="50 references, 49 predictions"):
-        macro_recall(references, correct, groups=groups[1:])
+def test_the_difference_of_macro_recalls_weighs_classes():
+    classes = ["A"] * 4 + ["B"] * 2
+    change = macro_recall_difference(classes, [1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 1, 0])
+    assert change.mean == pytest.approx((1 / 4 + 1 / 2) / 2)
+    assert (change.gained, change.lost, change.n) == (3, 1, 6)
 
 
 @given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=20))
 @settings(max_examples=30, deadline=None)
 def test_a_perfect_prediction_has_macro_figures_of_1(references):
     for estimate in (
-        macro_f1(references, references, resamples=20),
-        macro_recall(references, [1] * len(references), resamples=20),
+        macro_f1(references, references),
+        macro_recall(references, [1] * len(references)),
     ):
-        assert estimate.low == pytest.approx(1)
-        assert estimate.value == pytest.approx(1)
+        assert estimate.value == estimate.high == pytest.approx(1)
+        assert estimate.low < 1
 
 
 @pytest.mark.parametrize("function", [macro_f1, macro_recall])
@@ -238,4 +282,4 @@ def test_the_majority_class_is_chosen_on_training_labels_and_evaluated_on_held_o
 def test_the_safety_critical_rate_is_a_share_of_all_cases():
     estimate = safety_critical_rate([True, False, False, False])
     assert (estimate.value, estimate.n) == (0.25, 4)
-    assert (estimate.low, estimate.high) == (0.0, 0.75)
+    assert (estimate.low, estimate.high) == pytest.approx((0.0063, 0.8059), abs=1e-4)

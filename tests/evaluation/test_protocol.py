@@ -1,5 +1,6 @@
 """The protocol: how one answer is evaluated, and what is written down."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_a_caption_is_evaluated_field_by_field_and_zero_out_of_form():
     half, valid = reward('{"colour": "red"}')
     assert 0 < half < 1 and valid
     assert reward("red and round") == (0.0, False)
+
+
+@pytest.mark.parametrize("task", ["caption", "diagnosis", "question"])
+def test_the_group_of_a_case_goes_with_its_prediction(task):
+    asked = dataclasses.replace(example(task, CAPTION), group="patient 7")
+    assert evaluate_answer("", asked).group == "patient 7"
 
 
 def test_a_caption_that_nothing_is_known_of_is_not_scored():

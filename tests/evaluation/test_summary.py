@@ -66,7 +66,28 @@ def test_metrics_json_holds_shares_with_interval_and_n():
     top = content["Top-1"]
     assert top["value"] == 0.25 and top["n"] == 4
     assert 0 <= top["low"] <= top["value"] <= top["high"] <= 1
+    assert (top["groups"], top["method"], top["few"]) == (4, "Clopper-Pearson", True)
+    assert content["majority baseline"]["accuracy"]["n"] == 4
     assert content["majority baseline"]["label"] == "psoriasis"
+
+
+def test_intervals_go_by_the_groups_of_the_cases():
+    def ends(summary):
+        return {f.label: (f.estimate.low, f.estimate.high) for f in summary.figures}
+
+    rows = [diagnosed(str(n), "melanoma", 1 if n % 2 else None) for n in range(40)]
+    rows += [captioned(str(n), 0.2 * (n % 3)) for n in range(40)]
+    pairs = [dataclasses.replace(p, group=f"patient {int(p.case_id) % 10}") for p in rows]
+    apart, together = summarise(rows, TRAINING), summarise(pairs, TRAINING)
+    for label, (low, high) in ends(apart).items():
+        wide = ends(together)[label]
+        assert label == "caption reward" or low == 0 or (wide[0] < low and high < wide[1]), label
+    assert {f.estimate.groups for f in together.figures} == {10}
+    assert together.baseline.accuracy.groups == 10
+    for comparison in comparisons(["one", "two"], [together, together]):
+        assert comparison.difference.groups == 10
+        assert comparison.difference.low < 0 < comparison.difference.high
+    assert "40†" in stages_report_markdown(["one", "two"], [together, together])
 
 
 def test_stages_are_compared_case_by_case():

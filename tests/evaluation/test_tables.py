@@ -112,7 +112,7 @@ def test_an_evaluation_is_metric_value_interval_and_n():
     lines = rows(shown(evaluation_table(figures, title="PAD-UFES-20")))
     assert " ".join(lines["caption reward"].split()) == "caption reward 0.500 [0.450, 0.550] 47"
     assert " ".join(lines["Top-1 %"].split()) == "Top-1 % 25.0 [12.5, 37.5] 47"
-    assert " ".join(lines["macro-F1 %"].split()) == "macro-F1 % n/a n/a 0"
+    assert " ".join(lines["macro-F1 %"].split()) == "macro-F1 % n/a n/a 0†"
     assert "| Top-1 % | 25.0 | [12.5, 37.5] | 47 |" in evaluation_markdown(figures)
 
 
@@ -121,7 +121,30 @@ def test_figures_that_a_stage_lacks_are_shown_as_missing_and_differing_n_are_all
     markdown = stages_markdown([STAGES[0], few])
     assert "| Top-2 % | 30.0 [20.0, 75.0] | n/a | 300 |" in markdown
     assert "| Top-1 % | 20.0 [20.0, 75.0] | 50.0 [40.0, 60.0] | 300/20 |" in markdown
-    assert "| extra | n/a | n/a | 0 |" in markdown
+    assert "| extra | n/a | n/a | 0† |" in markdown
+
+
+def test_figures_of_few_groups_bear_a_sign_and_a_line_says_what_intervals_go_by():
+    figures = [
+        Figure("Top-1 %", Estimate(0.25, 0.1, 0.5, 41, 19)),
+        Figure("caption reward", Estimate(0.5, 0.4, 0.6, 41, 41), percent=False),
+        Figure("constant", Estimate(0.5, math.nan, math.nan, 41, 41), percent=False),
+    ]
+    change = Comparison("two - one", PairedDifference(0.1, -0.1, 0.3, 41, 9, 5, 19))
+    notes = [
+        "intervals by group (patient, lesion): 19 of 41 cases",
+        "† fewer than 20 cases or groups: hardly anything is known",
+    ]
+    lines = rows(shown(evaluation_table(figures)))
+    assert " ".join(lines["Top-1 %"].split()) == "Top-1 % 25.0 [10.0, 50.0] 41†"
+    assert " ".join(lines["constant"].split()) == "constant 0.500 n/a 41"
+    assert set(notes) < set(lines)
+    assert evaluation_markdown(figures).endswith("".join(f"\n* {note}" for note in notes))
+    closing = stages_markdown([Stage("one", tuple(figures))], [change])
+    assert "| Top-1 % | 25.0 [10.0, 50.0] | 41† |" in closing
+    assert "| constant | .500 [n/a] | 41 |" in closing
+    assert all(f"\n* {note}\n" in closing for note in notes) and "5 lost of 41†" in closing
+    assert "†" not in shown(evaluation_table(figures[1:])), "no sign, no line"
 
 
 def test_a_comparison_without_cases_says_so():

@@ -93,11 +93,15 @@ def test_metrics_are_those_of_the_newest_evaluation_with_intervals(runs):
         figure = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 300}
         nothing = {"value": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
         baseline = {"label": "naevus", "accuracy": figure}
-        metrics = {"Top-1": figure, "rare": nothing, "majority baseline": baseline}
+        scarce = figure | {"n": 12, "few": True}
+        metrics = {"Top-1": figure, "rare": nothing, "scarce": scarce}
+        metrics["majority baseline"] = baseline
         (folder / "metrics.json").write_text(json.dumps(metrics))
     table = run_card(runs / "stage", 40).sections["Evaluation"]
     assert "at step 100 (these weights are of step 40)" in table
     assert "| Top-1 | 0.250 | 0.150 to 0.350 | 300 |" in table
+    assert "| scarce | 0.250 | 0.150 to 0.350 | 12† |" in table
+    assert "†: fewer than 20 cases or groups.\n" in table
     assert "majority baseline (naevus)" in table and "rare" not in table
     (folder / "metrics.json").write_text("{")
     with pytest.raises(InputError, match=r"eval/100/metrics\.json is damaged: evaluate again"):
