@@ -10,8 +10,8 @@ from skinflow_jax.evaluation.metrics import (
     PairedDifference,
     macro_recall,
     macro_recall_difference,
-    mean_with_interval,
 )
+from skinflow_jax.evaluation.tables import FEW_SIGN
 
 OTHER = "other"
 
@@ -34,8 +34,8 @@ class Answers:
         return macro_recall(self.references, self.right, groups=self.lesions)
 
     def accuracy(self) -> Estimate:
-        """Share of the images, mean over seeds."""
-        return mean_with_interval(self.right, groups=self.lesions)
+        """Share of the images, that is the recall of one class of all of them."""
+        return macro_recall(["all"] * len(self.right), self.right, groups=self.lesions)
 
     def by_seed(self) -> list[float]:
         """Macro recall of each seed."""
@@ -61,26 +61,34 @@ def confusion(answers: Answers, classes: Sequence[str]) -> np.ndarray:
     return table
 
 
+def recall(answers: Answers, name: str) -> Estimate:
+    """Of one class, with its interval over lesions."""
+    own = [place for place, reference in enumerate(answers.references) if reference == name]
+    lesions = [answers.lesions[place] for place in own]
+    return macro_recall([name] * len(own), answers.right[own], groups=lesions)
+
+
 def confusion_markdown(answers: Answers, short: Mapping[str, str]) -> str:
     """The confusion as a table under the short names of the classes, with each one's recall."""
     table = confusion(answers, list(short))
-    head = "".join(f" {name} |" for name in (*short.values(), OTHER, "recall"))
+    head = "".join(f" {name} |" for name in (*short.values(), OTHER, "recall, %"))
     lines = [f"| is \\ named |{head}", "| --- |" + " ---: |" * (len(short) + 2)]
-    for name, row, place in zip(short.values(), table, range(len(short)), strict=True):
-        recall = f" {100 * row[place] / row.sum():.1f} % |" if row.sum() else " |"
-        lines.append(f"| {name} |" + "".join(f" {count:.4g} |" for count in row) + recall)
+    for (name, title), row in zip(short.items(), table, strict=True):
+        found = f" {shown(recall(answers, name))} |" if row.sum() else " |"
+        lines.append(f"| {title} |" + "".join(f" {count:.4g} |" for count in row) + found)
     return "\n".join(lines)
 
 
 def shown(estimate: Estimate) -> str:
-    """Per cent, with the interval."""
-    return _shown(estimate.value, estimate.low, estimate.high, "")
+    """Per cent, with the interval, and the sign where there are few lesions."""
+    sign = FEW_SIGN if estimate.few else ""
+    return _shown(estimate.value, estimate.low, estimate.high, "") + sign
 
 
 def shown_difference(change: PairedDifference) -> str:
     """Points, with the interval and the images that went up and down."""
     points = _shown(change.mean, change.low, change.high, "+")
-    return f"{points} points, {change.gained} images gained, {change.lost} lost"
+    return f"{points} points; images that gained {change.gained}, that lost {change.lost}"
 
 
 def _shown(value: float, low: float, high: float, sign: str) -> str:

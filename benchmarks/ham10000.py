@@ -20,6 +20,8 @@ from class_recalls import Answers, shown, shown_difference
 
 from skinflow_jax.config import DataConfig, load_config
 from skinflow_jax.data.sources.ham10000 import DIAGNOSES
+from skinflow_jax.evaluation.metrics import FEW
+from skinflow_jax.evaluation.tables import FEW_SIGN
 from skinflow_jax.runs.cases import labels_of, prepare_records
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "ham10000"
@@ -74,7 +76,8 @@ def report(workdir: Path, seeds: int, overrides: dict) -> str:
     counts = ", ".join(f"{name} {len(records):,}" for name, records in parts.items())
     lines = [
         f"Images: {counts}. {len(references):,} images of {len(set(lesions)):,} lesions of the "
-        f"{heldout_split} part are named, seeds {', '.join(map(str, range(seeds)))}.",
+        f"{heldout_split} part are named, seeds {', '.join(map(str, range(seeds)))}. "
+        f"{FEW_SIGN}: fewer than {FEW} lesions.",
         "",
         "| | macro recall, % | accuracy, % | seeds |",
         "| --- | ---: | ---: | ---: |",

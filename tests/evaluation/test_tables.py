@@ -155,7 +155,7 @@ def test_a_comparison_without_cases_says_so():
 
 @pytest.mark.parametrize("value", [-0.1, 0.0, 0.25])
 def test_scores_keep_their_sign(value):
-    figures = (Figure("score", Estimate(value, value, value, 9), percent=False),)
+    figures = (Figure("score", Estimate(value, value, value, 20), percent=False),)
     cell = stages_markdown([Stage("x", figures)]).splitlines()[-1].split(" | ")[1]
     number = cell.split(" ")[0]
     assert float(number) == value
