@@ -75,7 +75,7 @@ def test_scores_have_the_bootstrap_within_their_range():
     found = mean_with_interval(scores)
     assert (found.low, found.high) == pytest.approx((0, 1)) and found.method == BOOTSTRAP
     far = mean_with_interval(10 * scores)
-    assert far.low < 0 and far.high > 10, "no range is known of values beyond 1"
+    assert far.high > 10, "no range is known of values beyond 1"
     moved = paired_difference(np.zeros(3), -scores)
     assert moved.low == pytest.approx(-1) and moved.method == BOOTSTRAP
 
