@@ -81,8 +81,11 @@ def share_interval(
 def _typical_group(
     parts: np.ndarray, classes: np.ndarray, groups: np.ndarray, weights: np.ndarray
 ) -> float:
-    """What a group weighs in the figure: that of a class's average case, then of classes, each
-    counted by its own weight. `parts` `[E]`: of each entry; `weights` `[C]`: of a whole case.
+    """What a group weighs in the figure.
+
+    In a class it is the mean over cases of their group's weight (Kish), never less than a case;
+    of the classes the mean in which each counts by that weight: a rare class has heavy cases.
+    `parts` `[E]` are the weights of entries, `weights` `[C]` those of whole cases.
     """
     count = len(weights)
     pairs, place = np.unique(groups * count + classes, return_inverse=True)

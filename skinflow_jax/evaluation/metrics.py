@@ -1,4 +1,4 @@
-"""Figures of an evaluation with their uncertainty, from results case by case (NumPy only).
+"""Figures of an evaluation with their uncertainty, from results case by case.
 
 Every figure has the interval of `intervals` that fits it, by groups of cases where they are given:
 `groups` `[n]` names the patient or lesion of each case. docs/evaluation.md says which, and why.
