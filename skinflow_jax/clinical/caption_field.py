@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
 from skinflow_jax.clinical.measures import count, millimetres
 from skinflow_jax.clinical.wording import normalise
 
@@ -99,17 +102,9 @@ class Field:
     def _agreement(self, given: Sequence[str], target: Sequence[str]) -> float:
         """Total likeness of the best one-to-one pairing; pairing equals first is never worse."""
         equal = set(given) & set(target)
-        left = [value for value in given if value not in equal]
-        return len(equal) + self._best_pairing(left, [v for v in target if v not in equal])
-
-    def _best_pairing(self, given: list[str], target: list[str]) -> float:
-        if not given:
-            return 0.0
-        first, rest = given[0], given[1:]
-        best = self._best_pairing(rest, target)
-        for index, value in enumerate(target):
-            likeness = self.compare(first, value)
-            if likeness:
-                others = target[:index] + target[index + 1 :]
-                best = max(best, likeness + self._best_pairing(rest, others))
-        return best
+        left, wanted = ([v for v in values if v not in equal] for values in (given, target))
+        likeness = np.array([[self.compare(a, b) for b in wanted] for a in left])
+        if not likeness.size:
+            return float(len(equal))
+        pairs = linear_sum_assignment(likeness, maximize=True)
+        return len(equal) + math.fsum(likeness[pairs])

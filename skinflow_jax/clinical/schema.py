@@ -115,5 +115,8 @@ class Schema:
 
 
 def _items(value: FieldValue) -> list[str]:
-    items = [value] if isinstance(value, (str, int)) else list(value)
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    for item in items:
+        if not isinstance(item, str | int) or isinstance(item, bool):
+            raise InputError(f"{item!r} is no value of a caption: give text, a number or a list")
     return [str(item) for item in items if str(item).strip()]

@@ -1,6 +1,8 @@
 """A caption schema from its TOML file; `caption_schema.toml` beside this one explains the keys."""
 
 import functools
+import math
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -47,6 +49,8 @@ def load_schema(name: str | Path) -> Schema:
 
     Raises InputError in one line that names file, field and value.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"caption schema {shown(name)}: give a file or {' or '.join(SHIPPED)}")
     return _read(SHIPPED.get(str(name), Path(name)))
 
 
@@ -120,6 +124,17 @@ def _field(entry: Any, path: str, number: int) -> Field:
     if problem:
         raise InputError(f"{where}: {printable(problem)}; correct it")
     values = tuple(stated.values)
+    found = _made(stated, values)
+    for word, value in found.words():
+        if found.canonical(word) != value:
+            raise InputError(
+                f"{where}: {word!r} of {value!r} reads as {found.canonical(word)!r} by its measure "
+                "and limits; correct one of them"
+            )
+    return found
+
+
+def _made(stated: _Stated, values: tuple[str, ...]) -> Field:
     near = [*stated.neighbours, *(pairwise(values) if stated.ordinal else ())]
     return Field(
         name=stated.name,
@@ -147,6 +162,8 @@ def _problems(stated: _Stated) -> Iterator[str]:
     limits = [_limit(text) for text in stated.limits]
     if None in limits:
         yield f"limits={stated.limits[limits.index(None)]!r} must be like '< 5' or '<= 20'"
+    elif not all(0 < limit < math.inf for _, limit in limits):
+        yield "limits must be finite and above 0"
     elif any(a[1] >= b[1] for a, b in pairwise(limits)):
         yield "limits must rise from value to value"
 

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib.metadata
+import re
 from pathlib import Path
 
 from skinflow_jax.config_files.shipped import CONFIGS
@@ -36,6 +37,8 @@ class _Parser(argparse.ArgumentParser):
     def unknown(self, argument: str) -> str:
         """What to say of an argument that the command does not have."""
         name, equals, value = argument.partition("=")
+        if re.search("key|token|secret|password", name, re.IGNORECASE):
+            argument, equals, value = name, "", ""  # it may be one
         if name.startswith("--config."):
             if "--config" not in self:
                 return f"{self.prog} takes no config: {argument} has no meaning here"

@@ -138,10 +138,17 @@ def open_union(data: DataConfig) -> UnionSource:
     if data.captions is None:
         return UnionSource(sources, schema, names=names)
     path = Path(data.captions)
-    captions = {name: found.caption for name, found in read_captions(path, schema).items()}
+    found = read_captions(path, schema)
+    captions = {name: each.caption for name, each in found.items()}
     union = UnionSource(sources, schema, captions, names)
-    ids = set(_ids(union))
-    union.remarks += matched(captions, ids & set(captions), path, "among the cases")
+    diagnoses = {case.case_id: case.diagnosis for case in readable_cases(union)}
+    for name, each in found.items():
+        if each.diagnosis and diagnoses.get(name, each.diagnosis) != each.diagnosis:
+            raise InputError(
+                f"{path}: {printable(name)} is captioned as {printable(each.diagnosis)}, and it is "
+                f"{printable(diagnoses[name])}: are the captions of other data?"
+            )
+    union.remarks += matched(captions, set(diagnoses) & set(captions), path, "among the cases")
     return union
 
 

@@ -114,7 +114,7 @@ def checked(answer: Answer, schema: Schema, diagnosis: str) -> dict[str, list[st
         reason = shortened(printable(parsed.reason or ""))
         kind = "disease named" if "names a disease" in reason else "not a caption"
         raise _Refusal(kind, reason)
-    if fault := _names_diagnosis(parsed.fields, diagnosis):
+    if fault := names_diagnosis(parsed.fields, diagnosis):
         raise _Refusal("disease named", fault)
     try:
         fields = schema.canonical_fields(parsed.fields)
@@ -122,10 +122,13 @@ def checked(answer: Answer, schema: Schema, diagnosis: str) -> dict[str, list[st
         raise _Refusal("value outside the schema", shortened(printable(str(error)))) from error
     if not fields:
         raise _Refusal("empty answer", "it described nothing")
+    # Again as the reader is shown it: a synonym's value may be the diagnosis.
+    if fault := names_diagnosis(fields, diagnosis):
+        raise _Refusal("disease named", fault)
     return fields
 
 
-def _names_diagnosis(fields: Mapping[str, list[str]], diagnosis: str) -> str:
+def names_diagnosis(fields: Mapping[str, list[str]], diagnosis: str) -> str:
     """Which field has the diagnosis in its words, "" for none: the ontology may not know it."""
     words = f" {normalise(diagnosis)} "
     for name, values in fields.items():

@@ -24,6 +24,9 @@ _OF_THE_CASE = frozenset({400, 413, 422})
 _LARGEST_REPLY = 4 * 2**20
 # So many requests in a row without an answer: it is not they that are at fault.
 _FRUITLESS = 5
+# So many in a row are refused for what they hold, and none is answered: it is the kind of request.
+_ALL_REFUSED = 20
+_SHORTEST_SECRET = 8  # shorter ones are dummies for servers that want any, and words of answers
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -51,6 +54,10 @@ class Unanswered(Exception):
     """A request that this endpoint does not answer; others may be, so nothing ends here."""
 
 
+class Refused(Unanswered):
+    """A request that this endpoint refuses for what it holds: to ask again would not help."""
+
+
 class _Failed(Exception):
     """One try without an answer: the kind that is counted, and how long to wait if it says so."""
 
@@ -76,17 +83,25 @@ class Endpoint:
         self._url, self._key, self._key_name = _checked(base), key, key_name
         self._patience = patience or Patience()
         self.successes, self.down = 0, None
-        self._free_at, self._fruitless = 0.0, 0
+        self._free_at, self._fruitless, self._refused = 0.0, 0, 0
+        self._secret = _written(key) if key and len(key) >= _SHORTEST_SECRET else None
         self._dearest = 0
         self._ended = asyncio.Event()
         self._asking: dict[str, asyncio.Lock] = {}
         if key is not None and not re.fullmatch(r"[!-~]+", key):
             raise InputError(f"environment variable {key_name}: is no key; set it to the bare key")
-        self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=self._patience.timeout,
-            trust_env=self._url.host not in _LOCAL,  # of proxies
-        )
+        try:
+            self._client = httpx2.AsyncClient(
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                timeout=self._patience.timeout,
+                limits=httpx2.Limits(max_connections=None),
+                trust_env=self._url.host not in _LOCAL,  # of proxies
+            )
+        except (ImportError, ValueError, OSError) as error:  # not shown: it may hold a password
+            raise InputError(
+                f"a proxy or certificate of the environment cannot be used "
+                f"({type(error).__name__}): look at HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+            ) from None
 
     @property
     def host(self) -> str:
@@ -116,7 +131,8 @@ class Endpoint:
     async def _asked(self, body: Mapping[str, Any], key: str, journal: Journal) -> Answer:
         failure = _Failed("")
         for tried in range(1, self._patience.tries + 1):
-            await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
+            while (left := self._free_at - time.monotonic()) > 0:  # it may be moved meanwhile
+                await asyncio.sleep(left)
             if self.down is not None:
                 raise Unanswered(self.down)
             expected = await self._reserve(body, key, journal)
@@ -132,7 +148,7 @@ class Endpoint:
                     await self._hold(error, tried)
                 continue
             journal.answered(key, answer)
-            self.successes, self._fruitless = self.successes + 1, 0
+            self.successes, self._fruitless, self._refused = self.successes + 1, 0, 0
             self._dearest = max(self._dearest, answer.tokens)
             self._call_ended()
             return answer
@@ -167,7 +183,8 @@ class Endpoint:
             self.down = f"{error.kind}: it asks to wait {error.wait:,.0f} s"
             raise Unanswered(self.down)
         # For all: whoever sends meanwhile is refused too.
-        self._free_at = max(self._free_at, time.monotonic() + error.wait)
+        wait = max(error.wait, self._patience.wait(tried))
+        self._free_at = max(self._free_at, time.monotonic() + wait)
 
     def _refuse(self, error: _Failed) -> None:
         """End what no further try can mend."""
@@ -175,8 +192,13 @@ class Endpoint:
         if not status or status in _AGAIN or status >= 500:
             return
         if status in _OF_THE_CASE:
-            raise self._unanswered(error)
+            self._refused += 1
+            if self._refused >= _ALL_REFUSED and not self.successes:
+                self.down = f"{error.kind}{error.said}"
+            raise Refused(f"{error.kind}{error.said}")
         remedy = "--base-url and --model"
+        if status == 402:
+            remedy = "the account: it asks for payment"
         if status in (401, 403):
             remedy = f"the key in {self._key_name}"
         raise InputError(f"{self._url} refuses with {error.kind}{error.said}; check {remedy}")
@@ -216,7 +238,13 @@ class Endpoint:
         return shortened(plain, 200)
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+        return self._secret.sub("[key]", text) if self._secret else text
+
+
+def _written(key: str) -> re.Pattern[str]:
+    """A key as it may stand in a text: plain, or as JSON and its like escape characters."""
+    forms = (rf"\\?{re.escape(c)}|\\u(?i:{ord(c):04x})|%(?i:{ord(c):02x})" for c in key)
+    return re.compile("".join(f"(?:{form})" for form in forms))
 
 
 def _checked(base: str) -> httpx2.URL:
@@ -224,7 +252,8 @@ def _checked(base: str) -> httpx2.URL:
         url = httpx2.URL(base.rstrip("/") + "/chat/completions")
     except (httpx2.InvalidURL, TypeError):
         url = None
-    if url is None or url.scheme not in ("http", "https") or not url.host:
+    wrong = url is None or not re.fullmatch(r"[\w.:-]+", url.host)
+    if wrong or url.scheme not in ("http", "https"):
         raise InputError("--base-url must be like https://HOST/v1")
     if url.userinfo or url.query or url.fragment:  # not shown: it may be a key
         raise InputError(

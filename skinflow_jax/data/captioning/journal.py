@@ -16,6 +16,9 @@ from typing import Any
 
 from skinflow_jax.errors import InputError
 
+MOST_TOKENS = 10**8
+"""Of a call; what claims more is not believed."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -78,15 +81,18 @@ class Journal:
         self._file.seek(0)
         end = 0
         for number, line in enumerate(self._file, start=1):
-            if not line.endswith(b"\n"):
-                break  # the process was killed as it wrote it
             try:
-                self._count(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+                self._count(_entry(line))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                if not line.endswith(b"\n"):
+                    break  # the process was killed as it wrote it
                 raise InputError(
                     f"{path}: line {number} is damaged; restore or remove the file"
                 ) from error
             end += len(line)
+            if not line.endswith(b"\n"):  # an editor took it
+                self._file.write(b"\n")
+                end += 1
         self._file.truncate(end)
         for expected in self._open.values():  # sent, and never heard of: perhaps paid for
             self.tokens += expected
@@ -95,11 +101,11 @@ class Journal:
     def _count(self, entry: Mapping[str, Any]) -> None:
         if "sent" in entry:
             self.calls += 1
-            self._open[entry["sent"]] = int(entry["expected"])
+            self._open[entry["sent"]] = entry["expected"]
             return
         key = entry["key"]
         self._open.pop(key, None)
-        self.tokens += int(entry["tokens"])
+        self.tokens += entry["tokens"]
         if "failed" in entry:
             self.failures[entry["failed"]] += 1
         else:
@@ -133,3 +139,19 @@ class Journal:
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()  # into the system's hands: it survives the process
         self._count(entry)
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    """A line of the journal; raises where it is none that this program writes."""
+    entry = json.loads(line)
+    number = entry["expected"] if "sent" in entry else entry["tokens"]
+    if type(number) is not int or not 0 <= number < MOST_TOKENS:
+        raise ValueError("tokens")
+    texts = [entry["sent"]] if "sent" in entry else [entry["key"], entry.get("failed", "")]
+    if "sent" not in entry and "failed" not in entry:
+        texts.append(entry["text"])
+        if type(entry["whole"]) is not bool:
+            raise ValueError("whole")
+    if not all(type(text) is str for text in texts):
+        raise ValueError("text")
+    return entry

@@ -2,20 +2,29 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.data.captioning.attempts import Rule
 from skinflow_jax.data.captioning.endpoint import Endpoint, Patience
 from skinflow_jax.data.captioning.journal import Budget, Journal
 from skinflow_jax.data.captioning.run import Report, caption_subjects, write_report
 from skinflow_jax.data.captioning.subjects import subjects_of, undiagnosed
-from skinflow_jax.data.captioning.written import REVIEW, REVIEWED, read_review, write_reviewed
+from skinflow_jax.data.captioning.written import (
+    REVIEW,
+    REVIEWED,
+    Reviewed,
+    read_review,
+    write_reviewed,
+)
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.errors import STOPPED, InputError, RunError, printable
 from skinflow_jax.storage.paths import make_folder
+from skinflow_jax.typed_fields import shown
 
 ANSWERS = "answers.jsonl"
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -51,14 +60,13 @@ def caption_records(
     Raises InputError for what was given, RunError, once the files are written, where the endpoint
     gave no answer at all or was given up.
     """
-    name = key_variable or DEFAULT_KEY
-    key = os.environ.get(name, "").strip() or None
-    if key_variable and key is None:
-        raise InputError(f"environment variable {name} is not set; it must hold the key")
+    name, key = _key(key_variable)
+    for option, value in (("--model", model), ("--reader", reader)):
+        if value is not None and (not value.strip() or not value.isprintable()):
+            raise InputError(f"{option}={shown(value)} is no name of a model")
     rule = Rule(model, reader or model, load_schema(schema), within)
     given = read_review(review, rule.schema) if review else {}
-    kept = out / REVIEWED
-    revised = (read_review(kept, rule.schema) if kept.is_file() else {}) | given
+    _check_review(given, records, review)
     endpoint = Endpoint(base_url, key, name, patience)
     if review and review.resolve() == (out / REVIEW).resolve():
         raise InputError(f"{review} would be written over; copy it and give the copy")
@@ -70,7 +78,9 @@ def caption_records(
     total = len(records) - missing
     make_folder(out)
 
-    async def work(journal: Journal) -> Report:
+    kept = out / REVIEWED
+
+    async def work(journal: Journal, revised: dict[str, Reviewed]) -> Report:
         async with endpoint:
             return await caption_subjects(
                 subjects_of(records),
@@ -83,19 +93,76 @@ def caption_records(
             )
 
     with Journal(out / ANSWERS, budget or Budget()) as journal:
-        report = to_the_end(work(journal))
-        if absent := sorted(set(given) - set(report.reviewed)):
-            raise InputError(f"{review}: case {absent[0]} is none of {records.folder}; remove it")
+        # Read once nobody else writes here.
+        revised = (read_review(kept, rule.schema) if kept.is_file() else {}) | given
+        _check_review(revised, records, kept)
+        _check_untouched(out / REVIEW, rule.schema, revised)
+        report = to_the_end(work(journal, revised))
         write_reviewed(kept, revised.values())
-        write_report(out, report, rule, revised)
+        failure = _failure(report, endpoint, model)
+        try:
+            write_report(out, report, rule, revised)
+        except InputError as error:  # what is there is more, and stays
+            raise failure or error from None
+    if failure is not None:
+        raise failure
+    return report
+
+
+def _failure(report: Report, endpoint: Endpoint, model: str) -> RunError | None:
+    """Why the endpoint is at fault, None where it is not."""
+    if report.refused and not any(outcome.attempts for outcome in report.outcomes.values()):
+        why = next(iter(report.outcomes.values())).reason
+        return RunError(
+            f"{endpoint.host} gave no case an answer: {printable(why)}; see that it has {model} "
+            "and takes images, and start again"
+        )
     if report.unanswered and (endpoint.down is not None or not endpoint.successes):
         case_id, why = next(iter(report.unanswered.items()))
-        raise RunError(
+        return RunError(
             f"{endpoint.host} gave {len(report.unanswered):,} cases no answer, the first: "
             f"{printable(case_id)} ({why}); what it answered is kept: see that it works, and that "
             f"it has {model} and takes images, and start again"
         )
-    return report
+    return None
+
+
+def _key(variable: str | None) -> tuple[str, str | None]:
+    """The environment variable of the key, and the key; None where none is needed."""
+    name = DEFAULT_KEY if variable is None else variable
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # not shown: it may be the key
+        raise InputError("--key-variable must be the name of an environment variable")
+    key = os.environ.get(name, "").strip() or None
+    if variable is not None and key is None:
+        # A name in capitals is no key.
+        told = name if name == name.upper() and len(name) <= 40 else "of --key-variable"
+        raise InputError(f"environment variable {told} is not set; it must hold the key")
+    return name, key
+
+
+def _check_review(rows: Mapping[str, Reviewed], records: RecordSet, path: Path | None) -> None:
+    """Raise InputError for a line of another case, before anything is paid for."""
+    cases = (records.case(index) for index in range(len(records))) if rows else ()
+    diagnoses = {case.case_id: case.diagnosis for case in cases}
+    for case_id, row in rows.items():
+        if case_id not in diagnoses:
+            raise InputError(f"{path}: case {case_id} is none of {records.folder}; remove it")
+        if row.diagnosis != diagnoses[case_id]:
+            raise InputError(
+                f"{path}: the review has case {case_id} as {row.diagnosis}, and it is "
+                f"{diagnoses[case_id]}: is the review of other data?"
+            )
+
+
+def _check_untouched(path: Path, schema: Schema, known: Mapping[str, Reviewed]) -> None:
+    """Raise InputError where a person accepted lines in the file that would be written over."""
+    lines = read_review(path, schema) if path.is_file() else {}
+    new = [name for name, row in lines.items() if name not in known or row != known[name]]
+    if new:
+        raise InputError(
+            f"{path}: {len(new):,} lines are accepted there, first {printable(new[0])}, and would "
+            "be written over; copy the file and give the copy as --review"
+        )
 
 
 def to_the_end(work: Coroutine[Any, Any, Report]) -> Report:

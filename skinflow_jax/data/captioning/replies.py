@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from skinflow_jax.data.captioning.journal import Answer
+from skinflow_jax.data.captioning.journal import MOST_TOKENS, Answer
 
 
 def completion(content: bytes, expected: int) -> Answer:
@@ -19,10 +19,17 @@ def completion(content: bytes, expected: int) -> Answer:
         reply = json.loads(content)
         choice = reply["choices"][0]
         text = _text(choice["message"].get("content"))
-        tokens = (reply.get("usage") or {}).get("total_tokens") or expected
-        return Answer(text, int(tokens), whole=choice.get("finish_reason") != "length")
+        tokens = _tokens(reply.get("usage"), expected)
+        return Answer(text, tokens, whole=choice.get("finish_reason") != "length")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("no chat completion") from error
+
+
+def _tokens(usage: Any, expected: int) -> int:
+    """What the reply says it took, where that can be: an answer is not thrown away for it."""
+    stated = usage.get("total_tokens") if isinstance(usage, dict) else None
+    whole = isinstance(stated, int) and not isinstance(stated, bool)
+    return stated if whole and 0 < stated < MOST_TOKENS else expected
 
 
 def _text(content: Any) -> str:
@@ -37,7 +44,7 @@ def _text(content: Any) -> str:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the header asks for, as a number or a date; None where it says nothing."""
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skinflow_jax.data.captioning.attempts import Outcome, Rule, caption_case
-from skinflow_jax.data.captioning.endpoint import Endpoint, Unanswered
+from skinflow_jax.data.captioning.endpoint import Endpoint, Refused, Unanswered
 from skinflow_jax.data.captioning.journal import BudgetSpent, Journal
 from skinflow_jax.data.captioning.prompts import PROMPT_VERSION
 from skinflow_jax.data.captioning.subjects import Subject
@@ -16,6 +16,7 @@ from skinflow_jax.data.captioning.written import (
     REVIEW,
     Caption,
     Reviewed,
+    case_ids,
     plain,
     write_captions,
     write_review,
@@ -30,6 +31,7 @@ class Report:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     reviewed: list[str] = field(default_factory=list)
     unanswered: dict[str, str] = field(default_factory=dict)
+    refused: int = 0
     left: int = 0
     calls: int = 0
     tokens: int = 0
@@ -48,6 +50,8 @@ class Report:
         ]
         if refusals:
             lines.append(f"captions not taken: {_counted(refusals)}")
+        if self.refused:
+            lines.append(f"{self.refused:,} cases are refused by the endpoint, and to review")
         if self.failures:
             lines.append(f"calls without an answer: {_counted(self.failures)}")
         if self.unanswered:
@@ -94,7 +98,6 @@ async def caption_subjects(
     async def work() -> None:
         for subject in _each_once(todo, seen):
             if subject.case_id in revised:
-                _check_same(subject, revised[subject.case_id])
                 report.reviewed.append(subject.case_id)
             else:
                 await _caption(subject, rule, endpoint, journal, report)
@@ -111,6 +114,11 @@ async def _caption(
 ) -> None:
     try:
         report.outcomes[subject.case_id] = await caption_case(subject, rule, endpoint, journal)
+    except Refused as error:
+        report.refused += 1
+        report.outcomes[subject.case_id] = Outcome(
+            subject.case_id, subject.diagnosis, reason=f"the endpoint refuses it: {error}"
+        )
     except Unanswered as error:
         report.unanswered[subject.case_id] = str(error)
     except BudgetSpent:
@@ -123,14 +131,6 @@ def _each_once(subjects: Iterator[Subject], seen: set[str]) -> Iterator[Subject]
             raise InputError(f"case {subject.case_id} is there twice; give each an id of its own")
         seen.add(subject.case_id)
         yield subject
-
-
-def _check_same(subject: Subject, row: Reviewed) -> None:
-    if row.diagnosis != subject.diagnosis:
-        raise InputError(
-            f"the review has case {subject.case_id} as {row.diagnosis}, and it is "
-            f"{subject.diagnosis}: is the review of other data?"
-        )
 
 
 async def _all(works) -> None:
@@ -159,13 +159,26 @@ def write_report(
         "schema": rule.schema.digest,
     }
     captions = [
-        Caption(o.case_id, plain(o.fields, rule.schema), **shared, attempts=o.attempts, accepted=by)
+        Caption(
+            *(o.case_id, plain(o.fields, rule.schema)),
+            **shared,
+            attempts=o.attempts,
+            accepted=by,
+            diagnosis=o.diagnosis,
+        )
         for o, by in [
             *((outcome, "model") for outcome in outcomes if outcome.accepted),
             *((_as_outcome(reviewed[case_id]), "person") for case_id in report.reviewed),
         ]
     ]
-    write_captions(folder / CAPTIONS, sorted(captions, key=lambda caption: caption.case_id))
+    path, ids = folder / CAPTIONS, {caption.case_id for caption in captions}
+    if lost := sorted(case_ids(path) - ids):
+        raise InputError(
+            f"{path}: holds {len(lost):,} captions that this start has not, first "
+            f"{printable(lost[0])}: with another model, schema or budget give another --out, or "
+            "remove the file; what was answered is kept"
+        )
+    write_captions(path, sorted(captions, key=lambda caption: caption.case_id))
     write_review(folder / REVIEW, [o for o in outcomes if not o.accepted], rule.schema)
 
 

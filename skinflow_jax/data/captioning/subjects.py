@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.data.record_set import RecordSet
 
 _QUALITY = 95
@@ -36,14 +37,14 @@ class Subject:
 def subjects_of(records: RecordSet) -> Iterator[Subject]:
     """The cases of records that have a diagnosis; `undiagnosed` counts the others."""
     for index in range(len(records)):
-        if records.case(index).diagnosis:
+        if normalise(records.case(index).diagnosis):
             record = records[index]
             yield Subject(record.case.case_id, tuple(record.images), record.case.diagnosis)
 
 
 def undiagnosed(records: RecordSet) -> int:
     """Cases without a diagnosis: no rule could accept a caption of theirs."""
-    return sum(not records.case(index).diagnosis for index in range(len(records)))
+    return sum(not normalise(records.case(index).diagnosis) for index in range(len(records)))
 
 
 def _digest(image: np.ndarray | bytes) -> str:

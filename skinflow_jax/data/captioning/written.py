@@ -1,11 +1,12 @@
 """Captions and their provenance as JSON lines, and the file of those that a person has to revise.
 
 A line of `captions.jsonl`: `case_id`, `caption` (the fields), `model`, `reader`, `prompt_version`,
-`schema` (its digest), `attempts`, `accepted` ("model" or "person"). A line of `review.jsonl`:
-`case_id`, `diagnosis`, `caption` (the last valid one), `reason`, `attempts`, and `accept`, which a
-person sets to true once the caption is right.
+`schema` (its digest), `attempts`, `accepted` ("model" or "person"), `diagnosis`. A line of
+`review.jsonl`: `case_id`, `diagnosis`, `caption` (the last valid one), `reason`, `attempts`, and
+`accept`, which a person sets to true once the caption is right.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 
 from skinflow_jax.clinical.caption_schema import CLINICAL
 from skinflow_jax.clinical.schema import Schema
-from skinflow_jax.data.captioning.attempts import Outcome
+from skinflow_jax.data.captioning.attempts import Outcome, names_diagnosis
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.json_file import unique_keys
 from skinflow_jax.storage.paths import write_whole
@@ -31,7 +32,8 @@ class Caption:
     """A caption of a case and where it comes from.
 
     `caption` maps fields to a value or a list; `accepted` is "model" where the diagnosis was
-    recovered from it, "person" where someone revised it; `schema` is the digest of its schema.
+    recovered from it, "person" where someone revised it; `schema` is the digest of its schema;
+    `diagnosis` is the case's, "" in files of earlier versions.
     """
 
     case_id: _NAME
@@ -42,6 +44,7 @@ class Caption:
     schema: str
     attempts: int
     accepted: Annotated[str, OneOf(("model", "person"))]
+    diagnosis: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,22 @@ def read_captions(path: str | Path, schema: Schema = CLINICAL) -> dict[str, Capt
     """
     found: dict[str, Caption] = {}
     for where, caption in _rows(Path(path), Caption):
-        _check(where, caption.caption, schema)
+        if caption.schema != schema.digest:
+            raise InputError(
+                f"{where}: this caption is of another schema, in which the same words may mean "
+                "something else; give its schema as data.caption_schema, or caption the cases again"
+            )
+        fields = _checked(where, caption.caption, schema)
+        caption = dataclasses.replace(caption, caption=plain(fields, schema))
         if caption.case_id in found:
             raise InputError(f"{where}: case {caption.case_id} is there twice; leave one")
         found[caption.case_id] = caption
     return found
+
+
+def case_ids(path: Path) -> set[str]:
+    """The cases of a file of captions, of whichever schema; none where there is no file."""
+    return {row.case_id for _, row in _rows(path, Caption)} if path.is_file() else set()
 
 
 def read_review(path: str | Path, schema: Schema) -> dict[str, Reviewed]:
@@ -79,7 +93,10 @@ def read_review(path: str | Path, schema: Schema) -> dict[str, Reviewed]:
     for where, row in _rows(Path(path), Reviewed):
         if not row.accept:
             continue
-        _check(where, row.caption, schema)
+        fields = _checked(where, row.caption, schema)
+        if fault := names_diagnosis(fields, row.diagnosis):
+            raise InputError(f"{where}: {fault}, which a caption may not")
+        row = dataclasses.replace(row, caption=plain(fields, schema))
         if row.case_id in found:
             raise InputError(f"{where}: case {row.case_id} is there twice; leave one")
         found[row.case_id] = row
@@ -117,13 +134,14 @@ def plain(fields: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     return json.loads(schema.to_json(fields))
 
 
-def _check(where: str, caption: Mapping[str, Any], schema: Schema) -> None:
+def _checked(where: str, caption: Mapping[str, Any], schema: Schema) -> dict[str, list[str]]:
     try:
         fields = schema.canonical_fields(caption)
     except (InputError, TypeError) as error:
         raise InputError(f"{where}: {printable(str(error))}") from error
     if not fields:
         raise InputError(f"{where}: the caption is empty; fill it or remove the line")
+    return fields
 
 
 def _rows(path: Path, kind: type) -> Iterable[tuple[str, Any]]:

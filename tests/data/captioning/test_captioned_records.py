@@ -146,7 +146,7 @@ def test_captions_of_another_schema_are_refused(server, command, tmp_path):
     path = tmp_path / "captions" / "captions.jsonl"
     own = tmp_path / "mine.toml"
     own.write_text('[[field]]\nname = "itch"\n[field.values]\nyes = []\nno = []\n')
-    with pytest.raises(InputError, match="line 1: unknown caption field 'lesion_type'"):
+    with pytest.raises(InputError, match="line 1: this caption is of another schema"):
         read_captions(path, load_schema(own))
 
 
@@ -159,6 +159,65 @@ def test_a_schema_of_ones_own_is_asked_for(server, command, tmp_path):
     assert main(command(f"--schema={own}")) == 0
     found = read_captions(tmp_path / "captions" / "captions.jsonl", load_schema(own))
     assert found["case-1"].caption == {"tone": "dark"}
+
+
+@pytest.mark.parametrize("name", ["", "sk-proj-SECRET", "SkSecretWithoutHyphen", "A KEY"])
+def test_a_key_in_the_place_of_its_variables_name_is_not_shown(name, command, capsys):
+    assert main(command(f"--key-variable={name}")) == 2
+    told = capsys.readouterr().err
+    assert "--key-variable" in told and (not name or name not in told)
+    assert main(command(f"--api-key={name or 'x'}")) == 2
+    told = capsys.readouterr().err
+    assert "unknown argument --api-key" in told and (not name or name not in told)
+
+
+@pytest.mark.parametrize("option", ["--model=", "--reader= ", "--model=a\nb", "--model=\udcff"])
+def test_what_can_be_no_models_name_is_refused_before_a_call(option, server, command, capsys):
+    assert main(command(option)) == 2
+    assert "is no name of a model" in capsys.readouterr().err and not server.bodies
+
+
+def test_lines_accepted_in_the_review_file_itself_are_not_written_over(
+    server, command, tmp_path, capsys
+):
+    server.script = right_for(["melanoma"])
+    assert main(command()) == 0
+    path = tmp_path / "captions" / "review.jsonl"
+    lines = rows(path)
+    lines[0] |= {"accept": True, "caption": {"colour": "red"}}
+    edited = "".join(json.dumps(row) + "\n" for row in lines)
+    path.write_text(edited)
+    capsys.readouterr()
+    assert main(command()) == 2
+    assert "1 lines are accepted there, first case-0" in capsys.readouterr().err
+    assert path.read_text() == edited
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text(edited)
+    assert main(command(f"--review={copy}")) == 0
+    assert "1 by a person" in capsys.readouterr().out
+
+
+def test_a_review_of_other_cases_is_refused_before_a_call(server, command, tmp_path):
+    row = {"case_id": "x", "diagnosis": "acne", "caption": {"colour": "red"}, "accept": True}
+    (tmp_path / "edited.jsonl").write_text(json.dumps(row) + "\n")
+    assert main(command(f"--review={tmp_path / 'edited.jsonl'}")) == 2 and not server.bodies
+
+
+def test_captions_that_a_start_would_lose_are_kept(server, command, tmp_path, capsys):
+    """Another model, and a budget that the first one has spent."""
+    assert main(command()) == 0
+    path, calls = tmp_path / "captions" / "captions.jsonl", len(server.bodies)
+    before = path.read_bytes()
+    assert main(command("--model=other", f"--max-calls={calls}")) == 2
+    assert "holds 1 captions that this start has not" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_captions_of_another_diagnosis_are_not_joined(server, command, tmp_path):
+    """Two data sets may have files of one name."""
+    assert main(command()) == 0
+    (row,) = rows(tmp_path / "captions" / "captions.jsonl")
+    assert row["diagnosis"] == "acne"
 
 
 def test_a_key_variable_that_is_named_must_be_set(command, monkeypatch, capsys):
@@ -254,7 +313,7 @@ def test_a_command_without_an_answer_fails_once_its_files_are_written(
     capsys.readouterr()
     assert main(command("--reader=other")) == 1
     told = capsys.readouterr().err
-    assert "gave 7 cases no answer" in told and "HTTP 400: no such parameter" in told
+    assert "gave no case an answer" in told and "HTTP 400: no such parameter" in told
     assert told.count("\n") == 1
     assert main(command()) == 0, "all is known"
     assert [path.read_bytes() for path in files] == before

@@ -1,6 +1,7 @@
 """Claims about captions from an endpoint that misbehaves: what is kept, counted, paid, and told."""
 
 import asyncio
+import dataclasses
 import json
 import threading
 import time
@@ -11,14 +12,16 @@ import pytest
 from scripted_server import CAPTION, Reply, completion, is_text_only, prompt_of, well_behaved
 
 from skinflow_jax.clinical import CLINICAL
-from skinflow_jax.data.captioning.attempts import Rule
+from skinflow_jax.clinical.schema_file import parse_schema
+from skinflow_jax.data.captioning.attempts import Rule, checked
 from skinflow_jax.data.captioning.endpoint import Endpoint, Patience
-from skinflow_jax.data.captioning.journal import Budget, Journal
+from skinflow_jax.data.captioning.journal import Answer, Budget, Journal
 from skinflow_jax.data.captioning.run import caption_subjects
 from skinflow_jax.data.captioning.subjects import Subject
+from skinflow_jax.data.captioning.written import read_review
 from skinflow_jax.errors import InputError
 
-KEY = "sk-secret-123"
+KEY = "sk-a/secret-123"
 QUICK = Patience(timeout=60.0, tries=4, first_wait=0.01, longest_wait=0.02)
 
 
@@ -204,8 +207,18 @@ def test_one_case_that_is_never_answered_does_not_stop_the_others(server, tmp_pa
 def test_a_refused_image_concerns_its_case_alone(server, tmp_path):
     once(server, completion(CAPTION), completion({"diagnoses": ["acne"]}), Reply(400, "policy"))
     report = captioned(server, tmp_path, 3, concurrency=1)
-    assert report.unanswered == {"case-1": "HTTP 400: policy"}
-    assert len(report.outcomes) == 2
+    assert report.outcomes["case-1"].reason == "the endpoint refuses it: HTTP 400: policy"
+    assert not report.unanswered and report.refused == 1 and len(report.outcomes) == 3
+
+
+def test_refused_images_at_the_head_do_not_keep_the_others_from_being_asked(server, tmp_path):
+    once(server, *[Reply(400, "policy")] * 8)
+    report = captioned(server, tmp_path, 20, concurrency=1)
+    assert report.refused == 8 and sum(o.accepted for o in report.outcomes.values()) == 12
+    server.script = lambda body: Reply(413)
+    (tmp_path / "other").mkdir()
+    report = captioned(server, tmp_path / "other", 40, concurrency=1)
+    assert report.refused == 20 and len(report.unanswered) == 20, "it refuses everything"
 
 
 @pytest.mark.parametrize(
@@ -303,6 +316,69 @@ def test_the_key_is_in_the_request_and_nowhere_else(server, tmp_path, capfd):
     assert KEY not in "".join(capfd.readouterr())
 
 
+@pytest.mark.parametrize(
+    "written", [KEY, json.dumps(KEY)[1:-1], KEY.replace("-", r"\u002D"), KEY.replace("/", r"\/")]
+)
+def test_an_escaped_key_is_not_kept_either(written, server, tmp_path):
+    once(server, completion(f"bad {written}"), Reply(500, f"bad {written}"))
+    report = captioned(server, tmp_path)
+    kept = report.summary() + (tmp_path / "answers.jsonl").read_text()
+    assert written not in kept and "[key]" in kept
+
+
+@pytest.mark.parametrize("key", ["no", "red", "EMPTY"])
+def test_a_key_that_is_a_word_leaves_answers_as_they_are(key, server, tmp_path):
+    once(server, completion({"lesion_type": "nodule", "colour": "red"}))
+    report = captioned(server, tmp_path, key=key)
+    assert report.outcomes["case-0"].fields == {"lesion_type": ["nodule"], "colour": ["red"]}
+
+
+@pytest.mark.parametrize(
+    "stated", ["abc", -5, 0, True, 1e999, 10**27, 1.5, [1], {"total_tokens": "x"}]
+)
+def test_tokens_that_cannot_be_are_estimated_and_the_answer_is_kept(stated, server, tmp_path):
+    def script(body):
+        reply = json.loads(well_behaved(body))
+        reply["usage"] = stated if isinstance(stated, list | dict) else {"total_tokens": stated}
+        return json.dumps(reply)
+
+    server.script = script
+    report = captioned(server, tmp_path)
+    assert report.outcomes["case-0"].accepted and report.calls == 2
+    assert 1_000 < report.tokens < 100_000
+
+
+@pytest.mark.parametrize("asked", ["0", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_a_retry_after_in_the_past_is_waited_for_as_if_none_were_told(asked, server, tmp_path):
+    waits = []
+    patience = dataclasses.replace(QUICK, first_wait=0.0, longest_wait=0.0)
+    object.__setattr__(patience, "wait", lambda tried: waits.append(tried) or 0.0)
+    once(server, *[Reply(429, "", {"Retry-After": asked})] * 2)
+    assert captioned(server, tmp_path, patience=patience).outcomes["case-0"].accepted
+    assert waits == [1, 2]
+
+
+@pytest.mark.parametrize("proxy", ["socks9://u:hidden@localhost:9", "foo://u:hidden@localhost"])
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(proxy, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(InputError, match="a proxy or certificate of the environment") as found:
+        Endpoint("https://example.org/v1", None, "THE_KEY")
+    assert "hidden" not in str(found.value)
+
+
+def test_a_synonym_does_not_tell_the_diagnosis(server, tmp_path):
+    """The reader is shown canonical values."""
+    own = '[[field]]\nname = "look"\n[field.values]\nzorbitis = ["zorb"]\nplain = []\n'
+    schema = parse_schema(own, "mine.toml")
+    with pytest.raises(Exception, match="names the diagnosis"):
+        checked(Answer('{"look": "zorb"}', 1), schema, "Zorbitis")
+    path = tmp_path / "review.jsonl"
+    row = {"case_id": "a", "diagnosis": "Zorbitis", "caption": {"look": "zorb"}, "accept": True}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match="line 1: 'look' names the diagnosis"):
+        read_review(path, schema)
+
+
 def test_without_a_key_none_is_sent(server, tmp_path):
     assert captioned(server, tmp_path, key=None).outcomes
     assert not any("Authorization" in headers for headers in server.headers_seen)
@@ -350,6 +426,37 @@ def test_a_line_cut_short_is_dropped_and_a_damaged_one_is_named(server, tmp_path
     path.write_bytes(b"garbage\n" + whole)
     with pytest.raises(InputError, match=r"answers.jsonl: line 1 is damaged"):
         captioned(server, tmp_path, 1)
+
+
+def test_a_whole_last_line_without_its_end_is_not_paid_for_again(server, tmp_path):
+    captioned(server, tmp_path, 1)
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    for _ in range(2):  # of the second case only its own description is asked for
+        assert captioned(server, tmp_path, 2).calls == 3 == len(server.bodies)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"key": "a", "text": 5, "tokens": 1, "whole": True},
+        {"key": "a", "text": None, "tokens": 1, "whole": True},
+        {"key": "a", "text": "", "tokens": -1, "whole": True},
+        {"key": "a", "text": "", "tokens": 1e999, "whole": True},
+        {"key": "a", "text": "", "tokens": 1, "whole": "no"},
+        {"sent": "a", "expected": -(10**9)},
+        {"sent": 1, "expected": 1},
+        [],
+    ],
+)
+def test_an_entry_that_no_program_wrote_is_named(line, tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match="line 1 is damaged"):
+        Journal(path, Budget())
+    path.write_text("[" * 100_000 + "\n")
+    with pytest.raises(InputError, match="line 1 is damaged"):
+        Journal(path, Budget())
 
 
 def test_an_id_that_comes_twice_is_refused(server, tmp_path):
