@@ -45,8 +45,8 @@ def fails(path, overrides=None) -> str:
         ),
         (
             "from pathlib import Path\ndef get_config():\n"
-            "    return ConfigDict({'model': {'init_from': Path('x')}})",
-            "model.init_from=PosixPath('x') must be text",
+            "    return ConfigDict({'data': {'balance': Path('x')}})",
+            "data.balance=PosixPath('x') must be text",
         ),
         ("def get_config(): return ConfigDict({'batch_size': 10**9999})", "batch_size=<int> must"),
         (

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from test_pipeline import BUCKETS
 
@@ -107,7 +108,7 @@ def test_the_shapes_that_are_compiled_are_those_that_batches_take(records, token
     batches = make_pipeline(records, tokenizer, config, **options)
 
     def shapes(inputs):
-        return {(one.input_ids.shape, one.patches.shape) for one in inputs}
+        return {(one.input_ids.shape, one.patches.shape, one.patches.dtype) for one in inputs}
 
     taken = shapes(batch.inputs for batch in batches)
     needs = batches.usable.needs
@@ -115,7 +116,8 @@ def test_the_shapes_that_are_compiled_are_those_that_batches_take(records, token
     compiled = shapes(bucket_shapes(needs, config, rows=2, buckets=buckets))
     assert len(taken) > 1 and taken <= compiled
     largest = shapes(bucket_shapes(needs, config, rows=2, buckets=buckets, largest=True))
-    assert largest - compiled == {((2, 200), (2, 1, 4 * 64, config.vision.patch_dim))}
+    patches = (2, 1, 4 * 64, config.vision.patch_pixels)
+    assert largest - compiled == {((2, 200), patches, np.dtype(np.uint8))}
 
 
 def test_a_pipeline_draws_what_is_usable_and_tells_what_is_not(with_holes, tokenizer, config):
