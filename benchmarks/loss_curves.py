@@ -64,10 +64,10 @@ def run_seed(seed: int, steps: int, workdir: Path) -> None:
     warm_up, stages = configs(seed, steps)
     records, start = workdir / "records", workdir / "warmup"
     train(warm_up, start, resume=True, records_folder=records, title=f"seed {seed}, warm-up")
-    heldout, labels = heldout_cases(stages["grpo"], records)
+    heldout, floor = heldout_cases(stages["grpo"], records)
 
     def evaluate(policy, folder):
-        summary = evaluate_policy(policy, stages["grpo"], heldout, labels, folder)
+        summary = evaluate_policy(policy, stages["grpo"], heldout, floor, folder)
         (folder / "result.json").write_text(json.dumps(summary.to_dict()), encoding="utf-8")
 
     if not (start / "result.json").is_file():

@@ -55,13 +55,13 @@ def run_stages(
         start = None if before is None else workdir / str(seed) / before
         config = stage_config(configs, file, seed, overrides, start)
         records = workdir / "records"
-        heldout, labels = heldout_cases(config, records)
+        heldout, floor = heldout_cases(config, records)
         began = time.perf_counter()
         policy = train(
             config, folder, resume=True, records_folder=records, title=f"seed {seed}, {name}"
         )
         trained = time.perf_counter()
-        evaluate_policy(policy, config, heldout, labels, folder)
+        evaluate_policy(policy, config, heldout, floor, folder)
         spent = {"training": trained - began, "evaluation": time.perf_counter() - trained}
         write_whole(folder / "seconds.json", json.dumps(spent))
 

@@ -19,5 +19,8 @@ def get_config() -> ConfigDict:
     config.model.init_from = "runs/skinflow_7b_stage1"
     config.data.tasks = ("diagnosis",)
     config.rl.rewards = ("diagnosis",)
+    # As in the demo, where it was chosen: a first diagnosis that is dangerous, or says nothing, costs
+    # as much as the right one earns. A guess at this size.
+    config.rl.safety_penalty = 1.0
     config.optimizer.learning_rate = 5e-7  # third-party notes of the paper's full text
     return config

@@ -185,8 +185,9 @@ def _config(arguments):
 def _data_build(arguments) -> None:
     config = _config(arguments)
     from skinflow_jax.data.splitting.files import summary
-    from skinflow_jax.runs.cases import build_whole, prepare_records, split_cases
+    from skinflow_jax.runs.cases import build_whole, prepare_records, split_cases, use_ontology
 
+    use_ontology(config)
     data = config.data
     if data.source == "procedural":
         records = prepare_records(data, data.split, data.count, arguments.out)
@@ -314,8 +315,14 @@ def _generate(arguments) -> None:
     from skinflow_jax.data.images import load_image
     from skinflow_jax.evaluation.generate import generation_mesh, print_answers
     from skinflow_jax.models.vlm import ComputeConfig
-    from skinflow_jax.runs.opening import open_checkpoint, stored_schema, stored_sizes
+    from skinflow_jax.runs.opening import (
+        open_checkpoint,
+        stored_schema,
+        stored_sizes,
+        use_stored_ontology,
+    )
 
+    use_stored_ontology(arguments.checkpoint)
     images = {str(path): [load_image(path)] for path in arguments.image}
     if arguments.one_case:
         images = {", ".join(images): list(itertools.chain.from_iterable(images.values()))}

@@ -201,15 +201,31 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """The held-out cases that a run is evaluated on; `count` None means all of the split."""
+    """The held-out cases that a run is evaluated on; `count` None means all of the split.
+
+    `exchanged`: so many of them are asked again with the images of others, a blindness check: a
+    model that looks must be paid less. `exchange_in_training`: at the evaluations within a run too.
+    """
 
     split: Split = "heldout"
     count: Count | None = 300
     batch_size: Rows = 32
     tasks: Tasks = PAPERS
+    exchanged: Annotated[int, Whole(0, 1_000_000)] = 100
+    exchange_in_training: bool = False
 
     def __post_init__(self):
         check_fields(self, "evaluation.")
+
+
+@dataclass(frozen=True)
+class ClinicalConfig:
+    """What is known of diseases: `ontology` is a CSV file of yours, or "+FILE" adds it to ours."""
+
+    ontology: Annotated[str, Place()] | None = None
+
+    def __post_init__(self):
+        check_fields(self, "clinical.")
 
 
 @dataclass(frozen=True)
@@ -226,6 +242,7 @@ class RunConfig:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=100))
     rl: GrpoConfig = field(default_factory=GrpoConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    clinical: ClinicalConfig = field(default_factory=ClinicalConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
 
     def __post_init__(self):

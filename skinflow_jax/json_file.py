@@ -52,6 +52,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def json_line(content: Any) -> str:
+    """JSON on one line, whose text comes back equal from any reader, line by line, in UTF-8.
+
+    Where something in it is not printable, all that is not ASCII is escaped: separators of lines
+    that some readers split at, direction marks that a terminal obeys, lone surrogates that cannot
+    be written. Two of these that make a pair come back as the one character that they stand for.
+    """
+    text = json.dumps(content, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(content)
+
+
 def check_fetched(path: Path) -> None:
     """Raise InputError where what should be a file is only a pointer to it, or cannot be read.
 

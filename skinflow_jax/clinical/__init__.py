@@ -12,10 +12,16 @@ from skinflow_jax.clinical.caption_schema import (
     score_field,
     to_json,
 )
-from skinflow_jax.clinical.ontology import ONTOLOGY, Disease, find
+from skinflow_jax.clinical.constant_answers import best_constant_caption, best_constant_diagnoses
+from skinflow_jax.clinical.limits import Refusal
+from skinflow_jax.clinical.names import find, read_name
+from skinflow_jax.clinical.ontology import Ontology, load_ontology, ontology, use, using
+from skinflow_jax.clinical.ontology_disease import Disease
+from skinflow_jax.clinical.outcomes import Outcome, outcome
 from skinflow_jax.clinical.parsing import (
     ParsedCaption,
     ParsedDiagnoses,
+    canonical_caption,
     parse_caption,
     parse_diagnoses,
 )
@@ -33,25 +39,36 @@ from skinflow_jax.clinical.schema_file import load_schema
 __all__ = [
     "CLINICAL",
     "FIELDS",
-    "ONTOLOGY",
     "Disease",
     "Field",
+    "Ontology",
+    "Outcome",
     "ParsedCaption",
     "ParsedDiagnoses",
+    "Refusal",
     "Relation",
     "Schema",
+    "best_constant_caption",
+    "best_constant_diagnoses",
     "canonical",
+    "canonical_caption",
     "canonical_fields",
     "caption_field_scores",
     "caption_reward",
     "diagnosis_reward",
     "find",
     "first_accepted",
+    "load_ontology",
     "load_schema",
+    "ontology",
+    "outcome",
     "parse_caption",
     "parse_diagnoses",
     "ranked_diagnoses",
+    "read_name",
     "relation",
     "score_field",
     "to_json",
+    "use",
+    "using",
 ]

@@ -1,13 +1,17 @@
 """One field of a caption: how a value is recognised, and how like two values are."""
 
+import functools
 import math
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from skinflow_jax.clinical.limits import MOST_CHARACTERS_OF_VALUE
 from skinflow_jax.clinical.measures import count, millimetres
 from skinflow_jax.clinical.wording import normalise
 
@@ -17,6 +21,9 @@ PARTIAL = 0.5
 MOST_VALUES = {"one": 2, "many": 4}
 """A longer list (and longer than the reference's) recites the vocabulary and scores 0."""
 
+# Words, and what joins them. Any other sign may deny or doubt: "≠ red", "(-) red", "red?".
+_PLAIN = re.compile(r"\w+(?:[\s'’–‐-]+\w+)*")
+_REMEMBERED = 4096
 _READERS = {"mm": millimetres, "count": count}
 Limit = tuple[Literal["<", "<="], float]
 
@@ -45,6 +52,14 @@ class Field:
     def __post_init__(self):
         known = {normalise(word): value for word, value in self.words()}
         object.__setattr__(self, "synonyms", known)
+        object.__setattr__(self, "_written", {_letters(word) for word, _ in self.words()})
+        # A policy says the same words again and again.
+        remembered = functools.lru_cache(maxsize=_REMEMBERED)(self._canonical)
+        object.__setattr__(self, "_remembered", remembered)
+
+    def __reduce__(self):
+        # What is remembered stays behind.
+        return Field, tuple(getattr(self, entry.name) for entry in fields(self))
 
     def words(self) -> Iterator[tuple[str, str]]:
         """Every wording, canonical ones among them, with its value."""
@@ -53,9 +68,20 @@ class Field:
             yield from ((word, value) for word in self.wordings.get(value, ()))
 
     def canonical(self, text: str) -> str | None:
-        """The value that `text` stands for, None when the vocabulary lacks it."""
+        """The value that `text` stands for, None when the vocabulary lacks it.
+
+        Signs that are not of a word or a measurement count only where a wording has them.
+        """
+        return None if len(text) > MOST_CHARACTERS_OF_VALUE else self._remembered(text)
+
+    def _canonical(self, text: str) -> str | None:
         # "< 5 mm" and "5 mm" normalise to the same words: the reader of signs goes first.
-        return self._measured(text) or self.synonyms.get(normalise(text))
+        if value := self._measured(text):
+            return value
+        letters = _letters(text)
+        if _PLAIN.fullmatch(letters) is None and letters not in self._written:
+            return None
+        return self.synonyms.get(normalise(text))
 
     def _measured(self, text: str) -> str | None:
         number = _READERS[self.measure](text) if self.measure else None
@@ -108,3 +134,8 @@ class Field:
             return float(len(equal))
         pairs = linear_sum_assignment(likeness, maximize=True)
         return len(equal) + math.fsum(likeness[pairs])
+
+
+def _letters(text: str) -> str:
+    """`text` as it is compared sign by sign; white space around and a full stop do not matter."""
+    return unicodedata.normalize("NFKC", text).casefold().strip(" \t\r\n.")

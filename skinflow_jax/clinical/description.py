@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from skinflow_jax.clinical.caption_field import Field
 from skinflow_jax.clinical.caption_schema import CLINICAL
-from skinflow_jax.clinical.ontology import mentions_disease
+from skinflow_jax.clinical.mentions import mentions_disease
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.wording import normalise
 
@@ -24,10 +24,13 @@ _NEGATED = re.compile(
     r"\b(not|absent|absence|lacks?|lacking|neither|nor|never|unclear|unknown)\b|n't\b"
 )
 _FROM_HERE = re.compile(r"\b(no|without|free of|rather than|instead of|unlike)\b.*")
+# Every part is bounded, so that a row of digits or of "1x1x1" is read in linear time.
+_NUMBER = r"(?<![0-9.])[0-9]{1,5}(?:\.[0-9]{1,5})?"
 _MEASURE = re.compile(
-    r"(?:(?:under|over|about|approximately|less than|more than|<|>|~) ?)?[0-9][0-9.]*"
-    r"(?: ?(?:mm|cm)?(?: ?(?:x|×|by|to|-|–) ?)[0-9][0-9.]*)* ?(?:mm|cm)\b"
+    r"(?:(?:under|over|about|approximately|less than|more than|<|>|~) ?)?"
+    rf"{_NUMBER}(?: ?(?:mm|cm)?(?: ?(?:x|×|by|to|-|–) ?){_NUMBER}){{0,2}} ?(?:mm|cm)\b"
 )
+MOST_CHARACTERS_OF_DESCRIPTION = 100_000
 # Words that mean other things too: they count in a clause with one of the field's nouns.
 _VAGUE = frozenset(
     map(
@@ -53,7 +56,12 @@ _OF_THE_PERSON = frozenset({"skin", "hair", "eye", "background"})
 
 
 def described(text: str, schema: Schema = CLINICAL) -> dict[str, list[str]]:
-    """The fields that English free text states, in schema order, each with its canonical values."""
+    """The fields that English free text states, in schema order, each with its canonical values.
+
+    A text of more than `MOST_CHARACTERS_OF_DESCRIPTION` describes no lesion: it has none.
+    """
+    if len(text) > MOST_CHARACTERS_OF_DESCRIPTION:
+        return {}
     found: dict[str, set[str]] = {name: set() for name in schema.fields}
     for sentence in re.split(r"(?<![0-9])[.;!?\n]|[.;!?\n](?![0-9])", text):
         if _WEIGHED.search(sentence) or mentions_disease(sentence):
@@ -79,6 +87,8 @@ def _agreed(field: Field, values: set[str]) -> list[str]:
 
 def _stated(clause: str, schema: Schema) -> Iterator[tuple[str, str]]:
     words = [word for word in normalise(clause).split() if word != "the"]
+    if not words:
+        return
     types = schema.fields.get("lesion_type")
     lesions = _LESION | set(types.synonyms if types else ())
     for field in schema.fields.values():

@@ -6,6 +6,8 @@ Our choice: "12 x 8 mm" counts with its greatest diameter, a range with its midd
 import re
 import unicodedata
 
+from skinflow_jax.clinical.limits import MOST_CHARACTERS_OF_VALUE
+
 _NUMBER = r"([0-9]{1,5}(?:\.[0-9]{1,5})?) ?(mm|cm)?"
 _SIZE = re.compile(
     r"(?:(under|below|less than|smaller than|<)|(over|above|more than|larger than|greater than|>)"
@@ -20,6 +22,8 @@ def millimetres(text: str) -> float | None:
 
     "under 5 mm" is a millionth below 5, "over 5 mm" a millionth above.
     """
+    if len(text) > MOST_CHARACTERS_OF_VALUE:
+        return None
     plain = unicodedata.normalize("NFKC", text).casefold().replace("×", "x")
     plain = re.sub(r"[‐-―−]", "-", plain)
     plain = re.sub(r"([0-9]),([0-9])", r"\1.\2", " ".join(plain.rstrip(". \n\t").split()))
@@ -38,5 +42,7 @@ def millimetres(text: str) -> float | None:
 
 def count(text: str) -> float | None:
     """The positive whole number that `text` is, None when it is not one."""
-    match = re.fullmatch(r"\s*([0-9]{1,6})\s*", text)
-    return float(match[1]) if match and int(match[1]) else None
+    if len(text) > MOST_CHARACTERS_OF_VALUE:
+        return None
+    digits = text.strip()
+    return float(digits) if re.fullmatch("[0-9]{1,6}", digits) and int(digits) else None

@@ -1,128 +1,103 @@
-"""Diseases as a dermatologist orders them: synonyms, is-a, malignancy, infection, management.
+"""The diseases that are known, as a dermatologist orders them: the ontology in use, and its lookup.
 
-The tables live in ontology_terms and ontology_diseases; this module builds the index, refuses an
-inconsistent table on import, and looks names up.
+A process uses one ontology, ours unless `use` says otherwise: the labels that a build writes, the
+captions that name no disease, the rewards and the evaluation must all go by the same.
 """
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
-from skinflow_jax.clinical.ontology_diseases import DISEASES
-from skinflow_jax.clinical.ontology_terms import BROAD_CLASSES, SPECIFIC_CLASSES, Profile
-from skinflow_jax.clinical.wording import normalise
+from skinflow_jax.clinical.ontology_checks import checked
+from skinflow_jax.clinical.ontology_disease import Disease
+from skinflow_jax.clinical.ontology_file import Row, parse_rows, read_rows
 
-SIGNS = frozenset({"telangiectasia", "skin cyst", "striae"})
-"""Entries that are also words of plain description."""
+OURS = Path(__file__).with_name("ontology.csv")
+ADDS = "+"
+"""In front of a file's name: its rows are added to ours."""
 
 
-@dataclass(frozen=True)
-class Disease:
-    """A disease or a class of diseases.
+@dataclass(frozen=True, eq=False)
+class Ontology:
+    """Diseases by canonical name, in the order of their files."""
 
-    `parents` are canonical names; `malignancy` is benign, premalignant, malignant, or mixed in a
-    class; `infection` is None in a class that mixes; infestations count as infections, virus-driven
-    tumours do not (our choice). `specific` is False for classes too broad to be an answer.
+    diseases: Mapping[str, Disease]
+    _above: Mapping[str, frozenset[str]]
+
+    def ancestors(self, disease: Disease) -> frozenset[str]:
+        """Names of everything that `disease` is a kind of, itself excluded."""
+        return self._above[disease.name]
+
+    @functools.cached_property
+    def kinds(self) -> Mapping[str, tuple[Disease, ...]]:
+        """Of each class that is not answerable, the answerable diseases below it."""
+        found: dict[str, list[Disease]] = {
+            d.name: [] for d in self.diseases.values() if not d.answerable
+        }
+        for disease in self.diseases.values():
+            if disease.answerable:
+                for name in self._above[disease.name] & found.keys():
+                    found[name].append(disease)
+        return {name: tuple(below) for name, below in found.items()}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 of all that the rows say but their source and review, whatever their order."""
+        stated = sorted(astuple(disease)[:-2] for disease in self.diseases.values())
+        return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
+
+
+def load_ontology(name: str | Path = "") -> Ontology:
+    """Ours where `name` is empty, else the CSV file of that name; "+FILE" adds its rows to ours.
+
+    Raises InputError in one line that names file, row and remedy.
     """
-
-    name: str
-    synonyms: tuple[str, ...]
-    parents: tuple[str, ...]
-    malignancy: str
-    infection: bool | None
-    management: str
-    urgency: str
-    specific: bool
+    name = str(name)
+    if not name:
+        return _ours()
+    adds = name.startswith(ADDS)
+    rows = read_rows(Path(name.removeprefix(ADDS)).expanduser())
+    return _ontology([*read_rows(OURS), *rows] if adds else rows)
 
 
-def find(name: str) -> Disease | None:
-    """The disease that `name` names, whatever its case, accents, punctuation, plural or spelling.
-
-    The whole text must be one name; "name (abbreviation)" counts when both name the same disease.
-    """
-    known = _INDEX.get(normalise(name))
-    if known is not None:
-        return known
-    pair = re.fullmatch(r"\s*([^()]+)\(([^()]+)\)[\s.]*", name)
-    if pair is None:
-        return None
-    outside, inside = (_INDEX.get(normalise(part)) for part in pair.groups())
-    return outside if outside is inside else None
+def parse_ontology(text: str, name: str) -> Ontology:
+    """The ontology of the text of such a file; `name` says where it is. Raises alike."""
+    return _ontology(parse_rows(text, name))
 
 
-def ancestors(disease: Disease) -> frozenset[str]:
-    """Canonical names of everything that `disease` is a kind of, itself excluded."""
-    return _ANCESTORS[disease.name]
+def _ontology(rows: Sequence[Row]) -> Ontology:
+    return Ontology({row.disease.name: row.disease for row in rows}, checked(rows))
 
 
-def mentions_disease(text: str) -> str | None:
-    """The first disease that `text` names in whole words, None when there is none.
-
-    Broad classes and `SIGNS` do not count: they describe without giving the diagnosis away.
-    """
-    words = normalise(text).split()
-    for start in range(len(words)):
-        for end in range(start + 1, min(start + _LONGEST, len(words)) + 1):
-            found = _INDEX.get(" ".join(words[start:end]))
-            if found is not None and found.specific and found.name not in SIGNS:
-                return found.name
-    return None
+@functools.cache
+def _ours() -> Ontology:
+    return _ontology(read_rows(OURS))
 
 
-def _rows(table: str, profile: Profile, specific: bool) -> Iterator[Disease]:
-    for line in re.sub(r"\n +", " ", table).strip().splitlines():
-        name, synonyms, parents = (column.strip() for column in line.split("|"))
-        yield Disease(name, _entries(synonyms), _entries(parents), *profile, specific)
+_in_use: Ontology | None = None
 
 
-def _entries(column: str) -> tuple[str, ...]:
-    return tuple(entry.strip() for entry in column.split(";") if entry.strip())
+def ontology() -> Ontology:
+    """The one in use."""
+    return _in_use or _ours()
 
 
-def _load() -> dict[str, Disease]:
-    mixed = Profile("mixed", None, "mixed", "mixed")
-    tables = [(BROAD_CLASSES, mixed, False)]
-    tables += [(table, profile, True) for profile, table in SPECIFIC_CLASSES + DISEASES]
-    diseases: dict[str, Disease] = {}
-    for table in tables:
-        for disease in _rows(*table):
-            if disease.name in diseases:
-                raise ValueError(f"ontology: {disease.name!r} is defined twice")
-            diseases[disease.name] = disease
-    return diseases
+def use(new: Ontology) -> None:
+    """Make `new` the one in use, for the whole process."""
+    global _in_use
+    _in_use = new
 
 
-def _index(diseases: dict[str, Disease]) -> dict[str, Disease]:
-    index: dict[str, Disease] = {}
-    for disease in diseases.values():
-        for name in (disease.name, *disease.synonyms):
-            other = index.setdefault(normalise(name), disease)
-            if other is not disease:
-                raise ValueError(f"ontology: {name!r} names {other.name!r} and {disease.name!r}")
-    return index
-
-
-def _close(diseases: dict[str, Disease]) -> dict[str, frozenset[str]]:
-    """Transitive closure of is-a; raises ValueError on a missing parent or a cycle."""
-    closed: dict[str, frozenset[str]] = {}
-
-    def climb(name: str, path: tuple[str, ...]) -> frozenset[str]:
-        if name in path or name not in diseases:
-            raise ValueError(f"ontology: missing parent or cycle at {' < '.join((*path, name))}")
-        if name not in closed:
-            parents = diseases[name].parents
-            above = [climb(parent, (*path, name)) for parent in parents]
-            closed[name] = frozenset(parents).union(*above)
-        return closed[name]
-
-    for name in diseases:
-        climb(name, ())
-    return closed
-
-
-ONTOLOGY: dict[str, Disease] = _load()
-"""All diseases and classes by canonical name."""
-
-_INDEX = _index(ONTOLOGY)
-_ANCESTORS = _close(ONTOLOGY)
-_LONGEST = max(len(name.split()) for name in _INDEX)
+@contextmanager
+def using(new: Ontology) -> Iterator[None]:
+    """`use` for the time of a with block."""
+    before = ontology()
+    use(new)
+    try:
+        yield
+    finally:
+        use(before)

@@ -1,19 +1,23 @@
 """Rewards of the two stages: captions field by field, diagnoses by the first accepted rank.
 
-Both are functions of the text and the reference alone: deterministic, in [0, 1], no network. The
-paper's formulas are not public; those here are our choice (docstrings give them in full).
+Both are functions of the text and the reference alone: deterministic, no network, in [0, 1] without
+a penalty. The paper's formulas are not public; those here are our choice (docstrings give them in
+full).
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
 from skinflow_jax.clinical.caption_schema import CLINICAL
-from skinflow_jax.clinical.ontology import find
+from skinflow_jax.clinical.names import read_name
+from skinflow_jax.clinical.ontology import ontology
 from skinflow_jax.clinical.parsing import MOST_DIAGNOSES, parse_caption, parse_diagnoses
-from skinflow_jax.clinical.relations import relation
+from skinflow_jax.clinical.relations import Relation, relation
 from skinflow_jax.clinical.schema import FieldValue, Schema
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import InputError
+
+Scale = Literal["linear", "reciprocal"]
 
 
 def caption_field_scores(
@@ -30,7 +34,8 @@ def caption_field_scores(
         )
     fields = parse_caption(text, schema).fields or {}
     return {
-        name: schema.score_field(name, fields.get(name, ""), reference[name]) for name in reference
+        name: schema.score_canonical(name, fields.get(name, ""), reference[name])
+        for name in reference
     }
 
 
@@ -56,29 +61,46 @@ def first_accepted(text: str, reference: str) -> int | None:
 
 def ranked_diagnoses(text: str) -> list[str]:
     """The diagnoses of `text` as written, best first, each disease once; empty when refused."""
-    once: dict[str, str] = {}
+    once: dict[tuple[bool, str], str] = {}
     for name in parse_diagnoses(text).names or []:
-        disease = find(name)
-        once.setdefault(disease.name if disease else normalise(name), name)
+        disease = read_name(name, ontology()).disease
+        # "melanoma?" names nothing and stands for itself: it takes no place of "melanoma".
+        once.setdefault((disease is None, disease.name if disease else normalise(name)), name)
     return list(once.values())
+
+
+def rank_value(rank: int, scale: Scale) -> float:
+    """What the rank is worth: (7 − p)/6, or 1/p when `scale` is "reciprocal"."""
+    return 1 / rank if scale == "reciprocal" else (MOST_DIAGNOSES + 1 - rank) / MOST_DIAGNOSES
+
+
+def credit(found: Relation, sibling_credit: float) -> float:
+    """1 for what is accepted, `sibling_credit` for a sibling that is no safety-critical error."""
+    if found.accepted:
+        return 1.0
+    return sibling_credit if found.kind == "sibling" and found.safety == "none" else 0.0
 
 
 def diagnosis_reward(
     text: str,
     reference: str,
     *,
-    scale: Literal["linear", "reciprocal"] = "linear",
+    scale: Scale = "linear",
+    sibling_credit: float = 0.0,
     safety_penalty: float = 0.0,
 ) -> float:
-    """(7 − p)/6 for the first accepted rank p, or 1/p when `scale` is "reciprocal"; 0 without one.
+    """The best of the ranks: of each its `rank_value` times its `credit`.
 
-    `safety_penalty` is taken off, down to 0, when the first diagnosis is a safety-critical error.
-    Raises InputError on an empty reference.
+    `safety_penalty` is taken off where the first diagnosis is safety-critical or
+    undetermined, or the text is refused: the reward may go below 0, so that a list without the
+    right disease still tells a harmless error from a dangerous one. Raises InputError on an empty
+    reference.
     """
-    rank = first_accepted(text, reference)
-    if rank is None:
-        return 0.0
-    reward = 1 / rank if scale == "reciprocal" else (MOST_DIAGNOSES + 1 - rank) / MOST_DIAGNOSES
-    if safety_penalty and relation(ranked_diagnoses(text)[0], reference).safety_critical:
-        reward = max(0.0, reward - safety_penalty)
-    return reward
+    relations = [relation(name, reference) for name in ranked_diagnoses(text)]
+    best = 0.0
+    for rank, found in enumerate(relations, start=1):
+        best = max(best, credit(found, sibling_credit) * rank_value(rank, scale))
+    if not relations and not normalise(reference):
+        raise InputError("the reference diagnosis is empty: give a disease name")
+    unsafe = not relations or relations[0].safety != "none"
+    return best - safety_penalty * unsafe

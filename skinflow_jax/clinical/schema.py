@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skinflow_jax.clinical.caption_field import Field
+from skinflow_jax.clinical.limits import MOST_CHARACTERS_OF_VALUE
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import InputError
 
@@ -65,10 +66,14 @@ class Schema:
         (`MOST_VALUES`) score 0; an unknown value in a list counts as a wrong one. Raises InputError
         when the reference is empty or unknown.
         """
-        target = self._canonical_list(field, reference)
+        return self.score_canonical(field, predicted, self._canonical_list(field, reference))
+
+    def score_canonical(self, field: str, predicted: FieldValue, target: Sequence[str]) -> float:
+        """`score_field` for a reference that `canonical_fields` gave."""
         known = self.fields[field]
         given = {
-            known.canonical(item) or f"unknown: {normalise(item)}" for item in _items(predicted)
+            known.canonical(item) or f"unknown: {normalise(item[:MOST_CHARACTERS_OF_VALUE])}"
+            for item in _items(predicted)
         }
         return known.score(given, target)
 

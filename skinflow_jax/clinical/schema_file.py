@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from skinflow_jax.clinical.caption_field import Field, Limit
-from skinflow_jax.clinical.ontology import mentions_disease
+from skinflow_jax.clinical.mentions import mentions_disease
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import ConfigError, InputError, printable

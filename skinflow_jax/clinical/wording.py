@@ -4,8 +4,11 @@ The rules run on both sides of every comparison: an odd stem ("herpe") is harmle
 different terms never meet, and the tests of the ontology and of the vocabularies check that.
 """
 
+import functools
 import re
 import unicodedata
+
+from skinflow_jax.clinical.limits import MOST_CHARACTERS
 
 _IRREGULAR = {
     "comedones": "comedo",
@@ -18,6 +21,10 @@ _IRREGULAR = {
 
 def normalise(text: str) -> str:
     """Stems separated by one space; empty when the text has no letter or digit (our choice)."""
+    return _remembered(text) if len(text) <= _MOST_REMEMBERED else _normalised(text)
+
+
+def _normalised(text: str) -> str:
     # Character by character: sorting a long row of accents, which go anyway, takes quadratic time.
     decomposed = "".join(unicodedata.normalize("NFKD", c) for c in text.casefold()).casefold()
     plain = "".join(c for c in decomposed if not unicodedata.combining(c))
@@ -25,8 +32,18 @@ def normalise(text: str) -> str:
     return " ".join(_stem(word) for word in re.findall(r"[^\W_]+", plain))
 
 
+_MOST_REMEMBERED = 100
+# A run reads the same few thousand names and values again and again.
+_remembered = functools.lru_cache(maxsize=1 << 15)(_normalised)
+
+
 def same_answer(text: str, other: str) -> bool:
-    """Whether two answers are the same words: case and white space do not matter, all else does."""
+    """Whether two answers are the same words: case and white space do not matter, all else does.
+
+    A `text` of more than `MOST_CHARACTERS` is no answer.
+    """
+    if len(text) > MOST_CHARACTERS:
+        return False
     words = text.casefold().split()
     return bool(words) and words == other.casefold().split()
 

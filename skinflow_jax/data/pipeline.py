@@ -9,7 +9,7 @@ the batch size and the number of hosts are or were.
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grain
@@ -88,7 +88,7 @@ class _BatchMaker:
     """Makes batches of consecutive places.
 
     `order` says which (record, task) pair stands at a place. `needs` are of each pair; None takes
-    the largest shape.
+    the largest shape. `images_of`: a record to the one whose images it is shown; else its own.
     """
 
     records: RecordSet
@@ -102,6 +102,7 @@ class _BatchMaker:
     targets: bool
     rows: slice
     augmentation: Sequence[str] = ()
+    images_of: Mapping[int, int] = field(default_factory=dict)
 
     def __call__(self, places: np.ndarray) -> Batch:
         """The host's rows of the global batch at `places`; -1 fills up and does not count."""
@@ -109,7 +110,7 @@ class _BatchMaker:
         places = np.where(places >= 0, places, places.max()).tolist()
         numbers = [self.order(place) for place in places]
         chosen = [self.pairs[number] for number in numbers[self.rows]]
-        records = [self.records[case] for case, _ in chosen]
+        records = [self._record(case) for case, _ in chosen]
         tasks = [task for _, task in chosen]
         examples = [
             example_of(record.case, task, self._images(record, place), self.records.schema)
@@ -121,6 +122,10 @@ class _BatchMaker:
             shape = self.buckets.smallest([self.needs[number] for number in numbers])
         inputs = prompt_inputs(examples, self.tokenizer, self.config, self.buckets, shape=shape)
         return Batch(inputs, ids, mask, examples, valid)
+
+    def _record(self, case: int) -> Record:
+        record, shown = self.records[case], self.images_of.get(case, case)
+        return record if shown == case else replace(record, images=self.records[shown].images)
 
     def _images(self, record: Record, place: int) -> list[np.ndarray]:
         if not self.augmentation:
@@ -320,21 +325,26 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
     prefetch: int = 2,
+    images_of: Mapping[int, int] | None = None,
 ) -> Iterator[Batch]:
     """Every case once, in order, without targets, in the largest bucket of each kind.
 
     The last batch is filled by repeating a row; `valid` counts the rows of this process that are
-    not repeats. One shape throughout, so that nothing is compiled twice. Arguments as in
+    not repeats. One shape throughout, so that nothing is compiled twice. `images_of`, as of
+    `exchanged`: only these cases, each with the images of another. Other arguments as in
     `make_pipeline`. Raises InputError naming a case that fits no bucket: none is left out here.
     """
     rows = _host_rows(batch_size, process_index, process_count)
     check_buckets(records, tokenizer, config, (task,), buckets)
-    batches = -(-len(records) // batch_size)
+    pairs = [(number, task) for number in (range(len(records)) if images_of is None else images_of)]
+    batches = -(-len(pairs) // batch_size)
     numbers = np.full(batches * batch_size, -1)
-    numbers[: len(records)] = np.arange(len(records))
-    pairs = [(number, task) for number in range(len(records))]
-    order = sampling.repeated(len(pairs))
-    make = _BatchMaker(records, order, pairs, None, tokenizer, config, buckets, 0, False, rows)
+    numbers[: len(pairs)] = np.arange(len(pairs))
+    make = _BatchMaker(
+        *(records, sampling.repeated(len(pairs)), pairs, None, tokenizer, config, buckets),
+        *(0, False, rows),
+        images_of=images_of or {},
+    )
     options = grain.ReadOptions(num_threads=prefetch, prefetch_buffer_size=prefetch)
     dataset = grain.MapDataset.source(numbers.reshape(batches, batch_size)).map(make)
     return iter(dataset.to_iter_dataset(options))

@@ -13,7 +13,7 @@ from skinflow_jax.data.chat import prompt_ids
 from skinflow_jax.data.images import patchify, resize
 from skinflow_jax.data.sources.case import MARK
 from skinflow_jax.data.tasks import PAPERS, TASKS
-from skinflow_jax.errors import ConfigError, InputError, printable
+from skinflow_jax.errors import ConfigError, InputError, printable, shortened
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import build_inputs
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE, ComputeConfig, Vlm, abstract_model
@@ -23,6 +23,8 @@ from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
 
 _WIDTH = 80
+_MOST_SHOWN = 4_000
+"""Characters of an answer that is not well-formed."""
 
 
 def answer(
@@ -112,19 +114,33 @@ def print_answers(
 def describe(task: str, text: str, schema: Schema = CLINICAL) -> str:
     """An answer for people; one that is not well-formed is shown as it is, with the reason."""
     if task == "question":
-        return "\n  ".join(["answer", *textwrap.wrap(printable(text), _WIDTH - 2)])
+        return "\n  ".join(["answer", *_wrapped(text)])
     parsed = parse_caption(text, schema) if task == "caption" else parse_diagnoses(text)
     if task == "caption" and parsed.fields is not None:
         width = max(map(len, parsed.fields), default=0)
-        lines = [f"  {k:<{width}}  {', '.join(values)}" for k, values in parsed.fields.items()]
+        listed = {k: printable(", ".join(values)) for k, values in parsed.fields.items()}
+        lines = [f"  {k:<{width}}  {values}" for k, values in listed.items()]
         return "\n".join(["caption", *lines])
     if task == "diagnosis" and parsed.names is not None:
-        lines = [f"  {i}. {name}{_class_of(name)}" for i, name in enumerate(parsed.names, start=1)]
+        names = enumerate(parsed.names, start=1)
+        lines = [f"  {i}. {printable(name)}{_class_of(name)}" for i, name in names]
         return "\n".join(["diagnoses, most likely first", *lines])
-    shown = textwrap.wrap(text, _WIDTH - 2) or ["(empty)"]
+    shown = _wrapped(text) or ["(empty)"]
     return "\n  ".join([f"{task}: not well-formed ({parsed.reason})", *shown])
 
 
+def _wrapped(text: str) -> list[str]:
+    """Lines of model text for a terminal, which obeys none of it."""
+    words = (printable(word) for word in shortened(text, _MOST_SHOWN).split())
+    return textwrap.wrap(" ".join(words), _WIDTH - 2)
+
+
 def _class_of(name: str) -> str:
+    """Nature of a tumour, and urgency, of a diagnosis that is known."""
     disease = find(name)
-    return f"  ({disease.malignancy})" if disease else "  (not in the ontology)"
+    if disease is None:
+        return "  (not in the ontology)"
+    if not disease.answerable:
+        return "  (too broad to act on)"
+    nature = f"{disease.nature} tumour, " if disease.tumour else ""
+    return f"  ({nature}{disease.urgency})"

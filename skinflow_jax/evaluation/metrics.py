@@ -130,11 +130,6 @@ def mean_with_interval(
     return _mean(values, numbers, 0, as_share, exact, options)
 
 
-def safety_critical_rate(flags: Sequence[bool], **options) -> Estimate:
-    """Share of the cases whose first diagnosis is a safety-critical error (see Relation)."""
-    return mean_with_interval(np.asarray(flags, dtype=bool), **options)
-
-
 def paired_difference(
     before: Sequence[float],
     after: Sequence[float],

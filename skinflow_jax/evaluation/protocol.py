@@ -3,52 +3,30 @@
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import jax
 import numpy as np
 
 from skinflow_jax.clinical import (
     caption_reward,
-    first_accepted,
+    diagnosis_reward,
+    ontology,
+    outcome,
     parse_caption,
+    parse_diagnoses,
     ranked_diagnoses,
-    relation,
 )
+from skinflow_jax.clinical.relations import known_disease
 from skinflow_jax.clinical.wording import same_answer
 from skinflow_jax.data.pipeline import Batch, Example
+from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
 from skinflow_jax.parallel import local_rows, place_batch
 from skinflow_jax.parallel.agreement import agreed, gather
 from skinflow_jax.parallel.peers import moved
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.rl.token_choice import GREEDY
-from skinflow_jax.storage.paths import make_folder
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One answer and its evaluation.
-
-    Caption cases have `caption_reward` and `valid`; diagnosis cases have `rank` (of the first
-    accepted diagnosis, None without one), `first` (the first diagnosis as written), `valid` and
-    `safety_critical` (the first diagnosis crosses benign/malignant or infectious/not); questions
-    have `valid` (not empty) and `equal` (to the row's answer). `group` is the case's patient or
-    lesion, which intervals go by.
-    """
-
-    case_id: str
-    task: str
-    text: str
-    reference: str
-    valid: bool
-    caption_reward: float | None = None
-    rank: int | None = None
-    first: str | None = None
-    safety_critical: bool = False
-    equal: bool | None = None
-    group: str = ""
 
 
 def predict(
@@ -88,43 +66,49 @@ def predict(
 
 def evaluate_answer(text: str, example: Example) -> Prediction:
     """The evaluation of one answer; an invalid one stays in every denominator as wrong."""
-    if example.task == "caption":
-        reference = json.dumps(example.caption)
-        known, schema = example.caption, example.schema
-        reward = caption_reward(text, known, schema) if known else None
-        valid = parse_caption(text, schema).fields is not None
-        return Prediction(
-            *(example.case_id, "caption", text, reference, valid),
-            caption_reward=reward,
-            group=example.group,
-        )
-    if example.task == "question":
-        return Prediction(
-            example.case_id,
-            "question",
-            text,
-            example.answer,
-            valid=bool(text.strip()),
-            equal=same_answer(text, example.answer),
-            group=example.group,
-        )
-    ranked = ranked_diagnoses(text)
-    first = ranked[0] if ranked else None
-    return Prediction(
-        example.case_id,
-        "diagnosis",
-        text,
-        example.diagnosis,
-        valid=bool(ranked),
-        rank=first_accepted(text, example.diagnosis),
-        first=first,
-        safety_critical=first is not None and relation(first, example.diagnosis).safety_critical,
+    found = _EVALUATED[example.task](text, example)
+    partitions = {
+        name: value
+        for name, value in example.attributes.items()
+        if name.endswith("partition") and isinstance(value, str)
+    }
+    skin_type = example.attributes.get("fitzpatrick")
+    return replace(
+        found,
         group=example.group,
+        skin_type=skin_type if isinstance(skin_type, int) else None,
+        partitions=dict(found.partitions) | partitions,
     )
 
 
-def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
-    """One JSON object a line."""
-    make_folder(path.parent)
-    lines = (json.dumps(asdict(p), ensure_ascii=False) for p in predictions)
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+def _caption(text: str, example: Example) -> Prediction:
+    known, schema = example.caption, example.schema
+    parsed = parse_caption(text, schema)
+    return Prediction(
+        *(example.case_id, "caption", text, json.dumps(known), parsed.fields is not None),
+        refusal=parsed.code,
+        caption_reward=caption_reward(text, known, schema) if known else None,
+    )
+
+
+def _question(text: str, example: Example) -> Prediction:
+    return Prediction(
+        *(example.case_id, "question", text, example.answer, bool(text.strip())),
+        equal=same_answer(text, example.answer),
+    )
+
+
+def _diagnosis(text: str, example: Example) -> Prediction:
+    ranked, truth = ranked_diagnoses(text), known_disease(example.diagnosis)
+    return Prediction(
+        *(example.case_id, "diagnosis", text, example.diagnosis, bool(ranked)),
+        refusal=parse_diagnoses(text).code,
+        diagnosis_reward=diagnosis_reward(text, example.diagnosis),
+        first=ranked[0] if ranked else None,
+        partitions={"ontology": truth.partition} if truth is not None and truth.partition else {},
+        ontology=ontology().digest,
+        **outcome(ranked, example.diagnosis)._asdict(),
+    )
+
+
+_EVALUATED = {"caption": _caption, "question": _question, "diagnosis": _diagnosis}

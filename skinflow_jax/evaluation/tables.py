@@ -44,22 +44,6 @@ class Comparison:
     percent: bool = True
 
 
-def stage_figures(
-    *,
-    caption_reward: Estimate,
-    valid_captions: Estimate,
-    top: Sequence[Estimate],
-    safety_critical: Estimate,
-) -> tuple[Figure, ...]:
-    """The rows of the closing table; `top` is Top-1, Top-2, …, as many as there are."""
-    return (
-        Figure("caption reward", caption_reward, percent=False),
-        Figure("valid captions %", valid_captions),
-        *(Figure(f"Top-{k} %", estimate) for k, estimate in enumerate(top, 1)),
-        Figure("safety-critical %", safety_critical),
-    )
-
-
 def evaluation_table(figures: Sequence[Figure], *, title: str | None = None) -> RenderableType:
     """One evaluation: metric, value, 95 % interval, n; below it what n and signs mean."""
     notes = map(Text, _notes(f.estimate for f in figures))

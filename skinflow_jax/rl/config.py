@@ -39,6 +39,10 @@ class GrpoConfig:
         program larger.
       rewards: names of built-in functions, or `path.py:function`.
       reward_weights: one a function; None weighs all 1.
+      sibling_credit: what the diagnosis rewards count a harmless sibling of the true disease, below
+        the 1 of an accepted one.
+      safety_penalty: what they take off where the first diagnosis is safety-critical or
+        undetermined, or the answer is refused; they may go below 0.
       reward_timeout: seconds that the functions may take a step; None waits.
       overlong_cache: DAPO's soft penalty of completions that come closer to max_tokens than so
         many tokens, as one more reward of weight 1; 0 is off.
@@ -62,6 +66,8 @@ class GrpoConfig:
     compactions: Annotated[int, Whole(0, 16)] = 2
     rewards: tuple[Annotated[str, Place()], ...] = ("caption", "diagnosis")
     reward_weights: tuple[Annotated[float, Finite(-1e4, 1e4)], ...] | None = None
+    sibling_credit: Annotated[float, Finite(0, 0.99)] = 0.0
+    safety_penalty: Annotated[float, Finite(0, 100)] = 0.0
     reward_timeout: Annotated[float, Finite(above=0, most=1e6)] | None = None
     overlong_cache: Annotated[int, Whole(0, MOST_TOKENS)] = 0
     advantages: Annotated[str, OneOf(NORMALIZATIONS)] = "group"
@@ -94,6 +100,12 @@ class GrpoConfig:
         return make_sampling(
             self.temperature, self.top_k, self.top_p, self.min_tokens, self.stop_ids
         )
+
+    @property
+    def reward_options(self) -> dict[str, float]:
+        """Those of the diagnosis rewards that are not as by default."""
+        options = {"sibling_credit": self.sibling_credit, "safety_penalty": self.safety_penalty}
+        return {name: value for name, value in options.items() if value}
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -33,6 +33,7 @@ from skinflow_jax.rl.completions import Completion
 from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.learning_signal import LearningSignal
 from skinflow_jax.rl.process_state import RewardProcess
+from skinflow_jax.rl.refusals import as_metrics, refusals
 from skinflow_jax.rl.reward_files import load_rewards
 from skinflow_jax.rl.reward_forms import check_columns
 from skinflow_jax.rl.rewards import OVERLONG, overlong_penalty, score
@@ -102,7 +103,7 @@ class GrpoLearner:
         self._key, self._collate = jax.random.key(seed), collate
         self._compute, self._reference = compute, place_module(reference, mesh)
         self._process = RewardProcess()
-        self._functions = load_rewards(config.rewards, self._process)
+        self._functions = load_rewards(config.rewards, self._process, config.reward_options)
         self._names = (*self._functions, *([OVERLONG] if config.overlong_cache else []))
         self._signal = LearningSignal(tuple(self._functions), config.weights)
         self._lengths = {"group_size": config.group_size, "max_tokens": config.max_tokens}
@@ -189,13 +190,14 @@ class GrpoLearner:
             batch = PolicyBatch(scored.inputs, scored.rollout, scores.advantages, *fixed)
             state, figures = self._update(state, batch)
             rollouts = _rollout_rows(scored, local_rows(scores.advantages), self._names)
+            refused = refusals(scored.texts, scored.examples)
             jax.block_until_ready((state.step, figures))
         self._signal.warn_where_equal(float(scores.metrics["frac_reward_zero_std"]), step + 1)
         taken = int(figures["optimizer_steps"])
         if taken < config.updates:
             batch = mini_batch(batch, taken % config.mini_batches, of=config.mini_batches)
         metrics = scores.metrics | figures | metrics | clock.metrics()
-        metrics |= self._speed(state.model, scored, sampled, began)
+        metrics |= self._speed(state.model, scored, sampled, began) | as_metrics(gather(refused))
         return StepResult(
             state,
             metrics | {"compilations": compilations() - compiled},

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -22,19 +22,23 @@ from skinflow_jax.rl.rewards import (
     FILE_FORM,
     OVERLONG,
     REWARDS,
+    SCALES,
     RewardFunction,
     check_reward_names,
 )
 
 
 def load_rewards(
-    names: Sequence[str], process: RewardProcess | None = None
+    names: Sequence[str],
+    process: RewardProcess | None = None,
+    options: Mapping[str, float] | None = None,
 ) -> dict[str, RewardFunction]:
     """Reward functions in the order of `names`, by the short names that the metrics use.
 
     A name is a built-in reward or `path/to/file.py:function`, whose short name is the function's.
     A file named twice is run once, in `process` (None: in the run's state, put back after it);
-    modules beside it are found when PYTHONPATH names its folder.
+    modules beside it are found when PYTHONPATH names its folder. `options` are of the built-in
+    diagnosis rewards.
     Raises ConfigError, in one line that names the entry, when there is no such reward, file or
     function, when the file does not run, when the function has none of the forms of `reward_forms`
     or may have two, or when two rewards would share a short name.
@@ -48,6 +52,8 @@ def load_rewards(
     for entry in names:
         with (process or RewardProcess()).entered(), signal_handlers_kept():
             short, function = _load(entry, modules, process)
+        if options and entry in SCALES:
+            function = functools.partial(function, **options)
         if short in entries:
             raise ConfigError(
                 f"rl.rewards: {entries[short]!r} and {entry!r} are both named {short!r} in the "

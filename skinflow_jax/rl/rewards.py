@@ -17,6 +17,7 @@ from numbers import Real
 import numpy as np
 
 from skinflow_jax.clinical import caption_reward, diagnosis_reward
+from skinflow_jax.clinical.rewards import Scale
 from skinflow_jax.clinical.wording import same_answer
 from skinflow_jax.data.pipeline import Example
 from skinflow_jax.errors import ConfigError, RunError, one_line, shortened
@@ -38,10 +39,12 @@ def caption(completions: list[str], examples: list[Example]) -> list[float | Non
     ]
 
 
-def diagnosis(completions: list[str], examples: list[Example]) -> list[float | None]:
-    """Diagnosis reward of diagnosis prompts; None for other tasks."""
+def diagnosis(completions: list[str], examples: list[Example], **options) -> list[float | None]:
+    """Diagnosis reward of diagnosis prompts, by `options` of its own; None for other tasks."""
     return [
-        diagnosis_reward(text, example.diagnosis) if example.task == "diagnosis" else None
+        diagnosis_reward(text, example.diagnosis, **options)
+        if example.task == "diagnosis"
+        else None
         for text, example in zip(completions, examples, strict=True)
     ]
 
@@ -56,14 +59,8 @@ def question(completions: list[str], examples: list[Example]) -> list[float | No
     ]
 
 
-def diagnosis_reciprocal(completions: list[str], examples: list[Example]) -> list[float | None]:
-    """The same with 1/p for the first accepted rank p: the first place weighs more."""
-    return [
-        diagnosis_reward(text, example.diagnosis, scale="reciprocal")
-        if example.task == "diagnosis"
-        else None
-        for text, example in zip(completions, examples, strict=True)
-    ]
+diagnosis_reciprocal = functools.partial(diagnosis, scale="reciprocal")
+"""The same with 1/p for the rank p: the first place weighs more."""
 
 
 # The column of `overlong_penalty` in the metrics.
@@ -77,6 +74,8 @@ REWARDS: dict[str, RewardFunction] = {
     "diagnosis_reciprocal": diagnosis_reciprocal,
     "question": question,
 }
+SCALES: dict[str, Scale] = {"diagnosis": "linear", "diagnosis_reciprocal": "reciprocal"}
+"""The rewards that take options of `diagnosis_reward`, and what each makes of a rank."""
 
 
 def check_reward_names(names: Sequence[str]) -> None:

@@ -117,8 +117,8 @@ def _train_row(ablation: Ablation, name: str, seed: int, workdir: Path) -> None:
         model = dataclasses.replace(changes, init_from=str(folder))
         folder = workdir / name / stage
         config, policy = run(stage, model, folder)
-    heldout, labels = heldout_cases(config, records)
-    summary = evaluate_policy(policy, config, heldout, labels, workdir / name)
+    heldout, floor = heldout_cases(config, records)
+    summary = evaluate_policy(policy, config, heldout, floor, workdir / name)
     facts = {"tower parameters": parameter_count(policy.model.vision)}
 
     def write() -> None:

@@ -5,6 +5,8 @@ import functools
 from collections import Counter
 from pathlib import Path
 
+from skinflow_jax.clinical.ontology import load_ontology, use
+from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.config import DataConfig, RunConfig
 from skinflow_jax.data.captioning.written import read_captions
@@ -21,8 +23,15 @@ from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import NAME as TEST1000
 from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import write_evaluation_list
 from skinflow_jax.data.splitting.splits import Splits
 from skinflow_jax.errors import ConfigError, InputError, printable
+from skinflow_jax.evaluation.floor import Floor, floor_of
 from skinflow_jax.parallel.agreement import check_same, first_then_all
+from skinflow_jax.rl.rewards import SCALES
 from skinflow_jax.training.progress import track_counts
+
+
+def use_ontology(config: RunConfig) -> None:
+    """Make the config's ontology the one in use. Raises InputError as `load_ontology`."""
+    use(load_ontology(config.clinical.ontology or ""))
 
 
 def open_cases(data: DataConfig, split: str, count: int | None, folder: Path) -> Source | RecordSet:
@@ -171,15 +180,34 @@ def _built(
     return RecordSet(target)
 
 
-def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, list[str]]:
-    """The records that the config evaluates on, and the diagnoses of its training cases."""
+def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, Floor]:
+    """The records that the config evaluates on, and what the best constant answers are."""
     data, wanted = config.data, config.evaluation
     records = prepare_records(data, wanted.split, wanted.count, records_folder)
     check_same("held-out data", records.digest)
     if data.source == "procedural":
-        return records, labels_of(open_cases(data, data.split, data.count, records_folder))
-    whole = RecordSet(records.folder)
-    return records, labels_of(_of_split(whole, data, data.split, data.count))
+        training: Source | RecordSet = open_cases(data, data.split, data.count, records_folder)
+    else:
+        training = _of_split(RecordSet(records.folder), data, data.split, data.count)
+    return records, training_floor(training, records.schema)
+
+
+def training_floor(source: Source | RecordSet, schema: Schema, **options) -> Floor:
+    """The best constant answers to the readable cases; options as of `diagnosis_reward`."""
+    cases = readable_cases(source)
+    labels, captions = [case.diagnosis for case in cases], [case.caption for case in cases]
+    return floor_of(labels, captions, schema, **options)
+
+
+def print_floor(config: RunConfig, training: RecordSet) -> None:
+    """Say what the best constant answers to the training cases are paid, by the run's rewards."""
+    options, scale = {}, "linear"
+    if config.algorithm == "grpo":
+        options = config.rl.reward_options
+        scale = next((SCALES[name] for name in config.rl.rewards if name in SCALES), scale)
+    floor = training_floor(training, training.schema, scale=scale, **options)
+    for line in floor.lines():
+        print(printable(line))
 
 
 def buckets(data: DataConfig, records: RecordSet) -> Buckets:

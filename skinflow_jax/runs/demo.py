@@ -29,7 +29,7 @@ from skinflow_jax.data.tasks import PAPERS
 from skinflow_jax.errors import InputError
 from skinflow_jax.evaluation.summary import (
     Summary,
-    baseline_line,
+    blind_lines,
     stages_report,
     stages_report_markdown,
 )
@@ -38,11 +38,11 @@ from skinflow_jax.rl.config import GrpoConfig
 from skinflow_jax.rl.losses import PolicyLossConfig
 from skinflow_jax.runs.card import run_card
 from skinflow_jax.runs.cases import (
-    labels_of,
     open_cases,
     open_union,
     prepare_records,
     readable_cases,
+    training_floor,
 )
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.opening import Policy
@@ -146,8 +146,10 @@ def demo_configs(
     # Our choices. Sampling below temperature 1, near the greedy answers that are evaluated, made
     # Stage I pay: at 1 it sharpened the answers and left the greedy ones as they were. Stage II
     # keeps some caption prompts, or it unlearns to describe (valid captions fell from 100 % to
-    # 11 %), and is paid 1/p for the first accepted rank p, which weighs the first place more.
-    def stage(tasks, rewards, steps, learning_rate, temperature, cases_of_task=None):
+    # 11 %), and is paid 1/p for the first accepted rank p, which weighs the first place more, less
+    # a penalty where the first place is dangerous or says nothing. At half the penalty Stage II
+    # missed more malignancies on one of the two streams that it was chosen on.
+    def stage(tasks, rewards, steps, learning_rate, temperature, cases_of_task=None, penalty=0.0):
         return RunConfig(
             algorithm="grpo",
             seed=seed,
@@ -167,6 +169,7 @@ def demo_configs(
                 compactions=0,  # answers of 20 tokens are not worth a larger program
                 temperature=temperature,
                 rewards=rewards,
+                safety_penalty=penalty,
                 loss=PolicyLossConfig(kl_coef=0.01),
             ),
             evaluation=evaluation,
@@ -177,7 +180,7 @@ def demo_configs(
     if "caption" in tasks:
         stages[STAGE_1] = stage(("caption",), ("caption",), size.stage1_steps, 1e-4, 0.7)
         rewards, few = ("caption", *rewards), {"caption": size.stage2_captions}
-    stages[STAGE_2] = stage(tasks, rewards, size.stage2_steps, 2e-4, 0.8, few)
+    stages[STAGE_2] = stage(tasks, rewards, size.stage2_steps, 2e-4, 0.8, few, penalty=1.0)
     return stages
 
 
@@ -213,10 +216,11 @@ def _run_all(
     if source != "procedural":
         tasks, fewest = _asked(data, size, records_folder)
     configs = demo_configs(source, data_root, seed, size, tasks, 2 ** (fewest.bit_length() - 1))
-    labels = labels_of(open_cases(data, "warmup", size.warmup_cases, records_folder))
+    labelled = open_cases(data, "warmup", size.warmup_cases, records_folder)
     heldout = prepare_records(data, "heldout", size.heldout_cases, records_folder)
-    diagnoses = min(len(labels), size.warmup_diagnoses)
-    _introduce(console, source, heldout, tasks, len(labels), diagnoses)
+    floor = training_floor(labelled, heldout.schema)
+    diagnoses = min(len(labelled), size.warmup_diagnoses)
+    _introduce(console, source, heldout, tasks, len(labelled), diagnoses)
 
     summaries, before = {}, None
     for stage, config in configs.items():
@@ -225,7 +229,7 @@ def _run_all(
             config = dataclasses.replace(config, model=ModelChoice(init_from=str(before)))
         policy = train(config, folder, records_folder=records_folder, title=stage)
         summaries[stage] = evaluate_policy(
-            policy, config, heldout, labels, folder / "eval" / str(config.loop.steps)
+            policy, config, heldout, floor, folder / "eval" / str(config.loop.steps)
         )
         console.print(f"{stage}: {summaries[stage].headline()}")
         before = folder
@@ -269,7 +273,8 @@ def _finish(
     _export(policy, configs, workdir, card, console)
     figures = tuple(summaries), list(summaries.values())
     console.print(stages_report(*figures))
-    console.print(baseline_line(summaries[STAGE_2]))
+    for line in blind_lines(summaries[STAGE_2]):
+        console.print(line, markup=False)
     (workdir / "report.md").write_text(stages_report_markdown(*figures))
 
 

@@ -1,5 +1,6 @@
 """The evaluation of a policy on held-out cases."""
 
+import functools
 import json
 import math
 from dataclasses import replace
@@ -10,18 +11,22 @@ import jax
 from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.data.buckets import check_buckets
+from skinflow_jax.data.exchange import exchanged
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, RunError, printable
-from skinflow_jax.evaluation.protocol import predict, write_predictions
-from skinflow_jax.evaluation.summary import Summary, baseline_line, summarise
+from skinflow_jax.evaluation.floor import Floor
+from skinflow_jax.evaluation.predictions import write_predictions
+from skinflow_jax.evaluation.protocol import predict
+from skinflow_jax.evaluation.summary import Summary, blind_lines, summarise
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import abstract_model
-from skinflow_jax.parallel import batch_shards, check_divides, make_mesh, process_part, use_mesh
+from skinflow_jax.parallel import batch_shards, check_divides, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
-from skinflow_jax.runs.cases import buckets, heldout_cases
+from skinflow_jax.runs.cases import buckets, heldout_cases, use_ontology
 from skinflow_jax.runs.facts import code_version
+from skinflow_jax.runs.meshes import evaluation_mesh
 from skinflow_jax.runs.opening import (
     Policy,
     check_checkpoint,
@@ -38,49 +43,54 @@ def evaluate_policy(
     policy: Policy,
     config: RunConfig,
     records: RecordSet,
-    training_labels: list[str],
+    floor: Floor,
     out: Path,
+    *,
+    exchange: bool = True,
 ) -> Summary:
     """Evaluate greedy answers to all held-out records; writes metrics.json and predictions.jsonl.
 
-    `training_labels`: diagnoses of the training cases, for the majority-class baseline. Batches are
-    rounded up to what divides over the devices.
+    `floor`: the best constant answers of the training cases. `exchange`: whether some of the cases
+    are asked again with the images of others (`evaluation.exchanged` of them, into
+    exchanged.jsonl). Batches are rounded up to what divides over the devices.
     """
-    mesh, predictions = evaluation_mesh(config), []
+    mesh, predictions, blind = evaluation_mesh(config), [], []
+    most = config.evaluation.exchanged if exchange else 0
     process, processes = process_part(mesh)
     with use_mesh(mesh):
         shards = batch_shards()
+        batches = functools.partial(
+            evaluation_batches,
+            records,
+            policy.tokenizer,
+            policy.model.config,
+            batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
+            buckets=buckets(config.data, records),
+            process_index=process,
+            process_count=processes,
+        )
+        answers = functools.partial(
+            predict,
+            policy.model,
+            tokenizer=policy.tokenizer,
+            max_tokens=config.data.completion_length,
+            compute=config.model.compute,
+            mesh=mesh,
+        )
         for task in config.evaluation.tasks:
-            batches = evaluation_batches(
-                records,
-                policy.tokenizer,
-                policy.model.config,
-                task=task,
-                batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
-                buckets=buckets(config.data, records),
-                process_index=process,
-                process_count=processes,
-            )
-            predictions += predict(
-                policy.model,
-                batches,
-                policy.tokenizer,
-                max_tokens=config.data.completion_length,
-                compute=config.model.compute,
-                mesh=mesh,
-            )
-    summary = summarise(predictions, training_labels)
+            predictions += answers(batches(task=task))
+            if most:
+                others = exchanged(records, most, task)
+                blind += answers(batches(task=task, images_of=others))
+    summary = summarise(predictions, floor, blind)
     if jax.process_index() == 0:
         with reaching(out, RunError):
             write_predictions(predictions, out / "predictions.jsonl")
+            if blind:
+                write_predictions(blind, out / "exchanged.jsonl")
             told = json.dumps(summary.to_dict(), indent=1)
             (out / "metrics.json").write_text(told, encoding="utf-8")
     return summary
-
-
-def evaluation_mesh(config: RunConfig):
-    """The mesh of the config, which may be a pod's; None where there is but one device."""
-    return make_mesh(config.mesh) if jax.device_count() > 1 else None
 
 
 def heldout_evaluation(
@@ -90,13 +100,16 @@ def heldout_evaluation(
 
     Raises InputError at once, not at the first evaluation, naming a case that fits no bucket.
     """
-    records, labels = heldout_cases(config, records_folder)
+    records, floor = heldout_cases(config, records_folder)
     shapes = buckets(config.data, records)
     check_buckets(records, tokenizer, sizes, config.evaluation.tasks, shapes)
 
     def evaluate(step: int, state: TrainState) -> dict[str, float]:
         policy = Policy(state.model, tokenizer)
-        summary = evaluate_policy(policy, config, records, labels, out / str(step))
+        summary = evaluate_policy(
+            *(policy, config, records, floor, out / str(step)),
+            exchange=config.evaluation.exchange_in_training,
+        )
         return {f.label.removesuffix(" %"): f.estimate.value for f in summary.figures}
 
     return evaluate
@@ -118,6 +131,7 @@ def evaluate(
     if dtype is not None:
         config = replace(config, model=replace(config.model, dtype=dtype))
     check_same("command", {"version": code_version(), "config": to_dict(config)})
+    use_ontology(config)
     check_checkpoint(checkpoint)
     run = is_run(checkpoint)
     if out is None and not run:
@@ -125,14 +139,14 @@ def evaluate(
             f"{checkpoint} is no run, which would have a place for results: add --out"
         )
     records = records or Workdir.of(checkpoint if run else out).local / RECORDS
-    heldout, labels = heldout_cases(config, records)
+    heldout, floor = heldout_cases(config, records)
     mesh = evaluation_mesh(config)
     if mesh is not None:  # before weights are read
         for line in check_divides(abstract_model(stored_sizes(checkpoint)), mesh):
             print(line)
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
-    return _evaluated(policy, config, heldout, labels, out, str(checkpoint))
+    return _evaluated(policy, config, heldout, floor, out, str(checkpoint))
 
 
 def evaluate_opened(
@@ -142,22 +156,23 @@ def evaluate_opened(
 
     Raises ConfigError where it is of no run and `out` is None.
     """
+    use_ontology(config)
     check_same("command", {"version": code_version(), "config": to_dict(config)})
     if out is None and policy.workdir is None:
         raise ConfigError("the policy is of no run, which would have a place for results: give out")
     records = records or Workdir.of(policy.workdir or out).local / RECORDS
-    heldout, labels = heldout_cases(config, records)
+    heldout, floor = heldout_cases(config, records)
     out = out or policy.workdir / EVAL / str(policy.step)
-    return _evaluated(policy, config, heldout, labels, out, str(policy.workdir or out))
+    return _evaluated(policy, config, heldout, floor, out, str(policy.workdir or out))
 
 
 def _evaluated(
-    policy: Policy, config: RunConfig, heldout: RecordSet, labels: list[str], out: Path, title: str
+    policy: Policy, config: RunConfig, heldout: RecordSet, floor: Floor, out: Path, title: str
 ) -> Summary:
     """`evaluate_policy`, told."""
-    summary = evaluate_policy(policy, config, heldout, labels, out)
+    summary = evaluate_policy(policy, config, heldout, floor, out)
     Console().print(evaluation_table(summary.asked, title=printable(title)))
-    if summary.diagnoses:
-        print(baseline_line(summary))
+    for line in blind_lines(summary):
+        print(printable(line))
     print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))
     return summary

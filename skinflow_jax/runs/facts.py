@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skinflow_jax.clinical import ontology
 from skinflow_jax.config import RunConfig, to_dict
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.runs.resume_rules import changes, check_changes, plain
@@ -41,11 +42,12 @@ class RunFacts:
       config: as run, of JSON types.
       code: version and digest of the program.
       tokenizer: SHA-256 by file name of the workdir's tokenizer folder.
-      source: the same of the files that it has of a Hugging Face folder.
       data: digest of cases and images, see `data.records.Manifest`.
       origin: what it started from.
       examples: how many the run has taken from the shuffled stream of its data.
       rewards: SHA-256 by path of the files whose functions it is rewarded by.
+      source: the same of the files that it has of a Hugging Face folder.
+      ontology: digest of the one that evaluates its answers; "" of an earlier version.
     """
 
     config: dict[str, Any]
@@ -56,6 +58,7 @@ class RunFacts:
     examples: int = 0
     rewards: dict[str, str] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
+    ontology: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Of JSON types, with algorithm and seed in front, for who looks."""
@@ -84,6 +87,7 @@ def made_by(config: RunConfig, workdir: Path, data: str, origin: Origin) -> RunF
         data=data,
         origin=origin,
         rewards=_reward_files(config),
+        ontology=ontology().digest,
     )
 
 
@@ -97,6 +101,8 @@ def check_config(
     for path, digest in _reward_files(config).items():
         if digest != facts.rewards.get(path, digest):
             told.append(f"resume: the rewards in {path} are not those of before")
+    if facts.ontology not in ("", ontology().digest):
+        told.append("resume: the ontology is not that of before")
     if facts.code != code_version():
         told.append(f"resume: the program was {facts.code}, it is {code_version()}")
     return told
@@ -158,6 +164,8 @@ def code_version() -> str:
     except importlib.metadata.PackageNotFoundError:
         release = "unknown"
     root, digest = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    # Tables of the clinical room are part of the program.
+    files = (path for form in ("*.py", "*.csv", "*.toml") for path in root.rglob(form))
+    for path in sorted(files):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return f"{release}+{digest.hexdigest()[:8]}"

@@ -15,6 +15,7 @@ from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import load_model, read_facts
+from skinflow_jax.clinical.ontology import load_ontology, use
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.data.chat import prompt_texts
@@ -175,6 +176,15 @@ def stored_schema(folder: Path) -> Schema:
     """
     data = (stored_config(folder) or {}).get("data", {})
     return load_schema(data.get("caption_schema", "clinical"))
+
+
+def use_stored_ontology(folder: Path) -> None:
+    """Make the ontology that a run was made with the one in use; ours for a Hugging Face folder.
+
+    Raises InputError where its file is gone.
+    """
+    clinical = (stored_config(folder) or {}).get("clinical", {})
+    use(load_ontology(clinical.get("ontology") or ""))
 
 
 def is_run(folder: Path) -> bool:

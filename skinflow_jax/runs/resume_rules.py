@@ -84,6 +84,8 @@ RULES: Mapping[str, str] = {
     "rl.compactions": FREE,
     "rl.rewards": FIXED,
     "rl.reward_weights": FIXED,
+    "rl.sibling_credit": FIXED,
+    "rl.safety_penalty": FIXED,
     "rl.reward_timeout": FREE,
     "rl.overlong_cache": FIXED,
     "rl.advantages": FIXED,
@@ -109,6 +111,9 @@ RULES: Mapping[str, str] = {
     "evaluation.count": FREE,
     "evaluation.batch_size": FREE,
     "evaluation.tasks": FREE,
+    "evaluation.exchanged": FREE,
+    "evaluation.exchange_in_training": FREE,
+    "clinical.ontology": TOLD,  # whether it says the same is told by its digest
     "mesh.slice": FREE,
     "mesh.data": FREE,
     "mesh.fsdp": FREE,

@@ -24,20 +24,17 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.dve_conversion import describe_dve
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.parallel import (
-    MeshConfig,
     anywhere,
-    batch_axes,
     check_divides,
-    make_mesh,
-    mesh_batch_shards,
     process_part,
     use_mesh,
 )
 from skinflow_jax.parallel.agreement import check_same
 from skinflow_jax.rl.learner import GrpoLearner
-from skinflow_jax.runs.cases import buckets, prepare_records
+from skinflow_jax.runs.cases import buckets, prepare_records, print_floor, use_ontology
 from skinflow_jax.runs.evaluate import heldout_evaluation
 from skinflow_jax.runs.facts import RunFacts, code_version
+from skinflow_jax.runs.meshes import training_mesh
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.start import (
     Start,
@@ -111,6 +108,7 @@ def train(
     """
     asked = {"resume": resume, "step": step, "allow_changed": sorted(allow_changed)}
     check_same("command", {"version": code_version(), **asked, "config": to_dict(config)})
+    use_ontology(config)
     mesh = training_mesh(config)
     first = jax.process_index() == 0
     place = Workdir.of(workdir)
@@ -128,6 +126,8 @@ def train(
                 config.data, config.data.split, config.data.count, records_folder
             )
             check_same("data", records.digest)
+            if first:
+                print_floor(config, records)
             begin = functools.partial(fresh_start, config, place, records, mesh)
             if stored is not None:
                 begin = functools.partial(
@@ -145,14 +145,6 @@ def train(
             if isinstance(told, RunError):
                 raise RunError(f"{told}; {stop.saved()}") from error
             raise
-
-
-def training_mesh(config: RunConfig):
-    """The mesh of the config; None where there is one device and the config asks for no more."""
-    single = jax.device_count() == 1 and config.mesh == MeshConfig()
-    mesh = None if single else make_mesh(config.mesh)
-    check_mesh(config, mesh)
-    return mesh
 
 
 def stored_run(
@@ -391,19 +383,6 @@ def rollout_shapes(config: RunConfig) -> RolloutShapes | None:
         dtype=config.model.dtype,
         reference=config.rl.needs_reference,
     )
-
-
-def check_mesh(config: RunConfig, mesh) -> None:
-    """Raise ConfigError unless the prompts of a micro-batch divide over the devices."""
-    if mesh is None:
-        return
-    parts = config.micro_batches * (config.rl.mini_batches if config.algorithm == "grpo" else 1)
-    shards = mesh_batch_shards(mesh)
-    if config.batch_size % (parts * shards):
-        raise ConfigError(
-            f"batch_size={config.batch_size} in {parts} micro-batches does not divide over mesh "
-            f"{batch_axes(mesh)}: make it a multiple of {parts * shards}"
-        )
 
 
 def make_learner(

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from skinflow_jax.errors import InputError
+from skinflow_jax.errors import InputError, printable
+from skinflow_jax.json_file import json_line
 from skinflow_jax.storage.paths import write_whole
 from skinflow_jax.training.event_log import EventLog
 
@@ -110,7 +111,7 @@ class RunWriter:
         path = self._workdir / name
         if path.exists():
             _tidy(path, resume_step)
-        return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        return path.open("a", encoding="utf-8", buffering=1)
 
 
 def check_lines(workdir: Path) -> None:
@@ -158,15 +159,17 @@ def _short(value: float | None) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Every character with a meaning in Markdown or HTML becomes a numeric entity."""
-    text = _MARKUP.sub(lambda match: f"&#{ord(match[0])};", str(value))
-    return "<br>".join(text.splitlines())
+    """Every character with a meaning in Markdown or HTML becomes a numeric entity.
+
+    What cannot be seen, or turns the direction of reading, is shown escaped.
+    """
+    lines = map(printable, str(value).splitlines())
+    return "<br>".join(_MARKUP.sub(lambda match: f"&#{ord(match[0])};", line) for line in lines)
 
 
 def _write_line(file, row: Mapping[str, Any]) -> None:
     # One write per line: a killed run leaves at most one torn line, the last.
-    text = json.dumps(_json_ready(row, non_finite=lambda value: None), ensure_ascii=False)
-    file.write(text + "\n")
+    file.write(json_line(_json_ready(row, non_finite=lambda value: None)) + "\n")
 
 
 def _json_ready(value: Any, *, non_finite: Callable[[float], Any]) -> Any:

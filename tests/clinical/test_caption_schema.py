@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skinflow_jax.clinical import FIELDS, canonical, canonical_fields, score_field, to_json
-from skinflow_jax.clinical.ontology import mentions_disease
+from skinflow_jax.clinical.mentions import mentions_disease
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import InputError
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from skinflow_jax.clinical import (
     FIELDS,
-    ONTOLOGY,
     caption_field_scores,
     caption_reward,
     diagnosis_reward,
     first_accepted,
+    ontology,
     to_json,
 )
 from skinflow_jax.errors import InputError
@@ -29,7 +29,8 @@ REFERENCE = {
     "distribution": "solitary",
     "location": "back",
 }
-DISEASES = st.sampled_from(sorted(ONTOLOGY))
+NAMES = sorted(ontology().diseases)
+DISEASES = st.sampled_from(NAMES)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=9) | DISEASES,
     lambda inner: (
@@ -110,9 +111,9 @@ def test_a_full_stop_a_newline_or_capitals_cost_nothing(answer):
         (ranked("e"), "melanoma"),
         (ranked("not melanoma"), "melanoma"),
         (ranked("anything but melanoma"), "melanoma"),
-        (ranked(", ".join(ONTOLOGY)), "melanoma"),
-        (ranked(" ".join(ONTOLOGY)), "melanoma"),
-        (ranked(*ONTOLOGY), "melanoma"),
+        (ranked(", ".join(NAMES)), "melanoma"),
+        (ranked(" ".join(NAMES)), "melanoma"),
+        (ranked(*NAMES), "melanoma"),
         (ranked("melasma"), "melanoma"),
         (ranked("melanoma"), "melasma"),
         (ranked("basal cell carcinoma"), "squamous cell carcinoma"),
@@ -131,22 +132,37 @@ def test_what_fooled_the_rewards_of_others_earns_nothing(text, reference):
     assert first_accepted(text, reference) is None
 
 
-def test_the_safety_penalty_is_off_by_default_and_bites_on_a_critical_first_answer():
+def test_the_safety_penalty_sees_critical_undetermined_and_refused_answers_and_goes_below_0():
     text = ranked("naevus", "melanoma")
     assert diagnosis_reward(text, "melanoma") == pytest.approx(5 / 6)
     assert diagnosis_reward(text, "melanoma", safety_penalty=0.5) == pytest.approx(1 / 3)
-    assert diagnosis_reward(text, "melanoma", safety_penalty=2.0) == 0.0
+    assert diagnosis_reward(text, "melanoma", safety_penalty=2.0) == pytest.approx(-7 / 6)
     assert diagnosis_reward(ranked("melanoma"), "melanoma", safety_penalty=0.5) == 1.0
+    for wrong in (ranked("naevus"), ranked("xyz"), ranked("skin cancer"), "no list", ""):
+        assert diagnosis_reward(wrong, "melanoma", safety_penalty=0.5) == -0.5
+    harmless = ranked("Merkel cell carcinoma")
+    assert diagnosis_reward(harmless, "melanoma", safety_penalty=0.5) == 0.0
+
+
+def test_a_harmless_sibling_is_paid_its_share_and_a_dangerous_one_nothing():
+    options = {"sibling_credit": 0.4}
+    assert diagnosis_reward(ranked("tinea pedis"), "tinea corporis", **options) == pytest.approx(
+        0.4
+    )
+    text = ranked("acne", "tinea pedis", "tinea corporis")
+    assert diagnosis_reward(text, "tinea corporis", **options) == pytest.approx(4 / 6)
+    assert diagnosis_reward(ranked("psoriasis"), "tinea corporis", **options) == 0.0
+    assert diagnosis_reward(ranked("xyz"), "tinea corporis", **options) == 0.0
 
 
 @given(st.text() | JSON_VALUES.map(json.dumps), DISEASES)
 def test_rewards_never_raise_stay_in_range_and_repeat(text, reference):
-    for reward in (
-        lambda: caption_reward(text, REFERENCE),
-        lambda: diagnosis_reward(text, reference),
-        lambda: diagnosis_reward(text, reference, scale="reciprocal", safety_penalty=0.3),
+    for reward, least in (
+        (lambda: caption_reward(text, REFERENCE), 0.0),
+        (lambda: diagnosis_reward(text, reference), 0.0),
+        (lambda: diagnosis_reward(text, reference, scale="reciprocal", safety_penalty=0.3), -0.3),
     ):
-        assert 0.0 <= reward() <= 1.0
+        assert least <= reward() <= 1.0
         assert reward() == reward()
 
 

@@ -1,5 +1,7 @@
 """Answers about single images: the model's own greedy answer, shown to people."""
 
+import json
+
 import numpy as np
 import pytest
 from random_model import SHALLOW, spread_model
@@ -78,9 +80,13 @@ def test_a_caption_is_shown_field_by_field():
 
 
 def test_diagnoses_are_numbered_with_their_class():
-    lines = describe("diagnosis", '{"diagnoses": ["melanoma", "gremlin pox"]}').splitlines()
-    assert lines[1] == "  1. melanoma  (malignant)"
+    names = ["melanoma", "gremlin pox", "psoriasis", "skin tag", "skin cancer"]
+    lines = describe("diagnosis", json.dumps({"diagnoses": names})).splitlines()
+    assert lines[1] == "  1. melanoma  (malignant tumour, urgent)"
     assert lines[2] == "  2. gremlin pox  (not in the ontology)"
+    assert lines[3] == "  3. psoriasis  (routine)"  # no tumour: neither benign nor malignant
+    assert lines[4] == "  4. skin tag  (benign tumour, routine)"
+    assert lines[5] == "  5. skin cancer  (too broad to act on)"
 
 
 @pytest.mark.parametrize("text", ["", "I see " + "a red spot and " * 30])
@@ -90,6 +96,15 @@ def test_an_answer_out_of_form_is_shown_as_it_is_in_80_columns(task, text):
     assert shown.startswith(f"{task}: not well-formed (not one JSON object")
     assert max(map(len, shown.splitlines())) <= 80
     assert all(word in shown for word in text.split()) and (text or "(empty)" in shown)
+
+
+@pytest.mark.parametrize("task", ["caption", "diagnosis", "question"])
+def test_an_answer_is_shown_without_what_a_terminal_would_obey(task):
+    names = ["mole\n\n3. benign", "tab\there"]
+    for text in ("\x1b[2J\u202e\ud800", json.dumps({"diagnoses": names}), '{"colour": "red\\n"}'):
+        shown = describe(task, text).splitlines()
+        assert all(line.isprintable() for line in shown)
+    assert len(describe("diagnosis", json.dumps({"diagnoses": names})).splitlines()) == 3
 
 
 def test_names_are_shown_without_what_a_terminal_would_obey():

@@ -22,7 +22,6 @@ from skinflow_jax.evaluation.metrics import (
     mcnemar_p_value,
     mean_with_interval,
     paired_difference,
-    safety_critical_rate,
     top_k,
     top_k_estimates,
 )
@@ -277,9 +276,3 @@ def test_the_majority_class_is_chosen_on_training_labels_and_evaluated_on_held_o
     assert majority_baseline(["b", "a"], ["a"]).label == "a"
     with pytest.raises(ValueError, match="no training labels"):
         majority_baseline([], ["a"])
-
-
-def test_the_safety_critical_rate_is_a_share_of_all_cases():
-    estimate = safety_critical_rate([True, False, False, False])
-    assert (estimate.value, estimate.n) == (0.25, 4)
-    assert (estimate.low, estimate.high) == pytest.approx((0.0063, 0.8059), abs=1e-4)

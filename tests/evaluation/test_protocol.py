@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from skinflow_jax.data.pipeline import Example
-from skinflow_jax.evaluation.protocol import evaluate_answer, write_predictions
+from skinflow_jax.evaluation.predictions import write_predictions
+from skinflow_jax.evaluation.protocol import evaluate_answer
 
 CAPTION = {"colour": "red", "shape": "round"}
 
@@ -27,7 +28,8 @@ def diagnoses(*names):
         (("Melanoma.",), 1, False),
         (("psoriasis", "melanoma"), 2, True),
         (("psoriasis", "psoriasis", "melanoma"), 2, True),
-        (("basal cell carcinoma",), None, False),
+        (("basal cell carcinoma",), None, True),
+        (("Merkel cell carcinoma",), None, False),
         (("psoriasis",), None, True),
     ],
 )

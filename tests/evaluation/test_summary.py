@@ -2,31 +2,38 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
-from skinflow_jax.evaluation.protocol import Prediction
+from skinflow_jax.evaluation.floor import floor_of
+from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.summary import (
     baseline_line,
+    blind_lines,
     comparisons,
     stages_report_markdown,
     summarise,
 )
 
-TRAINING = ["psoriasis", "psoriasis", "melanoma"]
+TRAINING = floor_of(["psoriasis", "psoriasis", "melanoma"], [{"colour": "red"}])
 
 
-def diagnosed(case, reference, rank, first="acne", valid=True, safety_critical=False):
+def diagnosed(case, reference, rank, first="acne", valid=True, safety="none", **fields):
     return Prediction(
         *(case, "diagnosis", "", reference, valid),
         rank=rank,
+        diagnosis_reward=0.0 if rank is None else (7 - rank) / 6,
         first=first if valid else None,
-        safety_critical=safety_critical,
+        safety=safety if valid else "undetermined",
+        **fields,
     )
 
 
 def captioned(case, reward, valid=True):
-    return Prediction(case, "caption", "", "{}", valid, caption_reward=reward)
+    refusal = None if valid else "not_json"
+    known = '{"colour": ["red"], "shape": ["round"]}'
+    return Prediction(case, "caption", "", known, valid, refusal, caption_reward=reward)
 
 
 BEFORE = [
@@ -34,7 +41,7 @@ BEFORE = [
     captioned("b", 0.0, valid=False),
     captioned("c", None),
     diagnosed("a", "melanoma", 1, first="malignant melanoma"),
-    diagnosed("b", "melanoma", 6, safety_critical=True),
+    diagnosed("b", "melanoma", 6, safety="critical", malignancy_missed=True),
     diagnosed("c", "psoriasis", None, valid=False),
     diagnosed("d", "psoriasis", 2),
 ]
@@ -49,16 +56,52 @@ def test_figures_count_every_answer_and_leave_out_only_captions_without_a_refere
     found = values(summary)
     assert found["caption reward"] == 0.25 and found["valid captions %"] == 0.5
     assert [found[f"Top-{k} %"] for k in range(1, 7)] == [0.25, 0.5, 0.5, 0.5, 0.5, 0.75]
-    assert found["safety-critical %"] == 0.25
+    assert found["safety-critical %"] == 0.25 and found["undetermined %"] == 0.25
+    assert found["missed malignancy %"] == 1.0 and found["diagnosis reward"] == 2 / 4
     assert found["macro recall %"] == pytest.approx((0.5 + 0.0) / 2)
     counts = {f.label: f.estimate.n for f in summary.figures}
     assert counts["Top-1 %"] == 4 and counts["caption reward"] == 2
+    assert counts["missed malignancy %"] == 1 and counts["over-triage %"] == 0
 
 
 def test_the_baseline_is_the_most_frequent_training_diagnosis():
     summary = summarise(BEFORE, TRAINING)
     assert summary.baseline.label == "psoriasis" and summary.baseline.accuracy.value == 0.5
     assert '"psoriasis"' in baseline_line(summary) and "50.0 %" in baseline_line(summary)
+
+
+def test_what_constant_answers_reach_stands_beside_the_result():
+    floor = summarise(BEFORE, TRAINING).floor
+    assert floor.caption_reward.value == 0.5 and floor.floor.caption.fields == {"colour": ["red"]}
+    # psoriasis first: 1 for two of the cases, 5/6 for the two melanomas at rank 2.
+    assert floor.floor.diagnoses.names[:2] == ("psoriasis", "melanoma")
+    assert floor.diagnosis_reward.value == pytest.approx((1 + 5 / 6) / 2)
+    text = "\n".join(blind_lines(summarise(BEFORE, TRAINING)))
+    assert "floor, diagnosis reward 0.917" in text and 'always {"colour": "red"}' in text
+
+
+def test_the_blindness_check_pairs_cases_with_themselves():
+    others = [captioned("a", 0.1), diagnosed("d", "psoriasis", None), diagnosed("a", "melanoma", 1)]
+    caption, diagnosis = summarise(BEFORE, TRAINING, others).blind
+    assert caption.difference.mean == pytest.approx(-0.4) and caption.difference.n == 1
+    assert diagnosis.difference.mean == pytest.approx(-5 / 12)
+    assert caption.label == "images exchanged - own, caption reward"
+    content = summarise(BEFORE, TRAINING, others).to_dict()
+    assert content["blindness"]["images exchanged - own, diagnosis reward"]["n"] == 2
+
+
+def test_refusals_and_references_that_no_row_knows_are_counted_by_name():
+    unknown = diagnosed("e", "leaf rust", 1, known=False)
+    content = summarise([*BEFORE, unknown], TRAINING).to_dict()
+    assert content["refused"] == {"not_json": 1}
+    assert content["references unknown to the ontology"] == {"leaf rust": 1}
+    text = "\n".join(blind_lines(summarise([*BEFORE, unknown], TRAINING)))
+    assert "1 cases have one of 1 diagnoses that the ontology does not know" in text
+
+
+def test_data_without_a_diagnosis_or_a_caption_have_no_floor():
+    summary = summarise([captioned("a", 0.5)], floor_of([""], [{}]))
+    assert blind_lines(summary) == [] and summary.to_dict()["floor"] == {}
 
 
 def test_metrics_json_holds_shares_with_interval_and_n():
@@ -80,12 +123,14 @@ def test_intervals_go_by_the_groups_of_the_cases():
     pairs = [dataclasses.replace(p, group=f"patient {int(p.case_id) % 10}") for p in rows]
     apart, together = summarise(rows, TRAINING), summarise(pairs, TRAINING)
     for label, (low, high) in ends(apart).items():
-        if label != "caption reward":
+        if label not in ("caption reward", "diagnosis reward") and not math.isnan(low):
             wide = ends(together)[label]
             assert wide[0] <= low and high <= wide[1] and wide != (low, high), label
-    assert {f.estimate.groups for f in together.figures} == {10}
+    assert {f.estimate.groups for f in together.asked} == {10}
     assert together.baseline.accuracy.groups == 10
-    for comparison in comparisons(["one", "two"], [together, together]):
+    compared = comparisons(["one", "two"], [together, together])
+    assert sum(comparison.difference.n > 0 for comparison in compared) == 3
+    for comparison in (c for c in compared if c.difference.n):
         assert comparison.difference.groups == 10
         assert comparison.difference.low < 0 < comparison.difference.high
     assert "40†" in stages_report_markdown(["one", "two"], [together, together])
@@ -97,7 +142,12 @@ def test_stages_are_compared_case_by_case():
         for p in BEFORE
     ]
     summaries = [summarise(BEFORE, TRAINING), summarise(better, TRAINING)]
-    caption, top1 = comparisons(["one", "two"], summaries)
+    found = comparisons(["one", "two"], summaries)
+    caption, top1 = found[:2]
+    assert [c.label.removeprefix("two - one, ") for c in found] == [
+        *("caption reward", "Top-1", "critical or undetermined", "missed malignancy"),
+        *("missed malignancy in six", "missed urgent", "over-triage"),
+    ]
     assert caption.difference.mean == 0.0
     assert top1.difference.mean == 0.5
     assert top1.label == "two - one, Top-1"

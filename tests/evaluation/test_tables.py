@@ -14,7 +14,6 @@ from skinflow_jax.evaluation.tables import (
     Stage,
     evaluation_markdown,
     evaluation_table,
-    stage_figures,
     stages_markdown,
     stages_table,
 )
@@ -25,11 +24,14 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 def stage(name, reward, share):
     return Stage(
         name,
-        stage_figures(
-            caption_reward=Estimate(reward, reward - 0.03, reward + 0.03, 300),
-            valid_captions=Estimate(1.0, 1.0, 1.0, 300),
-            top=[Estimate(share + k / 10, share, share + 0.55, 300) for k in range(6)],
-            safety_critical=Estimate(0.21, 0.16, 0.26, 300),
+        (
+            Figure("caption reward", Estimate(reward, reward - 0.03, reward + 0.03, 300), False),
+            Figure("valid captions %", Estimate(1.0, 1.0, 1.0, 300)),
+            *(
+                Figure(f"Top-{k + 1} %", Estimate(share + k / 10, share, share + 0.55, 300))
+                for k in range(6)
+            ),
+            Figure("safety-critical %", Estimate(0.21, 0.16, 0.26, 300)),
         ),
     )
 

@@ -8,9 +8,8 @@ from fuzz_cases import fuzz
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skinflow_jax.clinical import caption_reward, diagnosis_reward, relation
+from skinflow_jax.clinical import caption_reward, diagnosis_reward, ontology, relation
 from skinflow_jax.clinical.caption_schema import FIELDS
-from skinflow_jax.clinical.ontology import ONTOLOGY
 from skinflow_jax.clinical.parsing import parse_caption, parse_diagnoses
 from skinflow_jax.data.pipeline import Example
 from skinflow_jax.data.tasks import TASKS
@@ -18,7 +17,7 @@ from skinflow_jax.rl.rewards import REWARDS, score
 
 REFERENCE = {"colour": ["red", "brown"], "size": "5-10 mm", "number": "few", "shape": "round"}
 IMAGE = np.zeros((28, 28, 3), np.uint8)
-NAMES = st.sampled_from(sorted(ONTOLOGY))
+NAMES = st.sampled_from(sorted(ontology().diseases))
 # Pieces that parsers stumble over, many times in a row.
 PIECES = [
     "```json",
@@ -78,7 +77,8 @@ def test_any_text_is_scored(text):
     assert (parse_diagnoses(text).names is None) == (parse_diagnoses(text).reason is not None)
     scores = [caption_reward(text, REFERENCE), diagnosis_reward(text, "acne")]
     scores += [diagnosis_reward(text, "melanoma", scale="reciprocal", safety_penalty=0.5)]
-    assert all(isinstance(one, float) and math.isfinite(one) and 0 <= one <= 1 for one in scores)
+    assert all(isinstance(one, float) and math.isfinite(one) for one in scores)
+    assert all(0 <= one <= 1 for one in scores[:2]) and -0.5 <= scores[2] <= 1
 
 
 @fuzz(0.1)
@@ -86,7 +86,7 @@ def test_any_text_is_scored(text):
 def test_any_name_relates_to_any_diagnosis(prediction, reference):
     found = relation(prediction, reference)
     assert found.accepted == (found.kind in ("exact", "synonym", "subclass"))
-    assert not (found.accepted and found.safety_critical)
+    assert not (found.accepted and found.safety != "none")
 
 
 @fuzz(0.1)

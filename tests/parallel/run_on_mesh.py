@@ -65,8 +65,8 @@ def main(out: Path, start: Path, fsdp: int, tensor: int) -> None:
     )
     policy = train(stage, out / "stage")
     evaluate(stage, out / "stage", out / "opened")
-    heldout, labels = heldout_cases(stage, out / "stage" / "records")
-    evaluate_policy(policy, stage, heldout, labels, out / "trained")
+    heldout, floor = heldout_cases(stage, out / "stage" / "records")
+    evaluate_policy(policy, stage, heldout, floor, out / "trained")
 
 
 if __name__ == "__main__":

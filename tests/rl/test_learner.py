@@ -13,6 +13,7 @@ import optax
 import pytest
 from random_model import SHALLOW, random_inputs, spread_model
 
+from skinflow_jax.clinical import Refusal
 from skinflow_jax.data.pipeline import Batch, Example
 from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
@@ -167,6 +168,14 @@ def test_a_step_tells_where_its_time_went(run):
         assert metrics[f"time/{phase}"] > 0
     assert metrics["tokens_per_second"] > 0 and metrics["tflops_per_device"] > 0
     assert "mfu" not in metrics  # no CPU has a peak that we know
+
+
+def test_completions_that_no_reward_can_read_are_counted_by_the_reason(run):
+    learner, state = run(share_of_low_ids)
+    metrics = learner.step(state, iter([batch_of(range(PROMPTS))]), 0).metrics
+    assert metrics["refused/all"] == PROMPTS * GROUP
+    counted = {code: metrics[f"refused/{code}"] for code in Refusal}
+    assert sum(counted.values()) == PROMPTS * GROUP and counted["names_disease"] == 0
 
 
 @pytest.mark.slow

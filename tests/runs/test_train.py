@@ -19,8 +19,9 @@ from skinflow_jax.checkpoints.step_folders import finished_steps
 from skinflow_jax.config import RunConfig
 from skinflow_jax.errors import ConfigError, InputError, Interrupted, RunError, StartAgain
 from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.runs.meshes import check_mesh
 from skinflow_jax.runs.opening import open_checkpoint
-from skinflow_jax.runs.train import check_mesh, make_learner, train
+from skinflow_jax.runs.train import make_learner, train
 from skinflow_jax.training.sinks import RunWriter
 
 MESH = types.SimpleNamespace(shape={"data": 2, "fsdp": 2, "tensor": 2})

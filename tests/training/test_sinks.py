@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from html import unescape
 
 import numpy as np
 import pytest
@@ -112,6 +113,7 @@ def test_text_is_what_tensorboards_text_plugin_takes(tmp_path):
 
 def test_every_completion_is_a_line_of_rollouts_jsonl(tmp_path):
     texts = ["melanoma", 'two\nlines, "quotes"', "", "黑色素瘤", "\ud83d lone surrogate"]
+    texts += ["line\u2028separators\x85and\x0bothers", "\u202eturned"]
     rows = [rollout(completion=text, reward=i, advantage=i - 2.0) for i, text in enumerate(texts)]
     rows[1]["rewards"]["diagnosis"] = float("nan")
     with RunWriter(tmp_path) as writer:
@@ -172,6 +174,11 @@ def test_a_completion_of_several_lines_stays_in_its_cell():
     html = markdown_to_safe_html(rollout_table([rollout(completion="one\n\n| two |\n# three")]))
     assert html.count("<tr>") == 2
     assert html.count("<br>") == 3
+
+
+def test_what_turns_the_direction_of_reading_is_shown_escaped():
+    html = markdown_to_safe_html(rollout_table([rollout(completion="\u202edlo\x1b[2J")]))
+    assert r"\u202edlo\x1b[2J" in unescape(html)
 
 
 def test_a_resumed_run_leaves_no_line_twice(tmp_path, monkeypatch):

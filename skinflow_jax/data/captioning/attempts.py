@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from skinflow_jax.clinical.limits import Refusal
 from skinflow_jax.clinical.parsing import parse_caption, parse_diagnoses
 from skinflow_jax.clinical.rewards import first_accepted
 from skinflow_jax.clinical.schema import Schema
@@ -112,7 +113,7 @@ def checked(answer: Answer, schema: Schema, diagnosis: str) -> dict[str, list[st
     parsed = parse_caption(answer.text, schema)
     if parsed.fields is None:
         reason = shortened(printable(parsed.reason or ""))
-        kind = "disease named" if "names a disease" in reason else "not a caption"
+        kind = "disease named" if parsed.code == Refusal.NAMES_DISEASE else "not a caption"
         raise _Refusal(kind, reason)
     if fault := names_diagnosis(parsed.fields, diagnosis):
         raise _Refusal("disease named", fault)

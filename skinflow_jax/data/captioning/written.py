@@ -17,7 +17,7 @@ from skinflow_jax.clinical.caption_schema import CLINICAL
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.data.captioning.attempts import Outcome, names_diagnosis
 from skinflow_jax.errors import ConfigError, InputError, printable
-from skinflow_jax.json_file import unique_keys
+from skinflow_jax.json_file import json_line, unique_keys
 from skinflow_jax.storage.paths import write_whole
 from skinflow_jax.typed_fields import OneOf, Text, from_dict
 
@@ -167,4 +167,4 @@ def _rows(path: Path, kind: type) -> Iterable[tuple[str, Any]]:
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json_line(row) + "\n" for row in rows)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from skinflow_jax.clinical.description import described
-from skinflow_jax.clinical.ontology import find
+from skinflow_jax.clinical.names import find
 from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.sources.id_lists import bare, matched, read_ids
 from skinflow_jax.data.sources.image_files import ImageFiles

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from skinflow_jax.clinical.ontology import find
+from skinflow_jax.clinical.names import find
 from skinflow_jax.data.sources.case import Case
 from skinflow_jax.data.sources.diagnosis_names import canonical_name
 from skinflow_jax.data.sources.image_files import ImageFiles

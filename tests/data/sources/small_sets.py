@@ -201,7 +201,7 @@ def ddi(root: Path, **first) -> Path:
         "disease": "basal-cell-carcinoma",
     }
     second = {"": "1", "DDI_ID": "2", "DDI_file": "000002.png", "skin_tone": "12"}
-    second |= {"malignant": "False", "disease": "glomangioma"}
+    second |= {"malignant": "False", "disease": "leaf rust"}
     table(root / "ddi_metadata.csv", [good | first, second])
     photograph(root / "000001.png")
     photograph(root / "000002.png", 1)

@@ -11,7 +11,7 @@ import pytest
 from small_sets import GIVEAWAY, SETS
 
 from skinflow_jax.clinical.caption_schema import canonical_fields
-from skinflow_jax.clinical.ontology import find
+from skinflow_jax.clinical.names import find
 from skinflow_jax.data.sources.catalogue import CATALOGUE, open_source
 from skinflow_jax.data.tasks import TASKS, prompt_text
 from skinflow_jax.errors import ConfigError, InputError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skinflow_jax.clinical.caption_schema import FIELDS
-from skinflow_jax.clinical.ontology import find
+from skinflow_jax.clinical.names import find
 from skinflow_jax.data.sources import procedural
 from skinflow_jax.data.sources.disease_profiles import PROFILES
 from skinflow_jax.data.sources.procedural import ProceduralSource
@@ -92,7 +92,7 @@ def test_every_profile_is_a_specific_disease_of_the_ontology_under_its_canonical
         disease = find(name)
         assert disease is not None
         assert disease.name == name
-        assert disease.specific
+        assert disease.answerable
 
 
 def test_every_word_of_every_table_and_caption_is_canonical():

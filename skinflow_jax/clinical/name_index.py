@@ -1,0 +1,285 @@
+"""The names of an ontology, to be found whole, in another order, or among qualifiers."""
+
+import functools
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from itertools import product
+from pathlib import Path
+
+from skinflow_jax.clinical.name_spelling import LONG, MOST_SLIPS, VOWELS, Spelling
+from skinflow_jax.clinical.name_text import Parts, parts
+from skinflow_jax.clinical.ontology import Ontology
+from skinflow_jax.clinical.ontology_disease import Disease
+from skinflow_jax.clinical.qualifiers import qualifiers
+from skinflow_jax.clinical.wording import normalise
+
+Found = tuple[Disease, ...]
+
+_CODES = Path(__file__).with_name("icd10.toml")
+
+_MOST_READINGS = 40
+"""Of an abbreviation's expansions and of spellings that are tried."""
+
+
+class NameIndex:
+    """Built once for an ontology; each look-up takes the words of `name_text.parts`."""
+
+    def __init__(self, known: Ontology):
+        self.qualifiers = qualifiers()
+        self.known = known
+        self._verbatim: dict[str, Found] = {
+            _verbatim(name): (disease,)
+            for disease in known.diseases.values()
+            for name in _names(disease)
+        }
+        self._exact: dict[str, Found] = {}
+        self._joined: dict[str, Found] = {}
+        self._bags: dict[frozenset[str], Found] = {}
+        self.abbreviations: dict[str, Found] = {}
+        for names in (_names, _abbreviations, _short_forms):
+            self._add(names, known)
+        self._in_qualifiers = [
+            bag
+            for bag, found in self._bags.items()
+            if len(bag) > 1 and self.qualifiers.all_known(bag) and found[0].answerable
+        ]
+        self._with: dict[str, list[frozenset[str]]] = {}
+        for bag in self._bags:
+            for word in bag:
+                self._with.setdefault(word, []).append(bag)
+        table = tomllib.loads(_CODES.read_text(encoding="utf-8"))["codes"]
+        self._codes = {code: self.exactly(words_of(name)) for code, name in table.items()}
+        ours = (word for word in self._with if not self.qualifiers.known(word))
+        self._spelling = Spelling(ours, _eponyms(known))
+
+    def _add(self, names: Callable[[Disease], Iterable[str]], known: Ontology):
+        """What one kind of name says first is not said again by the next."""
+        new: list[dict] = [{}, {}, {}]
+        for disease in known.diseases.values():
+            for name in names(disease):
+                words = words_of(name)
+                if names is _abbreviations and self.qualifiers.known(words[0]):
+                    continue
+                keys = [" ".join(words), "".join(words)]
+                if names is _names or _stands_among_others(name, words):
+                    bag = frozenset(words) - self.qualifiers.glue
+                    keys += [bag] if len(bag) > 1 or len(words) == 1 else []
+                for table, key in zip(new, keys, strict=False):
+                    found = table.setdefault(key, ())
+                    table[key] = found if disease in found else (*found, disease)
+        if names is _abbreviations:
+            self.abbreviations = {
+                word: found for (word, *more), found in new[2].items() if not more
+            }
+        if names is _short_forms:
+            self._short = new[0].keys() - self._exact.keys()
+        for table, more in zip((self._exact, self._joined, self._bags), new, strict=True):
+            for key, found in more.items():
+                table.setdefault(key, found)
+
+    def verbatim(self, text: str) -> Found:
+        """What the text names letter by letter: labels with signs that are not read elsewhere."""
+        return self._verbatim.get(_verbatim(text), ())
+
+    def exactly(self, words: Sequence[str]) -> Found:
+        """What the words name in this order; several diseases of an ambiguous abbreviation."""
+        return self._exact.get(" ".join(words), ())
+
+    def named(self, words: Sequence[str]) -> Found:
+        """What the words name, in any order, written together or apart, with their qualifiers."""
+        found = self.exactly(words)
+        if found or self.lists_two(words):
+            return found
+        refusing = self.qualifiers.refused.keys() & set(words)
+        if refusing:
+            return self._in_a_row(words) if refusing <= self._with.keys() else ()
+        found = self._unordered(words)
+        if found or self.qualifiers.elsewhere(words):
+            return found
+        expanded = list(self._expanded(self._joined_again(words)))
+        for look in (self.exactly, self._unordered, self._qualified):
+            several = {d.name: d for each in expanded for d in look(each)}
+            if several:
+                return tuple(several.values())
+        return ()
+
+    def _in_a_row(self, words: Sequence[str]) -> Found:
+        """A name with a word that else refuses, as it stands: "non-scarring alopecia, scalp"."""
+        groups = self.qualifiers.of(words)
+        for size in range(len(words) - 1, 1, -1):
+            for start in range(len(words) - size + 1):
+                found = self.exactly(words[start : start + size])
+                rest = [*range(start), *range(start + size, len(words))]
+                said = [groups[i] for i in rest if words[i] not in self.qualifiers.glue]
+                if found and all(group and all(map(group.fits, found)) for group in said):
+                    return found
+        return ()
+
+    def _joined_again(self, words: Sequence[str]) -> list[str]:
+        """Two words as one where only the two together are a known word: "palmo-plantar"."""
+        new: list[str] = []
+        for word in words:
+            both = new[-1] + word if new else ""
+            apart = both and self._is_known(new[-1]) and self._is_known(word)
+            if both in self._with and not apart:
+                new[-1] = both
+            else:
+                new.append(word)
+        return new
+
+    def _unordered(self, words: Sequence[str]) -> Found:
+        found = self._bags.get(frozenset(words) - self.qualifiers.glue, ())
+        if not found and (all(len(w) > 1 for w in words) or all(len(w) == 1 for w in words)):
+            found = self._joined.get("".join(words), ())
+        return found
+
+    def lists_two(self, words: Sequence[str]) -> bool:
+        """Whether the words are two names in a row, neither a kind of the other."""
+        for i in range(1, len(words)):
+            first, second = self._answers(words[:i]), self._answers(words[i:])
+            if first and second and not any(self.akin(a, b) for a in first for b in second):
+                return True
+        return False
+
+    def _answers(self, words: Sequence[str]) -> list[Disease]:
+        if self.is_short(words) or (len(words) == 1 and self.qualifiers.known(words[0])):
+            return []
+        return [disease for disease in self.exactly(words) if disease.answerable]
+
+    def hidden_names(self, words: Set[str]) -> list[Set[str]]:
+        """Names among the words that consist of qualifiers alone: "hand-foot syndrome"."""
+        return [bag for bag in self._in_qualifiers if bag <= words]
+
+    def is_short(self, words: Sequence[str]) -> bool:
+        """Whether they are read only as the short form of a name: "Reed" of Reed syndrome."""
+        return " ".join(words) in self._short
+
+    def coded(self, codes: Sequence[str]) -> Found:
+        """What the first of the codes that is tabulated stands for."""
+        for code in codes:
+            for end in range(len(code), 2, -1):
+                found = self._codes.get(code[:end])
+                if found:
+                    return found
+        return ()
+
+    def akin(self, a: Disease, b: Disease) -> bool:
+        """Whether they are the same, or one is a kind of the other."""
+        above = self.known.ancestors
+        return a is b or a.name in above(b) or b.name in above(a)
+
+    def _expanded(self, words: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The words with an abbreviation among them written out: "oral LP", "nodular BCC"."""
+        for i, word in enumerate(words):
+            if len(words) > 1 and word in self.abbreviations and not self.qualifiers.known(word):
+                for disease in self.abbreviations[word][:_MOST_READINGS]:
+                    yield (*words[:i], *words_of(disease.name), *words[i + 1 :])
+                return
+        yield words
+
+    def _qualified(self, words: Sequence[str]) -> Found:
+        """The longest name among the words, where all others are qualifiers that fit it."""
+        content = dict(zip(words, self.qualifiers.of(words), strict=True))
+        for word in self.qualifiers.glue:
+            content.pop(word, None)
+        needed = {word for word, group in content.items() if group is None}
+        if not needed or not all(word in self._with for word in needed):
+            return ()
+        hidden = self.hidden_names(content.keys())
+        longest, found = 0, set()
+        for bag in min((self._with[word] for word in needed), key=len):
+            if len(bag) < longest or not (needed <= bag <= content.keys()):
+                continue
+            if any(other <= content.keys() - bag for other in hidden):
+                continue
+            dropped = {content[word] for word in content.keys() - bag}
+            fitting = tuple(d for d in self._bags[bag] if all(g.fits(d) for g in dropped))
+            if fitting:
+                found = {*found, fitting} if len(bag) == longest else {fitting}
+                longest = len(bag)
+        return found.pop() if len(found) == 1 else ()
+
+    def respelt(self, words: Sequence[str]) -> list[tuple[Sequence[str], int, bool]]:
+        """The words with those unknown replaced by known ones of nearly the same letters.
+
+        Each with its slips and whether all of them are likely ones.
+        """
+        unknown = [i for i, w in enumerate(words) if not self._is_known(w)]
+        if not 1 <= len(unknown) <= MOST_SLIPS:
+            return []
+        alone = all(i in unknown or self.qualifiers.known(w) for i, w in enumerate(words))
+        choices = [self._spelling.near(words[i], alone) for i in unknown]
+        spelt = []
+        for each in product(*choices):
+            slips = sum(near.slips for near in each)
+            if slips <= MOST_SLIPS and len(spelt) < _MOST_READINGS:
+                new = list(words)
+                for i, near in zip(unknown, each, strict=True):
+                    new[i] = near.word
+                spelt.append((new, slips, all(near.likely for near in each)))
+        return spelt
+
+    def _is_known(self, word: str) -> bool:
+        known = word in self._with or word in self.qualifiers.others or self.qualifiers.known(word)
+        return known or not word.isalpha()
+
+
+@functools.lru_cache(maxsize=8)
+def index_of(known: Ontology) -> NameIndex:
+    """The index of `known`, built at the first call."""
+    return NameIndex(known)
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """The words of a name of the ontology, whatever signs it has."""
+    found = parts(name)
+    return found.words if isinstance(found, Parts) and not found.codes else _any_words(name)
+
+
+def _any_words(name: str) -> tuple[str, ...]:
+    return tuple(w for each in normalise(name).split() for w in getattr(parts(each), "words", ()))
+
+
+def _stands_among_others(name: str, words: Sequence[str]) -> bool:
+    """Whether a short form or abbreviation is read beside other words.
+
+    "Meige disease" is not "Meige syndrome", and "PAIN" and "LENS" are words as well.
+    """
+    if len(words) > 1:
+        return name != name.casefold()
+    capitals = sum(letter.isupper() for letter in name)
+    return capitals > 1 and (len(name) < 4 or not VOWELS & set(words[0]))
+
+
+def _verbatim(text: str) -> str:
+    spaced = text.casefold().rstrip(" .\r\n\t").replace("_", " ").replace("(", " (")
+    return " ".join(spaced.split())
+
+
+def _names(disease: Disease) -> Sequence[str]:
+    return (disease.name, *disease.synonyms)
+
+
+def _abbreviations(disease: Disease) -> Iterator[str]:
+    for short in disease.abbreviations:
+        yield from (short, f"{short}S")
+
+
+def _short_forms(disease: Disease) -> Iterator[str]:
+    """An eponym without "disease"; what only skin has without "cutaneous" or "of the skin"."""
+    for name in _names(disease):
+        words = name.split()
+        eponym = all(word[0].isupper() for word in words[:-1])
+        if words[-1] in ("disease", "syndrome") and len(words) > (1 if eponym else 4):
+            yield " ".join(words[:-1])
+        rest = name.removeprefix("primary ").removeprefix("cutaneous ")
+        rest = rest.removesuffix(" of skin").removesuffix(" of the skin")
+        if rest != name and any(len(word) >= LONG for word in rest.split()):
+            yield rest
+
+
+def _eponyms(known: Ontology) -> frozenset[str]:
+    """Words that the ontology writes with a capital."""
+    names = (name for disease in known.diseases.values() for name in _names(disease))
+    capitals = {word for name in names for word in name.split() if word[0].isupper()}
+    return frozenset(word for capital in capitals for word in words_of(capital))

@@ -1,0 +1,66 @@
+"""Which confusion of two diseases is critical, by nature, infection and urgency.
+
+Critical is what harms by the first step for the guess, or delays what cannot wait. The rules are
+our choice, written so that a clinician can check them; docs/safety.md gives them as tables.
+"""
+
+from skinflow_jax.clinical.ontology_disease import URGENCIES, Disease
+
+MALIGNANT = frozenset({"malignant", "in situ"})
+"""Natures that count as a malignancy in the missed-malignancy rate: premalignant does not."""
+
+NO_TUMOUR_TO_FEAR = frozenset({"benign", "n/a"})
+
+CROSSING = frozenset(
+    {("malignant", harmless) for harmless in NO_TUMOUR_TO_FEAR}
+    | {("in situ", harmless) for harmless in NO_TUMOUR_TO_FEAR}
+    | {(harmless, "malignant") for harmless in NO_TUMOUR_TO_FEAR}
+)
+"""(nature of the truth, nature of the guess) that is critical.
+
+A cancer, invasive or in situ, taken for what needs nothing is left; what needs nothing taken for an
+invasive cancer is operated on with margins. In situ, premalignant and uncertain lesions taken for
+each other or for cancer are biopsied or treated alike, so that only the urgency axis can make such
+a confusion critical.
+"""
+
+ANTI_INFECTIVE = frozenset({"antibacterial", "antifungal", "antiviral", "antiparasitic"})
+SUPPRESSING = frozenset({"anti-inflammatory", "immunosuppression"})
+"""First steps that feed an infection which needs one of `ANTI_INFECTIVE`."""
+
+
+def critical(guess: Disease, truth: Disease) -> bool:
+    """Whether acting on `guess` where `truth` is right is critical; both answerable."""
+    return (
+        (truth.nature, guess.nature) in CROSSING
+        or _infection_harmed(guess, truth)
+        or urgency_lost(guess, truth)
+    )
+
+
+def urgency_lost(guess: Disease, truth: Disease) -> bool:
+    """An emergency taken for anything less, or what is urgent for what can wait weeks."""
+    return urgent(truth) and URGENCIES.index(guess.urgency) < URGENCIES.index(truth.urgency)
+
+
+def over_triaged(guess: Disease, truth: Disease) -> bool:
+    """What can wait weeks, taken for what is urgent."""
+    return urgent(guess) and not urgent(truth)
+
+
+def urgent(disease: Disease) -> bool:
+    """Whether days or hours matter."""
+    return disease.urgency in ("urgent", "emergency")
+
+
+def _infection_harmed(guess: Disease, truth: Disease) -> bool:
+    """Across infection, where the guess's treatment harms or contagion is overlooked."""
+    suppressed = truth.first_step in ANTI_INFECTIVE and guess.first_step in SUPPRESSING
+    # An antibiotic alone on pyoderma gangrenosum: what needs suppression at once goes on.
+    unsuppressed = (
+        truth.first_step == "immunosuppression"
+        and urgent(truth)
+        and guess.first_step in ANTI_INFECTIVE
+    )
+    overlooked = truth.contagious == "matters" != guess.contagious
+    return suppressed or unsuppressed or overlooked

@@ -1,0 +1,140 @@
+"""What answers that do not look at the image reach: beside every result, so that nothing is
+mistaken for sight."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from skinflow_jax.clinical import (
+    CLINICAL,
+    Schema,
+    best_constant_caption,
+    best_constant_diagnoses,
+    caption_reward,
+    diagnosis_reward,
+    first_accepted,
+)
+from skinflow_jax.clinical.constant_answers import ConstantCaption, ConstantDiagnoses
+from skinflow_jax.clinical.schema import FieldValue
+from skinflow_jax.evaluation.metrics import Estimate, mean_with_interval, top_k
+from skinflow_jax.evaluation.predictions import Prediction
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The best constant answers of the training cases; None where they know no such answer.
+
+    `labels`: the diagnoses of the training cases. `reward`: what the answers are called below.
+    """
+
+    labels: tuple[str, ...]
+    diagnoses: ConstantDiagnoses | None
+    caption: ConstantCaption | None
+    schema: Schema = CLINICAL
+
+    def lines(self) -> list[str]:
+        """In words, with what the answers are paid on the training cases."""
+        lines = []
+        if self.caption is not None:
+            told = self.schema.to_json(self.caption.fields)
+            lines.append(f"floor, caption reward {self.caption.reward:.3f}: always {told}")
+        if self.diagnoses is not None:
+            told = ", ".join(self.diagnoses.names)
+            lines.append(f"floor, diagnosis reward {self.diagnoses.reward:.3f}: always {told}")
+        return lines
+
+
+@dataclass(frozen=True)
+class FloorReached:
+    """What the constant answers reach on evaluated cases; figures over no cases have n = 0."""
+
+    floor: Floor
+    caption_reward: Estimate
+    diagnosis_reward: Estimate
+    top_1: Estimate
+    top_6: Estimate
+
+    def to_dict(self) -> dict:
+        """What metrics.json holds."""
+        found: dict = {}
+        if self.floor.caption is not None and self.caption_reward.n:
+            found["caption"] = {
+                "answer": self.floor.caption.fields,
+                "caption reward": self.caption_reward.to_dict(),
+            }
+        if self.floor.diagnoses is not None and self.diagnosis_reward.n:
+            found["diagnoses"] = {
+                "answer": list(self.floor.diagnoses.names),
+                "diagnosis reward": self.diagnosis_reward.to_dict(),
+                "Top-1": self.top_1.to_dict(),
+                "Top-6": self.top_6.to_dict(),
+            }
+        return found
+
+    def lines(self) -> list[str]:
+        """In words."""
+        lines = []
+        if self.floor.caption is not None and self.caption_reward.n:
+            told = self.floor.schema.to_json(self.floor.caption.fields)
+            lines.append(f"floor, caption reward {_shown(self.caption_reward)}: always {told}")
+        if self.floor.diagnoses is not None and self.diagnosis_reward.n:
+            lines.append(
+                f"floor, diagnosis reward {_shown(self.diagnosis_reward)}, "
+                f"Top-1 {_percent(self.top_1)} %, Top-6 {_percent(self.top_6)} %: "
+                f"always {', '.join(self.floor.diagnoses.names)}"
+            )
+        return lines
+
+
+def floor_of(
+    labels: Sequence[str],
+    captions: Sequence[Mapping[str, FieldValue]] = (),
+    schema: Schema = CLINICAL,
+    **options,
+) -> Floor:
+    """The floor of training cases with these diagnoses and captions; empty ones are left out.
+
+    `options` are those of `diagnosis_reward`.
+    """
+    labels = tuple(label for label in labels if label)
+    captions = [caption for caption in captions if caption]
+    return Floor(
+        labels,
+        best_constant_diagnoses(labels, **options) if labels else None,
+        best_constant_caption(captions, schema) if captions else None,
+        schema,
+    )
+
+
+def floor_reached(
+    floor: Floor,
+    captions: Sequence[Prediction],
+    diagnoses: Sequence[Prediction],
+    *,
+    described: Mapping,
+    named: Mapping,
+) -> FloorReached:
+    """The constant answers to the same cases; the mappings are options of `mean_with_interval`."""
+    captions = captions if floor.caption is not None else ()
+    diagnoses = diagnoses if floor.diagnoses is not None else ()
+    text = floor.schema.to_json(floor.caption.fields) if floor.caption is not None else ""
+    list_ = json.dumps({"diagnoses": floor.diagnoses.names}) if floor.diagnoses is not None else ""
+    described = described if captions else {}
+    named = named if diagnoses else {}
+    paid = [caption_reward(text, json.loads(p.reference), floor.schema) for p in captions]
+    ranks = [first_accepted(list_, p.reference) for p in diagnoses]
+    return FloorReached(
+        floor,
+        mean_with_interval(paid, **described),
+        mean_with_interval([diagnosis_reward(list_, p.reference) for p in diagnoses], **named),
+        mean_with_interval(top_k(ranks, 1), **named),
+        mean_with_interval(top_k(ranks, 6), **named),
+    )
+
+
+def _shown(figure: Estimate) -> str:
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def _percent(figure: Estimate) -> str:
+    return f"{100 * figure.value:.1f} [{100 * figure.low:.1f}, {100 * figure.high:.1f}]"

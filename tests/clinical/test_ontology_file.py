@@ -1,0 +1,170 @@
+"""Claims about ontology files: what is wrong in one is named by file, row and remedy."""
+
+import csv
+import io
+
+import pytest
+
+from skinflow_jax.clinical import Ontology, load_ontology, ontology, relation, using
+from skinflow_jax.clinical.ontology import OURS, parse_ontology
+from skinflow_jax.clinical.ontology_file import COLUMNS
+from skinflow_jax.errors import InputError
+
+HEADER = ",".join(COLUMNS)
+SPOT = (
+    "leaf spot,spot of a leaf,LS,leaf disease,yes,n/a,fungal,minor,soon,antifungal,fungi,own,"
+    "unreviewed"
+)
+CLASS = "leaf disease,,,,no,,,,,,,own,unreviewed"
+
+
+def parsed(*rows: str, header: str = HEADER) -> Ontology:
+    return parse_ontology("\n".join([header, *rows]) + "\n", "mine.csv")
+
+
+def edited(row: str, **cells: str) -> str:
+    found = dict(zip(COLUMNS, next(csv.reader([row])), strict=True)) | cells
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(found.values())
+    return out.getvalue().removesuffix("\n")
+
+
+def test_a_small_file_of_another_specialty_is_read():
+    known = parsed(CLASS, SPOT)
+    spot = known.diseases["leaf spot"]
+    assert spot.synonyms == ("spot of a leaf",) and spot.parents == ("leaf disease",)
+    assert known.ancestors(spot) == {"leaf disease"}
+    assert known.kinds == {"leaf disease": (spot,)}
+
+
+RUST = edited(SPOT, name="rust", synonyms="", abbreviations="")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([], "no row below its header"),
+        ([CLASS, SPOT + ",more"], "row 3: 14 cells under 13 columns"),
+        ([CLASS, edited(SPOT, answerable="maybe")], "answerable is 'maybe': use one of yes, no"),
+        ([CLASS, edited(SPOT, nature="bening")], "row 3: nature is 'bening': use one of benign"),
+        ([CLASS, edited(SPOT, infection="yes")], "infection is 'yes'"),
+        ([CLASS, edited(SPOT, contagious="very")], "contagious is 'very'"),
+        ([CLASS, edited(SPOT, urgency="now")], "urgency is 'now'"),
+        ([CLASS, edited(SPOT, first_step="antifugal")], "first_step is 'antifugal'"),
+        ([CLASS, edited(SPOT, urgency="")], "'leaf spot' is answerable and its urgency is empty"),
+        ([CLASS, edited(SPOT, partition="")], "its partition is empty"),
+        ([CLASS, edited(SPOT, name="")], "name holds ''"),
+        ([CLASS, edited(SPOT, name="--")], "name holds '--'"),
+        ([CLASS, edited(SPOT, synonyms="a\nb")], "no line break"),
+        ([CLASS, edited(SPOT, synonyms="x" * 201)], "at most 200 characters"),
+        ([CLASS, edited(SPOT, synonyms="x\u202ey")], "synonyms holds"),
+        ([CLASS, SPOT, SPOT], "'leaf spot' is a name of 'leaf spot' too (mine.csv, row 3)"),
+        ([CLASS, SPOT, edited(RUST, synonyms="Leaf-Spots")], "row 4: 'Leaf-Spots' is a name of"),
+        ([CLASS, SPOT, edited(RUST, abbreviations="leaf spot")], "abbreviation 'leaf spot' is a"),
+        ([CLASS, edited(SPOT, parents="leef disease")], "the parent 'leef disease' of 'leaf spot'"),
+        ([CLASS, edited(SPOT, parents="leaf spot")], "in a circle: leaf spot < leaf spot"),
+        (
+            [CLASS, edited(SPOT, parents="rust"), edited(RUST, parents="leaf spot")],
+            "is-a in a circle: leaf spot < rust < leaf spot",
+        ),
+        (
+            [CLASS, SPOT, edited(RUST, parents="leaf spot", urgency="urgent")],
+            "'rust' has urgency 'urgent' and is a kind of 'leaf spot', which is answerable",
+        ),
+        (
+            [CLASS, SPOT, edited(RUST, parents="leaf spot", infection="none")],
+            "has infection 'none'",
+        ),
+        ([CLASS, '"an open quote'], "correct it"),
+    ],
+)
+def test_a_fault_is_named_by_file_row_and_remedy(rows, told):
+    with pytest.raises(InputError) as caught:
+        parsed(*rows)
+    message = str(caught.value)
+    assert told in message and message.startswith("ontology mine.csv") and "\n" not in message
+    assert message.count(": ") >= 1
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (HEADER.replace(",urgency", ""), "lacks urgency"),
+        (HEADER.replace("urgency", "urgncy"), "lacks urgency"),
+        (HEADER + ",colour", "has colour"),
+        (HEADER + ",name", "a column twice"),
+        (HEADER.replace(",", ";"), "separates its cells by semicolons"),
+    ],
+)
+def test_a_wrong_header_is_named_with_the_columns_there_are(header, told):
+    with pytest.raises(InputError, match=told):
+        parsed(CLASS, SPOT, header=header)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"\xff\xfe\x00", "save it as UTF-8"), (None, "No such file"), ("folder", "directory")],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content, told):
+    path = tmp_path / "mine.csv"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        load_ontology(path)
+
+
+def test_columns_may_stand_in_any_order_with_a_byte_order_mark_and_empty_lines(tmp_path):
+    path = tmp_path / "mine.csv"
+    rows = [dict(zip(COLUMNS, next(csv.reader([row])), strict=True)) for row in (CLASS, SPOT)]
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS[::-1], lineterminator="\r\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(row)
+            file.write("\r\n,,,,,,,,,,,,\r\n")
+    assert load_ontology(path).digest == parsed(CLASS, SPOT).digest
+
+
+def test_the_digest_changes_with_what_is_said_and_not_with_order_source_or_review():
+    one = parsed(CLASS, SPOT, RUST)
+    assert one.digest == parsed(CLASS, RUST, edited(SPOT, source="x", review="y")).digest
+    for cells in (
+        {"synonyms": ""},
+        {"urgency": "urgent"},
+        {"parents": ""},
+        {"first_step": "removal"},
+    ):
+        assert one.digest != parsed(CLASS, RUST, edited(SPOT, **cells)).digest, cells
+
+
+def test_a_file_replaces_ours_or_adds_to_it(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join([HEADER, CLASS, SPOT]))
+    assert set(load_ontology(path).diseases) == {"leaf disease", "leaf spot"}
+    added = edited(SPOT, parents="fungal skin infection")
+    path.write_text("\n".join([HEADER, added]))
+    both = load_ontology(f"+{path}")
+    assert both.diseases["leaf spot"] and both.diseases["melanoma"]
+    path.write_text("\n".join([HEADER, edited(added, name="melanoma")]))
+    with pytest.raises(InputError, match=rf"mine.csv, row 2: .* \({OURS}, row [0-9]+\)"):
+        load_ontology(f"+{path}")
+
+
+def test_the_ontology_in_use_decides_and_ours_is_back_afterwards(tmp_path):
+    before = ontology()
+    with using(parsed(CLASS, SPOT, RUST)):
+        assert relation("LS", "leaf spot").accepted
+        assert relation("rust", "leaf spot").kind == "sibling"
+        assert relation("melanoma", "leaf spot").safety == "undetermined"
+    assert ontology() is before and relation("melanoma", "malignant melanoma").accepted
+
+
+def test_rows_one_below_the_other_may_be_deeper_than_the_recursion_of_python():
+    deep = [
+        edited(SPOT, name=f"s{n}", synonyms="", abbreviations="", parents=f"s{n + 1}")
+        for n in range(1500)
+    ]
+    known = parsed(*deep, edited(SPOT, name="s1500", synonyms="", abbreviations="", parents=""))
+    assert len(known.ancestors(known.diseases["s0"])) == 1500
