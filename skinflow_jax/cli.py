@@ -228,10 +228,10 @@ def _data_export(arguments) -> None:
 
 
 def _data_caption(arguments) -> None:
-    from skinflow_jax.data.captioning.endpoint import Patience
-    from skinflow_jax.data.captioning.journal import Budget
     from skinflow_jax.data.captioning.records import caption_records
     from skinflow_jax.data.record_set import RecordSet
+    from skinflow_jax.endpoint.client import Patience
+    from skinflow_jax.endpoint.journal import Budget
     from skinflow_jax.training.progress import track_counts
 
     records = RecordSet(arguments.records)

@@ -13,10 +13,10 @@ from skinflow_jax.clinical.parsing import parse_caption, parse_diagnoses
 from skinflow_jax.clinical.rewards import first_accepted
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.wording import normalise
-from skinflow_jax.data.captioning.endpoint import Endpoint
-from skinflow_jax.data.captioning.journal import Answer, Journal, request_key
 from skinflow_jax.data.captioning.prompts import Body, describe, recover
 from skinflow_jax.data.captioning.subjects import Subject
+from skinflow_jax.endpoint.client import Endpoint
+from skinflow_jax.endpoint.journal import Answer, Journal, request_key
 from skinflow_jax.errors import InputError, printable, shortened
 
 ATTEMPTS = 5

@@ -1,17 +1,11 @@
 """Captions for the cases of a folder that `skinflow data build` wrote."""
 
-import asyncio
-import os
-import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.data.captioning.attempts import Rule
-from skinflow_jax.data.captioning.endpoint import Endpoint, Patience
-from skinflow_jax.data.captioning.journal import Budget, Journal
 from skinflow_jax.data.captioning.run import Report, caption_subjects, write_report
 from skinflow_jax.data.captioning.subjects import subjects_of, undiagnosed
 from skinflow_jax.data.captioning.written import (
@@ -22,12 +16,13 @@ from skinflow_jax.data.captioning.written import (
     write_reviewed,
 )
 from skinflow_jax.data.record_set import RecordSet
-from skinflow_jax.errors import STOPPED, InputError, RunError, printable
+from skinflow_jax.endpoint.asking import check_model, read_key, to_the_end
+from skinflow_jax.endpoint.client import Endpoint, Patience
+from skinflow_jax.endpoint.journal import Budget, Journal
+from skinflow_jax.errors import InputError, RunError, printable
 from skinflow_jax.storage.paths import make_folder
-from skinflow_jax.typed_fields import shown
 
 ANSWERS = "answers.jsonl"
-DEFAULT_KEY = "OPENAI_API_KEY"
 
 
 def caption_records(
@@ -60,10 +55,9 @@ def caption_records(
     Raises InputError for what was given, RunError, once the files are written, where the endpoint
     gave no answer at all or was given up.
     """
-    name, key = _key(key_variable)
-    for option, value in (("--model", model), ("--reader", reader)):
-        if value is not None and (not value.strip() or not value.isprintable()):
-            raise InputError(f"{option}={shown(value)} is no name of a model")
+    name, key = read_key(key_variable)
+    check_model(model)
+    check_model(model if reader is None else reader, "--reader")
     rule = Rule(model, reader or model, load_schema(schema), within)
     given = read_review(review, rule.schema) if review else {}
     _check_review(given, records, review)
@@ -127,19 +121,6 @@ def _failure(report: Report, endpoint: Endpoint, model: str) -> RunError | None:
     return None
 
 
-def _key(variable: str | None) -> tuple[str, str | None]:
-    """The environment variable of the key, and the key; None where none is needed."""
-    name = DEFAULT_KEY if variable is None else variable
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # not shown: it may be the key
-        raise InputError("--key-variable must be the name of an environment variable")
-    key = os.environ.get(name, "").strip() or None
-    if variable is not None and key is None:
-        # A name in capitals is no key.
-        told = name if name == name.upper() and len(name) <= 40 else "of --key-variable"
-        raise InputError(f"environment variable {told} is not set; it must hold the key")
-    return name, key
-
-
 def _check_review(rows: Mapping[str, Reviewed], records: RecordSet, path: Path | None) -> None:
     """Raise InputError for a line of another case, before anything is paid for."""
     cases = (records.case(index) for index in range(len(records))) if rows else ()
@@ -163,28 +144,3 @@ def _check_untouched(path: Path, schema: Schema, known: Mapping[str, Reviewed]) 
             f"{path}: {len(new):,} lines are accepted there, first {printable(new[0])}, and would "
             "be written over; copy the file and give the copy as --review"
         )
-
-
-def to_the_end(work: Coroutine[Any, Any, Report]) -> Report:
-    """`asyncio.run` that a signal ends wherever it comes: a callback's errors are only logged."""
-    stopped: list[BaseException] = []
-
-    async def watched() -> Report:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-        def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-            if isinstance(context.get("exception"), STOPPED):
-                stopped.append(context["exception"])
-                task.cancel()
-            else:
-                loop.default_exception_handler(context)
-
-        loop.set_exception_handler(handle)
-        return await work
-
-    try:
-        return asyncio.run(watched())
-    except asyncio.CancelledError:
-        if stopped:
-            raise stopped[0] from None
-        raise

@@ -1,14 +1,11 @@
 """All cases of a set, several at a time: captions, a file for review, and what it took."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from skinflow_jax.data.captioning.attempts import Outcome, Rule, caption_case
-from skinflow_jax.data.captioning.endpoint import Endpoint, Refused, Unanswered
-from skinflow_jax.data.captioning.journal import BudgetSpent, Journal
 from skinflow_jax.data.captioning.prompts import PROMPT_VERSION
 from skinflow_jax.data.captioning.subjects import Subject
 from skinflow_jax.data.captioning.written import (
@@ -21,6 +18,9 @@ from skinflow_jax.data.captioning.written import (
     write_captions,
     write_review,
 )
+from skinflow_jax.endpoint.asking import all_of
+from skinflow_jax.endpoint.client import Endpoint, Refused, Unanswered
+from skinflow_jax.endpoint.journal import BudgetSpent, Journal
 from skinflow_jax.errors import InputError, printable
 
 
@@ -104,7 +104,7 @@ async def caption_subjects(
             done = len(report.reviewed) + len(report.outcomes) + len(report.unanswered)
             progress(done + report.left)
 
-    await _all([work() for _ in range(concurrency)])
+    await all_of([work() for _ in range(concurrency)])
     report.calls, report.tokens, report.failures = journal.calls, journal.tokens, journal.failures
     return report
 
@@ -131,20 +131,6 @@ def _each_once(subjects: Iterator[Subject], seen: set[str]) -> Iterator[Subject]
             raise InputError(f"case {subject.case_id} is there twice; give each an id of its own")
         seen.add(subject.case_id)
         yield subject
-
-
-async def _all(works) -> None:
-    """Wait for all; the first error ends the others and is raised as it is, not in a group."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in tasks:
-            if task.done():
-                task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def write_report(

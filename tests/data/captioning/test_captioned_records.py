@@ -15,10 +15,10 @@ from scripted_server import CAPTION, Reply, completion, is_text_only, well_behav
 
 from skinflow_jax.cli import main
 from skinflow_jax.clinical import CLINICAL, load_schema
-from skinflow_jax.data.captioning.records import to_the_end
 from skinflow_jax.data.captioning.written import read_captions, read_review
 from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.records import build_records
+from skinflow_jax.endpoint.asking import to_the_end
 from skinflow_jax.errors import InputError, StartAgain
 
 KEY = "sk-secret-123"

@@ -14,11 +14,11 @@ from scripted_server import CAPTION, Reply, completion, is_text_only, prompt_of,
 from skinflow_jax.clinical import CLINICAL
 from skinflow_jax.clinical.schema_file import parse_schema
 from skinflow_jax.data.captioning.attempts import Rule, checked
-from skinflow_jax.data.captioning.endpoint import Endpoint, Patience
-from skinflow_jax.data.captioning.journal import Answer, Budget, Journal
 from skinflow_jax.data.captioning.run import caption_subjects
 from skinflow_jax.data.captioning.subjects import Subject
 from skinflow_jax.data.captioning.written import read_review
+from skinflow_jax.endpoint.client import Endpoint, Patience
+from skinflow_jax.endpoint.journal import Answer, Budget, Journal
 from skinflow_jax.errors import InputError
 
 KEY = "sk-a/secret-123"

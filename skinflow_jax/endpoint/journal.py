@@ -115,14 +115,18 @@ class Journal:
         """What was answered before, None where nothing was."""
         return self._answers.get(key)
 
+    def check_calls(self) -> None:
+        """Raise BudgetSpent where there is no further call."""
+        if self._budget.calls is not None and self.calls >= self._budget.calls:
+            raise BudgetSpent
+
     def sent(self, key: str, expected: int) -> None:
         """A call is about to be sent that takes about `expected` tokens.
 
         Raises BudgetSpent, or BudgetInUse, where it could pass the budget.
         """
-        calls, tokens = self._budget.calls, self._budget.tokens
-        if calls is not None and self.calls >= calls:
-            raise BudgetSpent
+        self.check_calls()
+        tokens = self._budget.tokens
         if tokens is not None and self.tokens + sum(self._open.values()) + expected > tokens:
             raise BudgetInUse if self._open else BudgetSpent
         self._write({"sent": key, "expected": expected})

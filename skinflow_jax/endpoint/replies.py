@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from skinflow_jax.data.captioning.journal import MOST_TOKENS, Answer
+from skinflow_jax.endpoint.journal import MOST_TOKENS, Answer
 
 
 def completion(content: bytes, expected: int) -> Answer:

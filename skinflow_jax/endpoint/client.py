@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx2
 
-from skinflow_jax.data.captioning.journal import Answer, BudgetInUse, Journal
-from skinflow_jax.data.captioning.replies import completion, estimate, retry_after
+from skinflow_jax.endpoint.journal import Answer, BudgetInUse, Journal
+from skinflow_jax.endpoint.replies import completion, estimate, retry_after
 from skinflow_jax.errors import InputError, one_line, printable, shortened
 
 _AGAIN = frozenset({408, 409, 425, 429})
@@ -34,6 +34,7 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 class Patience:
     """How long an answer is waited for, in seconds, and how often it is asked for.
 
+    `per_minute`: most requests a minute, tries included, evenly spaced; None for no limit.
     `timeout`: for a whole reply. `first_wait`, `longest_wait`: between tries. `longest_asked`: of
     Retry-After; where the endpoint asks for more, the command ends.
     """
@@ -43,6 +44,7 @@ class Patience:
     first_wait: float = 1.0
     longest_wait: float = 60.0
     longest_asked: float = 600.0
+    per_minute: int | None = None
 
     def wait(self, tried: int) -> float:
         """Seconds before the next try after `tried` failed ones, half of them by chance."""
@@ -67,7 +69,7 @@ class _Failed(Exception):
 
 
 class Endpoint:
-    """Where captions come from; `async with` it.
+    """Where answers come from; `async with` it.
 
     Args:
       base: address up to `/v1`.
@@ -83,7 +85,8 @@ class Endpoint:
         self._url, self._key, self._key_name = _checked(base), key, key_name
         self._patience = patience or Patience()
         self.successes, self.down = 0, None
-        self._free_at, self._fruitless, self._refused = 0.0, 0, 0
+        self._free_at = self._next_at = 0.0
+        self._fruitless, self._refused = 0, 0
         self._secret = _written(key) if key and len(key) >= _SHORTEST_SECRET else None
         self._dearest = 0
         self._ended = asyncio.Event()
@@ -105,7 +108,7 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """Whom the images go to."""
+        """Whom the requests go to."""
         return self._url.host
 
     @property
@@ -131,10 +134,7 @@ class Endpoint:
     async def _asked(self, body: Mapping[str, Any], key: str, journal: Journal) -> Answer:
         failure = _Failed("")
         for tried in range(1, self._patience.tries + 1):
-            while (left := self._free_at - time.monotonic()) > 0:  # it may be moved meanwhile
-                await asyncio.sleep(left)
-            if self.down is not None:
-                raise Unanswered(self.down)
+            await self._turn(journal)
             expected = await self._reserve(body, key, journal)
             try:
                 answer = await self._call(body)
@@ -153,6 +153,22 @@ class Endpoint:
             self._call_ended()
             return answer
         raise self._unanswered(failure)
+
+    async def _turn(self, journal: Journal) -> None:
+        """Wait for Retry-After, which may be moved meanwhile, and for a place among the minute's.
+
+        Raises Unanswered where the endpoint is down, and BudgetSpent, which no wait would mend.
+        """
+        apart = 60 / self._patience.per_minute if self._patience.per_minute else 0.0
+        mine = False
+        while not mine:
+            if self.down is not None:
+                raise Unanswered(self.down)
+            journal.check_calls()
+            at = max(self._free_at, self._next_at, time.monotonic())
+            self._next_at = at + apart
+            await asyncio.sleep(max(0.0, at - time.monotonic()))
+            mine = at >= self._free_at and self.down is None
 
     def _unanswered(self, failure: _Failed) -> Unanswered:
         self._fruitless += 1
