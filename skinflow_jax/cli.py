@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from skinflow_jax.command.line import parse
 from skinflow_jax.command.signals import ended_by_signals
@@ -34,7 +35,7 @@ from skinflow_jax.storage.paths import is_bucket, storage_path
 _OF_THE_FIRST = ("data build", "export-hf")
 _OF_ONE = ("generate",)
 # Commands that, killed and started again, do what is left to do.
-_GO_ON = ("train", "ablation", "data caption")
+_GO_ON = ("train", "ablation", "data caption", "llm-judge")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -230,8 +231,6 @@ def _data_export(arguments) -> None:
 def _data_caption(arguments) -> None:
     from skinflow_jax.data.captioning.records import caption_records
     from skinflow_jax.data.record_set import RecordSet
-    from skinflow_jax.endpoint.client import Patience
-    from skinflow_jax.endpoint.journal import Budget
     from skinflow_jax.training.progress import track_counts
 
     records = RecordSet(arguments.records)
@@ -239,20 +238,44 @@ def _data_caption(arguments) -> None:
         report = caption_records(
             records,
             arguments.out,
-            base_url=arguments.base_url,
-            model=arguments.model,
             reader=arguments.reader,
             schema=arguments.schema,
-            key_variable=arguments.key_variable,
             within=arguments.within,
-            concurrency=arguments.concurrency,
-            budget=Budget(arguments.max_calls, arguments.max_tokens),
-            patience=Patience(timeout=arguments.timeout),
             review=arguments.review,
             progress=progress,
+            **_endpoint(arguments),
         )
     print(report.summary())
     print(printable(f"written: {arguments.out}"))
+
+
+def _llm_judge(arguments) -> None:
+    from skinflow_jax.command.standard_output import Console
+    from skinflow_jax.evaluation.llm_judge import run_llm_judge
+    from skinflow_jax.training.progress import track_counts
+
+    files, votes = (arguments.predictions, arguments.out), arguments.votes
+    with _what_is_done_is_kept(), track_counts("verdicts", unit="cases") as progress:
+        report = run_llm_judge(*files, votes=votes, progress=progress, **_endpoint(arguments))
+    Console().print(report.table())
+    print("\n".join(report.lines()))
+    print(printable(f"written: {arguments.out}"))
+    report.check()
+
+
+def _endpoint(arguments) -> dict[str, Any]:
+    """What the commands that ask an endpoint have in common."""
+    from skinflow_jax.endpoint.client import Patience
+    from skinflow_jax.endpoint.journal import Budget
+
+    return {
+        "base_url": arguments.base_url,
+        "model": arguments.model,
+        "key_variable": arguments.key_variable,
+        "concurrency": arguments.concurrency,
+        "budget": Budget(arguments.max_calls, arguments.max_tokens),
+        "patience": Patience(arguments.timeout, per_minute=arguments.requests_per_minute),
+    }
 
 
 def _train(arguments) -> None:
@@ -415,6 +438,7 @@ _COMMANDS = {
     "data export": _data_export,
     "train": _train,
     "evaluate": _evaluate,
+    "llm-judge": _llm_judge,
     "generate": _generate,
     "ablation": _ablation,
     "inspect": _inspect,

@@ -15,6 +15,7 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 from outside_checkout import ROOT, python
 from PIL import Image
+from scripted_server import serving
 
 # Compiling takes most of the time: let LLVM try less hard, in the commands that tests run too, and
 # let XLA emit fused loops the plain way, in half of the time. The operations are the same. XLA ends
@@ -72,6 +73,13 @@ def room_for_programs():
     if mappings.exists() and len(mappings.read_bytes().splitlines()) > MAPPINGS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def server():
+    """An endpoint on localhost whose `script` a test may set."""
+    with serving() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

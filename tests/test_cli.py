@@ -31,6 +31,7 @@ TINY = [
     "--config.evaluation.batch_size=8",
 ]
 COMMANDS = ["demo", "data build", "train", "evaluate", "generate", "import-hf", "export-hf"]
+COMMANDS += ["data caption", "llm-judge"]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ BANNED = {
     r"spread over (the )?(devices|`\w+`)": "sharded over",
 }
 # Where a language model judges, that is the field's word.
-ALLOWED = re.compile(r"(LLM|language.model)[- ]judge", re.IGNORECASE)
+ALLOWED = re.compile(r"(LLM|language.model)[-_ ]judge", re.IGNORECASE)
 
 
 def files():

@@ -93,7 +93,7 @@ def _object(text: str) -> dict[str, Any]:
     if not body:
         raise _Refused(Refusal.EMPTY, "not one JSON object: empty")
     try:
-        value = json.loads(_unfenced(body), object_pairs_hook=_unique_keys)
+        value = json.loads(unfenced(body), object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         name = type(error).__name__
         raise _Refused(Refusal.NOT_JSON, f"not one JSON object: {name}") from None
@@ -102,7 +102,7 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _unfenced(body: str) -> str:
+def unfenced(body: str) -> str:
     """What stands between ```json and ```, each on a line of its own; `body` without them."""
     first, _, rest = body.partition("\n")
     inside, end, last = rest.rpartition("\n")

@@ -120,6 +120,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _caption_arguments(command("caption", "Have captions written by an endpoint.", steps, "data "))
     _train_arguments(command("train", "Train by a config: supervised (sft) or GRPO."))
     _evaluate_arguments(command("evaluate", "Evaluate a model on held-out cases."))
+    _llm_judge_arguments(command("llm-judge", "Have diagnoses compared by a language model."))
     _generate_arguments(command("generate", "Caption and diagnose images."))
     ablation = command("ablation", "What each part of the method is worth, over seeds.")
     ablation.add_argument(
@@ -184,16 +185,7 @@ def _caption_arguments(caption: argparse.ArgumentParser) -> None:
         "--out", type=_here, required=True, help="folder; started again with it, nothing is lost"
     )
     caption.add_argument(
-        "--base-url", required=True, metavar="URL", help="of an OpenAI-compatible endpoint: …/v1"
-    )
-    caption.add_argument("--model", required=True, metavar="NAME", help="that sees the images")
-    caption.add_argument(
         "--reader", metavar="NAME", help="that recovers the diagnosis; default: the same model"
-    )
-    caption.add_argument(
-        "--key-variable",
-        metavar="NAME",
-        help="environment variable that holds the key; default: OPENAI_API_KEY, where it is set",
     )
     caption.add_argument(
         "--schema", type=_here, default="clinical", help="of captions; a file, or a shipped name"
@@ -205,15 +197,44 @@ def _caption_arguments(caption: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the diagnosis must be among the reader's first N; default: 1",
     )
-    caption.add_argument(
+    caption.add_argument("--review", type=_here, help="a review file that a person has edited")
+    _add_endpoint(caption, "that sees the images")
+
+
+def _llm_judge_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--predictions", type=_here, required=True, help="eval/STEP/predictions.jsonl of a run"
+    )
+    command.add_argument(
+        "--out", type=_here, required=True, help="folder; started again with it, nothing is lost"
+    )
+    command.add_argument(
+        "--votes", type=_positive, default=3, metavar="N", help="on each diagnosis; default: 3"
+    )
+    _add_endpoint(command, "that compares each diagnosis with the reference")
+
+
+def _add_endpoint(parser: argparse.ArgumentParser, role: str) -> None:
+    parser.add_argument(
+        "--base-url", required=True, metavar="URL", help="of an OpenAI-compatible endpoint: …/v1"
+    )
+    parser.add_argument("--model", required=True, metavar="NAME", help=role)
+    parser.add_argument(
+        "--key-variable",
+        metavar="NAME",
+        help="environment variable that holds the key; default: OPENAI_API_KEY, where it is set",
+    )
+    parser.add_argument(
         "--concurrency", type=_positive, default=8, metavar="N", help="cases at a time; default: 8"
     )
-    caption.add_argument("--max-calls", type=_positive, metavar="N", help="of the folder, in all")
-    caption.add_argument("--max-tokens", type=_positive, metavar="N", help="of the folder, in all")
-    caption.add_argument(
+    parser.add_argument("--max-calls", type=_positive, metavar="N", help="of the folder, in all")
+    parser.add_argument("--max-tokens", type=_positive, metavar="N", help="of the folder, in all")
+    parser.add_argument(
+        "--requests-per-minute", type=_positive, metavar="N", help="at most; default: no limit"
+    )
+    parser.add_argument(
         "--timeout", type=_seconds, default=120.0, metavar="SECONDS", help="of a call; default: 120"
     )
-    caption.add_argument("--review", type=_here, help="a review file that a person has edited")
 
 
 def _train_arguments(train: argparse.ArgumentParser) -> None:

@@ -93,7 +93,7 @@ def summarise(
     questions = tuple(p for p in predictions if p.task == "question")
     ranks = [p.rank for p in diagnoses]
     references = [p.reference for p in diagnoses]
-    described, named = {"groups": _groups(captions)}, {"groups": _groups(diagnoses)}
+    described, named = {"groups": groups_of(captions)}, {"groups": groups_of(diagnoses)}
     top = enumerate(top_k_estimates(ranks, **named), 1)
     figures = (
         Figure("caption reward", _mean([p.caption_reward for p in captions], described), False),
@@ -133,7 +133,7 @@ def _mean(values: Sequence[float], options: Mapping) -> Estimate:
 def _over(predictions: Sequence[Prediction], name: str) -> Estimate:
     """The mean of a field over the predictions that have it."""
     having = [p for p in predictions if getattr(p, name) is not None]
-    return _mean([getattr(p, name) for p in having], {"groups": _groups(having)})
+    return _mean([getattr(p, name) for p in having], {"groups": groups_of(having)})
 
 
 def refusals(predictions: Sequence[Prediction]) -> dict[str, int]:
@@ -162,13 +162,13 @@ def _blindness(
             change = paired_difference(
                 [float(getattr(own[p.task, p.case_id], name)) for p in others],
                 [float(getattr(p, name)) for p in others],
-                groups=_groups(others),
+                groups=groups_of(others),
             )
             found.append(Comparison(f"images exchanged - own, {label}", change, name == "equal"))
     return tuple(found)
 
 
-def _groups(predictions: Sequence[Prediction]) -> list[str]:
+def groups_of(predictions: Sequence[Prediction]) -> list[str]:
     """The patient or lesion of each; of predictions of an earlier version the case."""
     return [p.group or p.case_id for p in predictions]
 
@@ -192,7 +192,7 @@ def comparisons(names: Sequence[str], summaries: Sequence[Summary]) -> list[Comp
                 paired_difference(
                     [p.caption_reward for p in before.captions],
                     [p.caption_reward for p in after.captions],
-                    groups=_groups(after.captions),
+                    groups=groups_of(after.captions),
                 ),
                 percent=False,
             )
@@ -224,7 +224,7 @@ def _changed(
     """The change of a 0/1 value, over the cases that have it."""
     having = [pair for pair in pairs if None not in map(of, pair)]
     before, after = ([float(of(pair[i])) for pair in having] for i in (0, 1))
-    return paired_difference(before, after, groups=_groups([pair[1] for pair in having]))
+    return paired_difference(before, after, groups=groups_of([pair[1] for pair in having]))
 
 
 def stages_report(names: Sequence[str], summaries: Sequence[Summary]) -> RenderableType:

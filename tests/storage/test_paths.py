@@ -32,7 +32,12 @@ IN_A_BUCKET = {
 NO_PATH = {
     ("demo", "--source"),
     ("train", "--allow-changed"),
-    *(("data caption", f"--{name}") for name in ("base-url", "model", "reader", "key-variable")),
+    ("data caption", "--reader"),
+    *(
+        (command, f"--{name}")
+        for command in ("data caption", "llm-judge")
+        for name in ("base-url", "model", "key-variable")
+    ),
     ("data export", "--form"),
     ("data export", "--task"),
     ("generate", "--prompt"),
