@@ -26,7 +26,7 @@ MOST_CHARACTERS_OF_NAME = 200
 _MOST_TOKENS = 1024
 _LONGEST_REPLY = 10_000
 _BEFORE = """\
-The proven diagnosis of a skin lesion is "reference" below; "diagnoses" are what a program named.
+The proven diagnosis of a case is "reference" below; "diagnoses" are what a program named.
 Accept an entry that names the same disease in whatever words, a subtype of it, or the disease of \
 which it is a subtype. Do not accept another disease, however alike the two look, a broad group \
 ("tumour", "dermatitis", "infection"), an entry that denies or doubts or names several diseases, \

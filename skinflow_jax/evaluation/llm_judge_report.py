@@ -113,10 +113,10 @@ class Report:
         """In words what the figures are over, what has no verdict, and what it took."""
         decided, total = len(self.decided), len(self.verdicts)
         lines = [f"figures are over the {decided:,} of {total:,} cases that have a verdict"]
-        if without := self.without:
-            lines.append(f"without a verdict: {counted(without)}")
         if unasked := sum(not v.votes for v in self.decided):
             lines.append(f"{unasked:,} of them are no list of diagnoses: misses by both, not asked")
+        if without := self.without:
+            lines.append(f"without a verdict: {counted(without)}")
         split = sum(verdict.split for verdict in self.asked)
         lines.append(f"votes are split in {split:,} of {len(self.asked):,} cases asked about")
         if lost := self.lost:
