@@ -6,9 +6,18 @@ import importlib.metadata
 import re
 from pathlib import Path
 
+from skinflow_jax.command.values import (
+    bucket_too,
+    count,
+    here,
+    positive,
+    programs,
+    seconds,
+    seeds,
+    size,
+)
 from skinflow_jax.config_files.shipped import CONFIGS
-from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.storage.paths import address_fault, storage_path
+from skinflow_jax.errors import ConfigError
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
@@ -105,16 +114,16 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     steps = data.add_subparsers(dest="data_command", required=True, metavar="build|…")
     build = command("build", "Decode and resize every image of config.data once.", steps, "data ")
     _add_config(build, "config file, or a shipped one's name: debug_sft")
-    build.add_argument("--out", type=_here, required=True, help="folder for the records")
+    build.add_argument("--out", type=here, required=True, help="folder for the records")
     looked_at = command("inspect", "Count what records hold, and draw it.", steps, "data ")
     checked = command("verify", "Compare records with their manifest.", steps, "data ")
     rows = command("export", "Write records as rows of other training stacks.", steps, "data ")
     for parser_of_records in (looked_at, checked, rows):
         parser_of_records.add_argument(
-            "--records", type=_here, required=True, help="a folder that `skinflow data build` wrote"
+            "--records", type=here, required=True, help="a folder that `skinflow data build` wrote"
         )
-    looked_at.add_argument("--out", type=_here, help="folder for contact sheets; default: there")
-    rows.add_argument("--out", type=_here, required=True, help="new folder for rows and images")
+    looked_at.add_argument("--out", type=here, help="folder for contact sheets; default: there")
+    rows.add_argument("--out", type=here, required=True, help="new folder for rows and images")
     rows.add_argument("--form", choices=_FORMS, default="trl", help="whose rows; default: trl")
     rows.add_argument("--task", choices=_TASKS, default="diagnosis", help="what is asked")
     _caption_arguments(command("caption", "Have captions written by an endpoint.", steps, "data "))
@@ -124,28 +133,28 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _generate_arguments(command("generate", "Caption and diagnose images."))
     ablation = command("ablation", "What each part of the method is worth, over seeds.")
     ablation.add_argument(
-        "--configs", type=_here, default=CONFIGS / "ablation", help="folder of rows and stages"
+        "--configs", type=here, default=CONFIGS / "ablation", help="folder of rows and stages"
     )
     ablation.add_argument(
-        "--seeds", type=_seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
+        "--seeds", type=seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
     )
-    ablation.add_argument("--workdir", type=_here, required=True, help="where to write")
+    ablation.add_argument("--workdir", type=here, required=True, help="where to write")
     inspected = command("inspect", "List a run's checkpoints and what is damaged.")
-    inspected.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
+    inspected.add_argument("--checkpoint", type=bucket_too, required=True, help="workdir of a run")
     imported = command("import-hf", "Make a workdir of a Hugging Face folder.")
     imported.add_argument(
-        "--model", type=_here, required=True, help="Hugging Face folder, or a PEFT adapter's"
+        "--model", type=here, required=True, help="Hugging Face folder, or a PEFT adapter's"
     )
     imported.add_argument(
-        "--base", type=_here, metavar="FOLDER", help="the model that a PEFT adapter is for"
+        "--base", type=here, metavar="FOLDER", help="the model that a PEFT adapter is for"
     )
-    imported.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
+    imported.add_argument("--workdir", type=bucket_too, required=True, help="where to write")
     exported = command("export-hf", "Make a Hugging Face folder of a run's model.")
     _export_arguments(exported)
     verified = command(
         "verify", "Compare a Hugging Face folder with transformers, by layer groups."
     )
-    verified.add_argument("--model", type=_here, required=True, help="Hugging Face folder")
+    verified.add_argument("--model", type=here, required=True, help="Hugging Face folder")
     verified.add_argument(
         "--trust-remote-code",
         action="store_true",
@@ -167,49 +176,49 @@ def _version() -> str:
 
 
 def _demo_arguments(demo: argparse.ArgumentParser) -> None:
-    demo.add_argument("--workdir", type=_here, default=Path("runs/demo"), help="where to write")
+    demo.add_argument("--workdir", type=here, default=Path("runs/demo"), help="where to write")
     demo.add_argument(
         "--source",
         default="procedural",
         help="procedural, folder, pad_ufes_20, …: see docs/data.md",
     )
-    demo.add_argument("--data-root", type=_here, help="folder of a source that is on disk")
+    demo.add_argument("--data-root", type=here, help="folder of a source that is on disk")
     demo.add_argument("--seed", type=int, default=0, help="of data, weights and sampling")
 
 
 def _caption_arguments(caption: argparse.ArgumentParser) -> None:
     caption.add_argument(
-        "--records", type=_here, required=True, help="whose images go to the endpoint"
+        "--records", type=here, required=True, help="whose images go to the endpoint"
     )
     caption.add_argument(
-        "--out", type=_here, required=True, help="folder; started again with it, nothing is lost"
+        "--out", type=here, required=True, help="folder; started again with it, nothing is lost"
     )
     caption.add_argument(
         "--reader", metavar="NAME", help="that recovers the diagnosis; default: the same model"
     )
     caption.add_argument(
-        "--schema", type=_here, default="clinical", help="of captions; a file, or a shipped name"
+        "--schema", type=here, default="clinical", help="of captions; a file, or a shipped name"
     )
     caption.add_argument(
         "--within",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="the diagnosis must be among the reader's first N; default: 1",
     )
-    caption.add_argument("--review", type=_here, help="a review file that a person has edited")
+    caption.add_argument("--review", type=here, help="a review file that a person has edited")
     _add_endpoint(caption, "that sees the images")
 
 
 def _llm_judge_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--predictions", type=_here, required=True, help="eval/STEP/predictions.jsonl of a run"
+        "--predictions", type=here, required=True, help="eval/STEP/predictions.jsonl of a run"
     )
     command.add_argument(
-        "--out", type=_here, required=True, help="folder; started again with it, nothing is lost"
+        "--out", type=here, required=True, help="folder; started again with it, nothing is lost"
     )
     command.add_argument(
-        "--votes", type=_positive, default=3, metavar="N", help="on each diagnosis; default: 3"
+        "--votes", type=positive, default=3, metavar="N", help="on each diagnosis; default: 3"
     )
     _add_endpoint(command, "that compares each diagnosis with the reference")
 
@@ -225,24 +234,24 @@ def _add_endpoint(parser: argparse.ArgumentParser, role: str) -> None:
         help="environment variable that holds the key; default: OPENAI_API_KEY, where it is set",
     )
     parser.add_argument(
-        "--concurrency", type=_positive, default=8, metavar="N", help="cases at a time; default: 8"
+        "--concurrency", type=positive, default=8, metavar="N", help="cases at a time; default: 8"
     )
-    parser.add_argument("--max-calls", type=_positive, metavar="N", help="of the folder, in all")
-    parser.add_argument("--max-tokens", type=_positive, metavar="N", help="of the folder, in all")
+    parser.add_argument("--max-calls", type=positive, metavar="N", help="of the folder, in all")
+    parser.add_argument("--max-tokens", type=positive, metavar="N", help="of the folder, in all")
     parser.add_argument(
-        "--requests-per-minute", type=_positive, metavar="N", help="at most; default: no limit"
+        "--requests-per-minute", type=positive, metavar="N", help="at most; default: no limit"
     )
     parser.add_argument(
-        "--timeout", type=_seconds, default=120.0, metavar="SECONDS", help="of a call; default: 120"
+        "--timeout", type=seconds, default=120.0, metavar="SECONDS", help="of a call; default: 120"
     )
 
 
 def _train_arguments(train: argparse.ArgumentParser) -> None:
     _add_config(train, "config file, or a shipped one's name: debug_sft")
-    train.add_argument("--workdir", type=_bucket_too, required=True, help="where to write")
+    train.add_argument("--workdir", type=bucket_too, required=True, help="where to write")
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     train.add_argument(
-        "--step", type=_positive, help="resume from this step; later checkpoints are removed"
+        "--step", type=positive, help="resume from this step; later checkpoints are removed"
     )
     train.add_argument(
         "--allow-changed",
@@ -253,7 +262,7 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument(
         "--grace",
-        type=_seconds,
+        type=seconds,
         default=25.0,
         metavar="SECONDS",
         help="from SIGTERM or Ctrl-C to the end of the process; default: 25",
@@ -264,18 +273,18 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
 def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     _add_config(evaluate, "config file; by default the one the run was made with")
     evaluate.add_argument(
-        "--checkpoint", type=_bucket_too, required=True, help="workdir, model or adapter folder"
+        "--checkpoint", type=bucket_too, required=True, help="workdir, model or adapter folder"
     )
     evaluate.add_argument(
-        "--out", type=_bucket_too, help="where to write; default: eval/STEP of the run"
+        "--out", type=bucket_too, help="where to write; default: eval/STEP of the run"
     )
     _add_records(evaluate)
     _add_dtype(evaluate, "default: float32 weights, activations as in the config")
 
 
 def _export_arguments(exported: argparse.ArgumentParser) -> None:
-    exported.add_argument("--checkpoint", type=_bucket_too, required=True, help="workdir of a run")
-    exported.add_argument("--out", type=_here, required=True, help="folder to write")
+    exported.add_argument("--checkpoint", type=bucket_too, required=True, help="workdir of a run")
+    exported.add_argument("--out", type=here, required=True, help="folder to write")
     exported.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
@@ -289,7 +298,7 @@ def _export_arguments(exported: argparse.ArgumentParser) -> None:
     )
     exported.add_argument(
         "--max-shard-size",
-        type=_size,
+        type=size,
         metavar="SIZE",
         help="most of a weights file: 500MB, 2GiB or bytes; default: 5GB",
     )
@@ -297,9 +306,9 @@ def _export_arguments(exported: argparse.ArgumentParser) -> None:
 
 def _generate_arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument(
-        "--checkpoint", type=_bucket_too, required=True, help="workdir, model or adapter folder"
+        "--checkpoint", type=bucket_too, required=True, help="workdir, model or adapter folder"
     )
-    generate.add_argument("--image", type=_here, required=True, action="append", help="repeatable")
+    generate.add_argument("--image", type=here, required=True, action="append", help="repeatable")
     generate.add_argument(
         "--one-case",
         action="store_true",
@@ -311,24 +320,24 @@ def _generate_arguments(generate: argparse.ArgumentParser) -> None:
         help='a question of yours; the images stand where it says "<image>", or in front',
     )
     generate.add_argument(
-        "--max-tokens", type=_positive, default=512, help="most tokens of an answer"
+        "--max-tokens", type=positive, default=512, help="most tokens of an answer"
     )
     generate.add_argument(
-        "--max-pixels", type=_positive, help="resize larger images; default: as in training"
+        "--max-pixels", type=positive, help="resize larger images; default: as in training"
     )
     _add_dtype(generate, "default: float32")
     generate.add_argument(
         "--tensor",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="devices to split the model over; default: as many as divide it",
     )
 
 
 def _add_config(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--config", type=_here, metavar="FILE", help=text)
+    parser.add_argument("--config", type=here, metavar="FILE", help=text)
     parser.add_argument(
-        "--split-by", type=_here, metavar="LISTS", help="the same as --config.data.split_by"
+        "--split-by", type=here, metavar="LISTS", help="the same as --config.data.split_by"
     )
     parser.epilog = "Any value of the config can be given: --config.rl.group_size=16"
 
@@ -343,14 +352,14 @@ def _add_dtype(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _add_records(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--records", type=_here, help="records by `skinflow data build`; default: in the workdir"
+        "--records", type=here, help="records by `skinflow data build`; default: in the workdir"
     )
 
 
 def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compilation-cache",
-        type=_programs,
+        type=programs,
         metavar="DIR|off",
         help="where compiled programs are kept for later starts, gs:// too; default: the user's "
         "cache folder. On several machines name one that all see: one process alone writes to it",
@@ -368,79 +377,12 @@ def _add_processes(parser: argparse.ArgumentParser) -> None:
         "what the environment says",
     )
     several.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
-    several.add_argument("--processes", type=_positive, metavar="N", help="how many")
-    several.add_argument("--process", type=_count, metavar="I", help="which this is, from 0")
+    several.add_argument("--processes", type=positive, metavar="N", help="how many")
+    several.add_argument("--process", type=count, metavar="I", help="which this is, from 0")
     several.add_argument(
         "--start-timeout",
-        type=_positive,
+        type=positive,
         default=300,
         metavar="SECONDS",
         help="in which all must have come; default: 300",
     )
-
-
-def _here(text: str) -> Path:
-    _check_given(text)
-    fault = address_fault(text, bucket=False)
-    if fault:
-        raise argparse.ArgumentTypeError(f"{text} {fault}")
-    return Path(text)
-
-
-def _bucket_too(text: str) -> Path:
-    _check_given(text)
-    try:
-        return storage_path(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _check_given(text: str) -> None:
-    """`--workdir=$UNSET` would be the current folder."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the path is empty: give one, or . for this folder")
-
-
-def _programs(text: str) -> str:
-    return text if text == "off" else str(_bucket_too(text))
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
-
-
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-def _size(text: str) -> int:
-    unit = next((u for u in sorted(_UNITS, key=len, reverse=True) if text.upper().endswith(u)), "")
-    count = text[: len(text) - len(unit)].strip()
-    if not (count.isdecimal() and len(count) < 16 and int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 500MB, 5GB or 2GiB")
-    return int(count) * _UNITS.get(unit, 1)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text.removesuffix("s"))
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
-
-
-def _seeds(text: str) -> list[int]:
-    parts = text.split(",")
-    if not all(part.isdecimal() for part in parts) or text == "0":
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a count nor a list such as 0,3,4")
-    return list(range(int(text))) if len(parts) == 1 else [int(part) for part in parts]

@@ -1,5 +1,6 @@
 """Claims about `skinflow llm-judge`: what an endpoint that misbehaves leaves, and what is told."""
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -311,6 +312,21 @@ def test_a_spent_budget_is_no_verdict_and_goes_on_when_it_is_raised(
     assert len(server.bodies) == 6
     assert main(command("--max-calls=12")) == 0
     assert len(server.bodies) == 12 and figures(tmp_path)["cases with a verdict"] == 5
+
+
+def test_nothing_waits_for_its_place_in_the_minute_once_the_budget_is_spent(
+    command, monkeypatch, capsys
+):
+    waits, sleep = [], asyncio.sleep
+
+    def recorded(seconds, *more):
+        waits.append(seconds)
+        return sleep(0, *more)
+
+    monkeypatch.setattr(asyncio, "sleep", recorded)
+    assert main(command("--max-calls=1", "--requests-per-minute=6", "--concurrency=1")) == 0
+    assert "without a verdict: budget spent 4" in capsys.readouterr().out
+    assert max(waits) < 1, "a place in the minute is 10 s away"
 
 
 def test_figures_of_other_predictions_or_another_model_are_not_written_over(command, fails):
