@@ -22,7 +22,7 @@ from skinflow_jax.config import DataConfig, load_config
 from skinflow_jax.data.sources.ham10000 import DIAGNOSES
 from skinflow_jax.evaluation.metrics import FEW
 from skinflow_jax.evaluation.tables import FEW_SIGN
-from skinflow_jax.runs.cases import labels_of, prepare_records
+from skinflow_jax.runs.cases import prepare_records, readable_cases
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "ham10000"
 RUNS = {
@@ -114,7 +114,8 @@ def _firsts(folder: Path, cases) -> list[str | None]:
 
 
 def _baselines(parts, heldout):
-    labels = labels_of(parts["warmup"]) + labels_of(parts["rl"])
+    training = [*readable_cases(parts["warmup"]), *readable_cases(parts["rl"])]
+    labels = [case.diagnosis for case in training]
     majority = max(sorted(set(labels)), key=labels.count)
     yield f"always {majority}", [majority] * len(heldout)
     known = {name: colour_histograms.histograms(records) for name, records in parts.items()}

@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
             with _processes(arguments) as to_run:
                 if to_run:
                     _keep_programs(arguments)
+                    _use_ontology(arguments)
                     _COMMANDS[arguments.name](arguments)
                 print(end="", flush=True)
     except BrokenPipeError:  # `skinflow generate … | head`
@@ -63,6 +64,14 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _fail(*outcome)
     return SUCCESS
+
+
+def _use_ontology(arguments) -> None:
+    """That of `--ontology`, of a command that has no config to name one."""
+    if getattr(arguments, "ontology", None) is not None:
+        from skinflow_jax.clinical.ontology import load_ontology, use
+
+        use(load_ontology(arguments.ontology))
 
 
 def _outcome(error: BaseException, arguments) -> tuple[int, str] | None:

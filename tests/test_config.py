@@ -29,12 +29,13 @@ def test_every_shipped_config_loads_and_is_valid(path):
 
 def test_the_shipped_stages_follow_one_another():
     chains = {"debug": ["sft", "stage1", "stage2"], "skinflow_7b": ["warmup", "stage1", "stage2"]}
+    last = {"debug": "diagnosis", "skinflow_7b": "diagnosis_reciprocal"}
     for name, stages in chains.items():
         runs = [load_config(DEBUG.with_name(f"{name}_{stage}.py")) for stage in stages]
         starts = [run.model.init_from for run in runs[1:]]
         assert starts == [f"runs/{name}_{stage}" for stage in stages[:2]]
         assert [run.data.split for run in runs] == ["warmup", "rl", "rl"]
-        assert [run.rl.rewards for run in runs[1:]] == [("caption",), ("diagnosis",)]
+        assert [run.rl.rewards for run in runs[1:]] == [("caption",), (last[name],)]
         budgets = {(run.data.min_pixels, run.data.max_pixels) for run in runs}
         assert len(budgets) == 1, "a stage would see images of another size than its predecessor"
 

@@ -284,5 +284,5 @@ def test_a_record_of_splits_knows_its_source_and_group(tmp_path):
     assert (case.source, case.id, case.label) == (
         "folder",
         "folder/acne/acne-000.jpg",
-        "acne vulgaris",
+        "acne",
     )

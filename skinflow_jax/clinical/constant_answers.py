@@ -20,6 +20,8 @@ from skinflow_jax.clinical.relations import known_disease, related
 from skinflow_jax.clinical.rewards import Scale, credit, rank_value
 from skinflow_jax.clinical.schema import FieldValue, Schema
 
+_MOST_CANDIDATES = 400
+
 
 class ConstantDiagnoses(NamedTuple):
     """Names, best first, and the mean of `diagnosis_reward` that they are paid."""
@@ -50,9 +52,13 @@ def best_constant_diagnoses(
         raise ValueError("no labels: the best constant diagnoses are unknown")
     known, counts = ontology(), Counter(labels)
     truths = {label: known_disease(label, known) for label in counts}
-    names = _candidates(known, truths)
-    credits, unsafe = _paid(known, names, truths, sibling_credit)
     shares = np.array(list(counts.values())) / len(labels)
+    names = _candidates(known, truths, shares)
+    if safety_penalty:
+        names = list(dict.fromkeys([*names, *_of_each_kind(known)]))
+    if sibling_credit:
+        names = list(dict.fromkeys([*names, *_siblings(known, truths)]))
+    credits, unsafe = _paid(known, names, truths, sibling_credit)
     values = np.array([rank_value(rank, scale) for rank in range(1, MOST_DIAGNOSES + 1)])
 
     def mean(chosen: Sequence[int]) -> float:
@@ -86,19 +92,41 @@ def _exchanged(chosen: list[int], count: int, mean) -> tuple[list[int], float]:
     return chosen, best
 
 
-def _candidates(known: Ontology, truths: Mapping[str, Disease | None]) -> list[str]:
-    """Names that some label accepts: its own, answerable ones above, and kinds of it."""
-    names: dict[str, None] = {}
+def _candidates(
+    known: Ontology, truths: Mapping[str, Disease | None], shares: Sequence[float]
+) -> list[str]:
+    """Names that some label accepts: its own, answerable ones above, and kinds of it.
+
+    Of many those that are accepted for most cases.
+    """
+    accepted: Counter = Counter()
     below = _below(known)
-    for label, truth in truths.items():
-        if truth is None:
-            names[label] = None
-            continue
-        above = (known.diseases[name] for name in sorted(known.ancestors(truth)))
-        names[truth.name] = None
-        names |= {disease.name: None for disease in above if disease.answerable}
-        names |= dict.fromkeys(below[truth.name])
-    return list(names)
+    for (label, truth), share in zip(truths.items(), shares, strict=True):
+        names = {label: None}
+        if truth is not None:
+            above = (known.diseases[name] for name in sorted(known.ancestors(truth)))
+            names = {truth.name: None}
+            names |= {disease.name: None for disease in above if disease.answerable}
+            names |= dict.fromkeys(below[truth.name])
+        for name in names:
+            accepted[name] += share
+    return [name for name, _ in accepted.most_common(_MOST_CANDIDATES)]
+
+
+def _of_each_kind(known: Ontology) -> list[str]:
+    """A disease of each set of attributes that safety goes by: a first name that is never wrong."""
+    found: dict[tuple[str, ...], str] = {}
+    for disease in known.diseases.values():
+        if disease.answerable:
+            kind = (disease.nature, disease.infection, disease.contagious)
+            found.setdefault((*kind, disease.urgency, disease.first_step), disease.name)
+    return list(found.values())
+
+
+def _siblings(known: Ontology, truths: Mapping[str, Disease | None]) -> list[str]:
+    parents = {parent for truth in truths.values() if truth for parent in truth.parents}
+    rows = known.diseases.values()
+    return [d.name for d in rows if d.answerable and not parents.isdisjoint(d.parents)]
 
 
 def _below(known: Ontology) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ MOST_CHARACTERS_OF_VALUE = 500
 
 
 class Refusal(StrEnum):
-    """Why an answer is not read, as metrics and files have it; the order is that of the checks.
+    """Why an answer is not read, as metrics and files have it.
 
     `names_disease` is of captions, `missing_key`, `not_list` and `too_many` of diagnoses.
     """

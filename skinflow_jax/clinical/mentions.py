@@ -8,7 +8,6 @@ stands for one disease: "ten" and "AD" do not. Broad classes never count.
 import functools
 from collections.abc import Iterator, Mapping
 
-from skinflow_jax.clinical.name_text import MOST_CHARACTERS
 from skinflow_jax.clinical.ontology import Ontology, ontology
 from skinflow_jax.clinical.wording import normalise
 
@@ -38,15 +37,7 @@ def mentions_disease(text: str) -> str | None:
 
     By the ontology in use; linear in the text, and any text is read.
     """
-    first = _remembered if len(text) <= MOST_CHARACTERS else _first
-    return first(text, ontology())
-
-
-def _first(text: str, known: Ontology) -> str | None:
-    return next(_mentioned(text, known), None)
-
-
-_remembered = functools.lru_cache(maxsize=10_000)(_first)
+    return next(_mentioned(text, ontology()), None)
 
 
 def _mentioned(text: str, known: Ontology) -> Iterator[str]:

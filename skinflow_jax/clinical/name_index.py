@@ -7,11 +7,10 @@ from itertools import product
 from pathlib import Path
 
 from skinflow_jax.clinical.name_spelling import LONG, MOST_SLIPS, VOWELS, Spelling
-from skinflow_jax.clinical.name_text import Parts, parts
+from skinflow_jax.clinical.name_text import words_of
 from skinflow_jax.clinical.ontology import Ontology
 from skinflow_jax.clinical.ontology_disease import Disease
 from skinflow_jax.clinical.qualifiers import qualifiers
-from skinflow_jax.clinical.wording import normalise
 
 Found = tuple[Disease, ...]
 
@@ -38,10 +37,11 @@ class NameIndex:
         self.abbreviations: dict[str, Found] = {}
         for names in (_names, _abbreviations, _short_forms):
             self._add(names, known)
-        self._in_qualifiers = [
+        plain = self.qualifiers.left_out | self.qualifiers.described
+        self._plain = [
             bag
             for bag, found in self._bags.items()
-            if len(bag) > 1 and self.qualifiers.all_known(bag) and found[0].answerable
+            if len(bag) > 1 and bag <= plain and found[0].answerable
         ]
         self._with: dict[str, list[frozenset[str]]] = {}
         for bag in self._bags:
@@ -49,8 +49,8 @@ class NameIndex:
                 self._with.setdefault(word, []).append(bag)
         table = tomllib.loads(_CODES.read_text(encoding="utf-8"))["codes"]
         self._codes = {code: self.exactly(words_of(name)) for code, name in table.items()}
-        ours = (word for word in self._with if not self.qualifiers.known(word))
-        self._spelling = Spelling(ours, _eponyms(known))
+        self._longest = max(key.count(" ") + 1 for key in self._exact)
+        self._spelling = Spelling(self._with, _eponyms(known))
 
     def _add(self, names: Callable[[Disease], Iterable[str]], known: Ontology):
         """What one kind of name says first is not said again by the next."""
@@ -86,13 +86,18 @@ class NameIndex:
         return self._exact.get(" ".join(words), ())
 
     def named(self, words: Sequence[str]) -> Found:
-        """What the words name, in any order, written together or apart, with their qualifiers."""
+        """What the words name, in any order, joined or apart, with their qualifiers."""
         found = self.exactly(words)
-        if found or self.lists_two(words):
+        if found or not words or self.lists_two(words):
             return found
-        refusing = self.qualifiers.refused.keys() & set(words)
-        if refusing:
-            return self._in_a_row(words) if refusing <= self._with.keys() else ()
+        found = self._joined_up(words)
+        if found:
+            return found
+        glue = self.qualifiers.glue
+        if words[-1] in glue or words[0] in glue - {"the", "in"}:  # "AT naevus": a second name
+            return ()
+        if self._is_fixed(words):
+            return self._in_a_row(words)
         found = self._unordered(words)
         if found or self.qualifiers.elsewhere(words):
             return found
@@ -103,17 +108,27 @@ class NameIndex:
                 return tuple(several.values())
         return ()
 
+    def _is_fixed(self, words: Sequence[str]) -> bool:
+        """Whether the order counts: a word that else refuses, or one that is said twice."""
+        once = [word for word in words if word not in self.qualifiers.left_out]
+        return len({*once}) < len(once) or not self.qualifiers.refused.keys().isdisjoint(once)
+
     def _in_a_row(self, words: Sequence[str]) -> Found:
-        """A name with a word that else refuses, as it stands: "non-scarring alopecia, scalp"."""
-        groups = self.qualifiers.of(words)
-        for size in range(len(words) - 1, 1, -1):
+        """A name as it stands among qualifiers: "non-scarring alopecia of the scalp"."""
+        for size in range(min(len(words) - 1, self._longest), 1, -1):
             for start in range(len(words) - size + 1):
                 found = self.exactly(words[start : start + size])
-                rest = [*range(start), *range(start + size, len(words))]
-                said = [groups[i] for i in rest if words[i] not in self.qualifiers.glue]
-                if found and all(group and all(map(group.fits, found)) for group in said):
+                if found and self._only_qualified(found, words, start, start + size):
                     return found
         return ()
+
+    def _only_qualified(self, found: Found, words: Sequence[str], start: int, end: int) -> bool:
+        """Whether all that stands before and after the name are qualifiers that fit it."""
+        groups = self.qualifiers.of(words)
+        rest = [*range(start), *range(end, len(words))]
+        said = [groups[i] for i in rest if words[i] not in self.qualifiers.glue]
+        fits = all(group and all(map(group.fits, found)) for group in said)
+        return fits and not self.hidden_names({words[i] for i in rest})
 
     def _joined_again(self, words: Sequence[str]) -> list[str]:
         """Two words as one where only the two together are a known word: "palmo-plantar"."""
@@ -127,11 +142,16 @@ class NameIndex:
                 new.append(word)
         return new
 
+    def _whole(self, words: Sequence[str]) -> Found:
+        return self.exactly(words) or self._unordered(words)
+
+    def _joined_up(self, words: Sequence[str]) -> Found:
+        """Written together or apart; "a typical naevus" is no "atypical naevus"."""
+        sizes = {len(word) == 1 for word in words}
+        return self._joined.get("".join(words), ()) if len(sizes) == 1 else ()
+
     def _unordered(self, words: Sequence[str]) -> Found:
-        found = self._bags.get(frozenset(words) - self.qualifiers.glue, ())
-        if not found and (all(len(w) > 1 for w in words) or all(len(w) == 1 for w in words)):
-            found = self._joined.get("".join(words), ())
-        return found
+        return self._bags.get(frozenset(words) - self.qualifiers.glue, ())
 
     def lists_two(self, words: Sequence[str]) -> bool:
         """Whether the words are two names in a row, neither a kind of the other."""
@@ -147,8 +167,8 @@ class NameIndex:
         return [disease for disease in self.exactly(words) if disease.answerable]
 
     def hidden_names(self, words: Set[str]) -> list[Set[str]]:
-        """Names among the words that consist of qualifiers alone: "hand-foot syndrome"."""
-        return [bag for bag in self._in_qualifiers if bag <= words]
+        """Names among the words that only describe elsewhere: "hand-foot syndrome"."""
+        return [bag for bag in self._plain if bag <= words]
 
     def is_short(self, words: Sequence[str]) -> bool:
         """Whether they are read only as the short form of a name: "Reed" of Reed syndrome."""
@@ -190,7 +210,7 @@ class NameIndex:
         for bag in min((self._with[word] for word in needed), key=len):
             if len(bag) < longest or not (needed <= bag <= content.keys()):
                 continue
-            if any(other <= content.keys() - bag for other in hidden):
+            if any(not other <= bag for other in hidden):
                 continue
             dropped = {content[word] for word in content.keys() - bag}
             fitting = tuple(d for d in self._bags[bag] if all(g.fits(d) for g in dropped))
@@ -199,8 +219,8 @@ class NameIndex:
                 longest = len(bag)
         return found.pop() if len(found) == 1 else ()
 
-    def respelt(self, words: Sequence[str]) -> list[tuple[Sequence[str], int, bool]]:
-        """The words with those unknown replaced by known ones of nearly the same letters.
+    def respelt(self, words: Sequence[str]) -> list[tuple[Found, int, bool]]:
+        """What the words name with those unknown replaced by known ones of nearly the same letters.
 
         Each with its slips and whether all of them are likely ones.
         """
@@ -216,7 +236,10 @@ class NameIndex:
                 new = list(words)
                 for i, near in zip(unknown, each, strict=True):
                     new[i] = near.word
-                spelt.append((new, slips, all(near.likely for near in each)))
+                # A qualifier that was mistyped must be part of the name: it is never left out.
+                whole = any(self.qualifiers.known(near.word) for near in each)
+                found = self._whole(new) if whole else self.named(new)
+                spelt.append((found, slips, all(near.likely for near in each)))
         return spelt
 
     def _is_known(self, word: str) -> bool:
@@ -228,16 +251,6 @@ class NameIndex:
 def index_of(known: Ontology) -> NameIndex:
     """The index of `known`, built at the first call."""
     return NameIndex(known)
-
-
-def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name of the ontology, whatever signs it has."""
-    found = parts(name)
-    return found.words if isinstance(found, Parts) and not found.codes else _any_words(name)
-
-
-def _any_words(name: str) -> tuple[str, ...]:
-    return tuple(w for each in normalise(name).split() for w in getattr(parts(each), "words", ()))
 
 
 def _stands_among_others(name: str, words: Sequence[str]) -> bool:

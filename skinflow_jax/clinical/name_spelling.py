@@ -59,16 +59,21 @@ class Spelling:
 
         A person's name is likely only beside other words, not `alone`.
         """
+        # The stem of a mistyped word may lack its "s": "dermatiits".
+        found = self._within(word) or self._within(f"{word}s")
+        return [
+            Near(like, slips, not (alone and like in self._eponyms) and _likely(meant, like))
+            for meant, like, slips in found
+        ]
+
+    def _within(self, word: str) -> list[tuple[str, str, int]]:
         if len(word) < LONG:
             return []
         most = MOST_SLIPS if len(word) >= VERY_LONG else 1
         lengths = range(len(word) - most, len(word) + most + 1)
         near = [w for length in lengths for w in self._words.get((word[0], length), ())]
         found = process.extract(word, near, scorer=OSA.distance, score_cutoff=most, limit=None)
-        return [
-            Near(like, int(slips), not (alone and like in self._eponyms) and _likely(word, like))
-            for like, slips, _ in found
-        ]
+        return [(word, like, int(slips)) for like, slips, _ in found]
 
 
 def _likely(word: str, like: str) -> bool:

@@ -195,3 +195,13 @@ def _stems(word: str) -> tuple[str, ...]:
     for pattern, spelling in _SPELLINGS:
         lower = pattern.sub(spelling, lower)
     return tuple(_SAME_WORDS.get(stem, stem) for stem in normalise(lower).split())
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """The words of a name of the ontology, whatever signs it has."""
+    found = parts(name)
+    return found.words if isinstance(found, Parts) and not found.codes else _any_words(name)
+
+
+def _any_words(name: str) -> tuple[str, ...]:
+    return tuple(w for each in normalise(name).split() for w in getattr(parts(each), "words", ()))

@@ -91,10 +91,12 @@ def _diseases(found: Parts, index: NameIndex) -> Found | Unread:
 def _of_parts(parts: Sequence[Words], index: NameIndex) -> Found | Unread:
     if len(parts) == 1:
         return index.named(parts[0])
+    if any(index.qualifiers.glue.issuperset(part) for part in parts):
+        return Unread.UNKNOWN
     named = {part: index.named(part) for part in parts}
     named = {part: found for part, found in named.items() if _names_one(part, found, index)}
     initials = {_initials(part, index) for part, diseases in named.items() if len(diseases) == 1}
-    kept = [part for part in parts if len(part) != 1 or part[0] not in initials]
+    kept = [p for p in parts if len(p) > 1 or len(p[0]) < 2 or p[0] not in initials]
     if len(kept) < len(parts):
         return _of_parts(kept, index)
     if len(named) > 1:
@@ -143,16 +145,21 @@ def _of_several(
         len(full) < 2 or all(_above(found, diseases[0], index) for found in full)
     ):
         return diseases
-    return _beside_its_class(named, index) or Unread.SEVERAL
+    return _beside_its_class(parts, named, index) or Unread.SEVERAL
 
 
-def _beside_its_class(named: Mapping[Words, Found], index: NameIndex) -> Found:
-    """ "mycosis fungoides (CTCL)": beside one disease, classes of it that are no answer."""
-    narrow = [d for d in named.values() if any(disease.answerable for disease in d)]
-    if len(narrow) == 1 and len(narrow[0]) == 1 and len(named) == 2:
-        broad = [d for d in named.values() if d is not narrow[0]]
-        return narrow[0] if all(_above(d, narrow[0][0], index) for d in broad) else ()
-    return ()
+def _beside_its_class(
+    parts: Sequence[Words], named: Mapping[Words, Found], index: NameIndex
+) -> Found:
+    """ "mycosis fungoides (CTCL)": beside one disease, a class of it that is no answer."""
+    narrow = [item for item in named.items() if any(d.answerable for d in item[1])]
+    if len(narrow) != 1 or len(narrow[0][1]) != 1:
+        return ()
+    part, (disease,) = narrow[0]
+    if not all(_above(found, disease, index) for found in named.values()):
+        return ()
+    apart = [p for p in parts if p not in named or p == part]
+    return _described(apart, narrow[0], index)
 
 
 def _alternatives(parts: Sequence[Words], index: NameIndex) -> Found:
@@ -187,7 +194,7 @@ def _refused(words: Sequence[str], index: NameIndex) -> Unread | None:
 
 def _mistyped(words: Sequence[str], index: NameIndex) -> Found | Unread:
     """Read only where no other disease is as near, nor by slips as likely."""
-    found = [(index.named(new), slips, likely) for new, slips, likely in index.respelt(words)]
+    found = index.respelt(words)
     fewest = min((slips for diseases, slips, likely in found if diseases and likely), default=0)
     near = [diseases for diseases, slips, likely in found if likely or slips <= fewest]
     names = {d.name: d for diseases in near for d in diseases}

@@ -15,6 +15,7 @@ from pathlib import Path
 from skinflow_jax.clinical.ontology_checks import checked
 from skinflow_jax.clinical.ontology_disease import Disease
 from skinflow_jax.clinical.ontology_file import Row, parse_rows, read_rows
+from skinflow_jax.errors import InputError
 
 OURS = Path(__file__).with_name("ontology.csv")
 ADDS = "+"
@@ -59,6 +60,8 @@ def load_ontology(name: str | Path = "") -> Ontology:
     name = str(name)
     if not name:
         return _ours()
+    if name == ADDS:
+        raise InputError(f"ontology {ADDS}: name the CSV file whose rows are added, as {ADDS}FILE")
     adds = name.startswith(ADDS)
     rows = read_rows(Path(name.removeprefix(ADDS)).expanduser())
     return _ontology([*read_rows(OURS), *rows] if adds else rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from skinflow_jax.clinical.name_text import words_of
 from skinflow_jax.clinical.ontology_disease import SHARED, Disease
 from skinflow_jax.clinical.ontology_file import Row
 from skinflow_jax.clinical.wording import normalise
@@ -27,20 +28,32 @@ def _check_names(rows: Sequence[Row]) -> None:
     """No name or synonym is another row's, nor an abbreviation another row's name."""
     owners: dict[str, Row] = {}
     for row in rows:
+        for name in (row.disease.name, *row.disease.synonyms, *row.disease.abbreviations):
+            if not words_of(name):
+                raise InputError(
+                    f"ontology {row.place}: {name!r} cannot be read: a name has Latin letters or "
+                    "digits"
+                )
         for name in (row.disease.name, *row.disease.synonyms):
-            other = owners.setdefault(normalise(name), row)
+            # As captions are searched for it, and as diagnoses are read.
+            spellings = (normalise(name), " ".join(words_of(name)))
+            other = next((o for s in spellings if (o := owners.setdefault(s, row)) is not row), row)
             if other is not row:
                 raise InputError(
                     f"ontology {row.place}: {name!r} is a name of {other.disease.name!r} too "
                     f"({other.place}): leave it to one of them"
                 )
+    order = {id(row): number for number, row in enumerate(rows)}
     for row in rows:
         for short in row.disease.abbreviations:
             other = owners.get(normalise(short), row)
             if other is not row:
+                # The later row is the user's, where a file adds to ours.
+                first, last = sorted((row, other), key=lambda each: order[id(each)])
                 raise InputError(
-                    f"ontology {row.place}: the abbreviation {short!r} is a name of "
-                    f"{other.disease.name!r} ({other.place}): make it an abbreviation there too"
+                    f"ontology {last.place}: {short!r} is a name of {other.disease.name!r} and an "
+                    f"abbreviation of {row.disease.name!r} ({first.place}): make it an "
+                    "abbreviation of both"
                 )
 
 

@@ -79,6 +79,8 @@ def _header(cells: list[str], name: str) -> tuple[str, ...]:
     found = f"lacks {', '.join(lacking)}" if lacking else f"has {printable(', '.join(other))}"
     if len(cells) == 1 and ";" in cells[0]:
         found = "separates its cells by semicolons"
+    if len(cells) == 1 and "\t" in cells[0]:
+        found = "separates its cells by tabs"
     raise InputError(
         f"ontology {name}: the header {shortened(found)}: "
         f"its columns, separated by commas, are {', '.join(COLUMNS)}"
@@ -120,9 +122,8 @@ def _check_word(word: str, column: str, words: tuple[str, ...], place: str) -> N
 
 
 def _check_name(name: str, column: str, place: str) -> None:
-    shown = printable(shortened(name, 60))
     if not normalise(name) or len(name) > _MOST_CHARACTERS or not name.isprintable():
         raise InputError(
-            f"ontology {place}: {column} holds {shown!r}: "
+            f"ontology {place}: {column} holds {printable(shortened(name, 60))!r}: "
             f"a name has letters, at most {_MOST_CHARACTERS} characters and no line break"
         )

@@ -15,7 +15,8 @@ class Outcome(NamedTuple):
 
     `rank`: from 1, of the first accepted; None without one. `safety`: of the first. `known`:
     whether the ontology knows the truth. `malignancy_missed`: where the truth is malignant or in
-    situ, whether no such disease is the first (unknown and broad names miss it too), and
+    situ, whether the first is neither accepted nor such a disease (unknown and broad names miss it
+    too), and
     `malignancy_missed_in_six` whether none of all is; `urgent_missed`: where the truth is urgent or
     an emergency, whether the first can wait longer; `over_triaged`: where the truth can wait,
     whether the first is urgent. The last four are None where the truth is not of that kind, or a
@@ -46,15 +47,15 @@ def outcome(ranked: Sequence[str], reference: str) -> Outcome:
     guesses = [_guess(name, truth, known) for name in ranked]
     first = guesses[0] if guesses else None
     possible = kinds(known, truth)
-    malignant = all(kind.nature in MALIGNANT for kind in possible)
+    malignant = bool(possible) and all(kind.nature in MALIGNANT for kind in possible)
     pressing = {urgent(kind) for kind in possible}
     accepted = rank == 1
     return Outcome(
         rank,
         safety,
         True,
-        not _malignant(first) if malignant else None,
-        not any(map(_malignant, guesses)) if malignant else None,
+        not accepted and not _malignant(first) if malignant else None,
+        rank is None and not any(map(_malignant, guesses)) if malignant else None,
         not accepted and _urgency_missed(first, possible) if pressing == {True} else None,
         not accepted and first is not None and all(over_triaged(first, k) for k in possible)
         if pressing == {False}

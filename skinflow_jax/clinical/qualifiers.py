@@ -12,7 +12,7 @@ from skinflow_jax.clinical.ontology_disease import Disease
 
 _FILE = Path(__file__).with_name("qualifiers.toml")
 _OTHERS = Path(__file__).with_name("other_words.txt")
-# "stage 2", "grade IIa", "level IV"; stage 0 and Tis are in situ, which is another disease.
+# "stage 2", "grade IIa"; Clark level I, stage 0 and Tis are in situ, which is another disease.
 _NUMERALS = {
     "stage": re.compile(r"(?:[1-5]|i{1,3}|iv|v)[abcd]?"),
     "thickness": re.compile(r"\d\d?|mm"),

@@ -16,6 +16,9 @@ CROSSING = frozenset(
     | {("in situ", harmless) for harmless in NO_TUMOUR_TO_FEAR}
     | {(harmless, "malignant") for harmless in NO_TUMOUR_TO_FEAR}
 )
+OPERATING = frozenset({"cancer surgery", "oncology"})
+"""First steps that harm where nothing is to be feared, whatever the nature of the guess."""
+
 """(nature of the truth, nature of the guess) that is critical.
 
 A cancer, invasive or in situ, taken for what needs nothing is left; what needs nothing taken for an
@@ -33,8 +36,18 @@ def critical(guess: Disease, truth: Disease) -> bool:
     """Whether acting on `guess` where `truth` is right is critical; both answerable."""
     return (
         (truth.nature, guess.nature) in CROSSING
+        or _operated(guess, truth)
         or _infection_harmed(guess, truth)
         or urgency_lost(guess, truth)
+    )
+
+
+def _operated(guess: Disease, truth: Disease) -> bool:
+    """Where nothing is to be feared, and the truth is not treated so itself."""
+    return (
+        truth.nature in NO_TUMOUR_TO_FEAR
+        and guess.first_step in OPERATING
+        and truth.first_step not in OPERATING
     )
 
 
@@ -55,12 +68,14 @@ def urgent(disease: Disease) -> bool:
 
 def _infection_harmed(guess: Disease, truth: Disease) -> bool:
     """Across infection, where the guess's treatment harms or contagion is overlooked."""
-    suppressed = truth.first_step in ANTI_INFECTIVE and guess.first_step in SUPPRESSING
-    # An antibiotic alone on pyoderma gangrenosum: what needs suppression at once goes on.
+    suppressed = (
+        truth.infection != "none"
+        and truth.first_step in ANTI_INFECTIVE
+        and guess.first_step in SUPPRESSING
+    )
+    # Pyoderma gangrenosum taken for an infection: an antibiotic leaves it, a scalpel spreads it.
     unsuppressed = (
-        truth.first_step == "immunosuppression"
-        and urgent(truth)
-        and guess.first_step in ANTI_INFECTIVE
+        truth.first_step == "immunosuppression" and urgent(truth) and guess.infection != "none"
     )
     overlooked = truth.contagious == "matters" != guess.contagious
     return suppressed or unsuppressed or overlooked

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from skinflow_jax.clinical.caption_field import Field, Limit
 from skinflow_jax.clinical.mentions import mentions_disease
+from skinflow_jax.clinical.ontology import Ontology, ontology, using
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import ConfigError, InputError, printable
@@ -54,13 +55,19 @@ def load_schema(name: str | Path) -> Schema:
     return _read(SHIPPED.get(str(name), Path(name)))
 
 
-@functools.lru_cache(maxsize=8)
 def parse_schema(text: str, name: str) -> Schema:
     """The schema of the text of such a file; `name` says where it is, for messages.
 
     Raises as `load_schema`.
     """
-    return _schema(text, name)
+    return _parsed(text, name, ontology())
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str, name: str, known: Ontology) -> Schema:
+    # What is refused depends on which diseases are known.
+    with using(known):
+        return _schema(text, name)
 
 
 @functools.lru_cache(maxsize=8)

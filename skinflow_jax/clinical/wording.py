@@ -19,22 +19,28 @@ _IRREGULAR = {
 }
 
 
+_POSSESSIVE = re.compile(r"['’`]s\b")
+_WORD = re.compile(r"[^\W_]+")
+_OUR = re.compile(r"(col|tum)our")
+
+
 def normalise(text: str) -> str:
     """Stems separated by one space; empty when the text has no letter or digit (our choice)."""
     return _remembered(text) if len(text) <= _MOST_REMEMBERED else _normalised(text)
 
 
 def _normalised(text: str) -> str:
-    # Character by character: sorting a long row of accents, which go anyway, takes quadratic time.
-    decomposed = "".join(unicodedata.normalize("NFKD", c) for c in text.casefold()).casefold()
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
-    plain = re.sub(r"['’`]s\b", "", plain)
-    return " ".join(_stem(word) for word in re.findall(r"[^\W_]+", plain))
+    plain = text.casefold()
+    if not plain.isascii():
+        # Character by character: sorting a long row of accents, which go, takes quadratic time.
+        decomposed = "".join(unicodedata.normalize("NFKD", c) for c in plain).casefold()
+        plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return " ".join(map(_stem_of, _WORD.findall(_POSSESSIVE.sub("", plain))))
 
 
 _MOST_REMEMBERED = 100
 # A run reads the same few thousand names and values again and again.
-_remembered = functools.lru_cache(maxsize=1 << 15)(_normalised)
+_remembered = functools.lru_cache(maxsize=1 << 16)(_normalised)
 
 
 def same_answer(text: str, other: str) -> bool:
@@ -48,11 +54,18 @@ def same_answer(text: str, other: str) -> bool:
     return bool(words) and words == other.casefold().split()
 
 
-def _stem(word: str) -> str:
-    word = re.sub(r"ae$", "a", word)
-    word = word.replace("ae", "e").replace("oe", "e")
-    word = re.sub(r"(col|tum)our", r"\1or", word)
+def _stem_of(word: str) -> str:
+    return _stem(word) if len(word) <= _MOST_REMEMBERED else _stemmed(word)
+
+
+def _stemmed(word: str) -> str:
+    if word.endswith("ae"):
+        word = word[:-1]
+    word = _OUR.sub(r"\1or", word.replace("ae", "e").replace("oe", "e"))
     return _IRREGULAR.get(word) or _singular(word)
+
+
+_stem = functools.lru_cache(maxsize=1 << 14)(_stemmed)
 
 
 def _singular(word: str) -> str:

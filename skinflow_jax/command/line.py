@@ -122,6 +122,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         parser_of_records.add_argument(
             "--records", type=here, required=True, help="a folder that `skinflow data build` wrote"
         )
+        _add_ontology(parser_of_records)
     looked_at.add_argument("--out", type=here, help="folder for contact sheets; default: there")
     rows.add_argument("--out", type=here, required=True, help="new folder for rows and images")
     rows.add_argument("--form", choices=_FORMS, default="trl", help="whose rows; default: trl")
@@ -207,6 +208,7 @@ def _caption_arguments(caption: argparse.ArgumentParser) -> None:
         help="the diagnosis must be among the reader's first N; default: 1",
     )
     caption.add_argument("--review", type=here, help="a review file that a person has edited")
+    _add_ontology(caption)
     _add_endpoint(caption, "that sees the images")
 
 
@@ -220,7 +222,17 @@ def _llm_judge_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--votes", type=positive, default=3, metavar="N", help="on each diagnosis; default: 3"
     )
+    _add_ontology(command)
     _add_endpoint(command, "that compares each diagnosis with the reference")
+
+
+def _add_ontology(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ontology",
+        type=here,
+        metavar="FILE",
+        help="CSV of diseases in place of ours; +FILE adds its rows to ours",
+    )
 
 
 def _add_endpoint(parser: argparse.ArgumentParser, role: str) -> None:

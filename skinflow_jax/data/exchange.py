@@ -1,5 +1,6 @@
 """Cases shown the images of others: what a model that does not look answers just as well."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Hashable
 
@@ -12,11 +13,14 @@ from skinflow_jax.data.tasks import PAPERS
 def exchanged(records: RecordSet, most: int, task: str) -> dict[int, int]:
     """Number of a case → number of the case whose images it is shown; `most` cases, drawn.
 
+    Of captions only cases whose caption is known are drawn: others are not scored.
     Cases pass their images round, among those with as many images; where a prompt is the row's own
     and may fill its bucket, among those of one size. Who would be shown an image of the same
     patient or lesion, or has no partner, is left out. The same records give the same exchange.
     """
-    drawn = np.random.default_rng(0).permutation(len(records))[:most].tolist()
+    order = np.random.default_rng(0).permutation(len(records)).tolist()
+    known = (number for number in order if task != "caption" or records.case(number).caption)
+    drawn = list(itertools.islice(known, most))
     alike: dict[Hashable, list[int]] = defaultdict(list)
     for number in drawn:
         images = records[number].images

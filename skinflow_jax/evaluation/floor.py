@@ -24,7 +24,7 @@ from skinflow_jax.evaluation.predictions import Prediction
 class Floor:
     """The best constant answers of the training cases; None where they know no such answer.
 
-    `labels`: the diagnoses of the training cases. `reward`: what the answers are called below.
+    `labels`: the diagnoses of the training cases.
     """
 
     labels: tuple[str, ...]

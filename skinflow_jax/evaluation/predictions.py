@@ -1,11 +1,13 @@
 """`predictions.jsonl`, version 1: an evaluated answer a line; docs/predictions.md is its schema."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from skinflow_jax.clinical.parsing import MOST_DIAGNOSES
 from skinflow_jax.errors import InputError, printable, shortened
 from skinflow_jax.json_file import unique_keys
 from skinflow_jax.storage.paths import make_folder
@@ -72,7 +74,7 @@ class Prediction:
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """One JSON object a line, ASCII: any reader splits the lines alike, any text comes back."""
     make_folder(path.parent)
-    lines = (json.dumps({"version": VERSION, **asdict(p)}) for p in predictions)
+    lines = (json.dumps({"version": VERSION, **asdict(p)}, allow_nan=False) for p in predictions)
     path.write_text("".join(line + "\n" for line in lines), encoding="ascii")
 
 
@@ -83,13 +85,13 @@ def read_predictions(path: Path) -> list[Prediction]:
     refusals, outcomes, ontology and partitions. Raises InputError naming file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: give a predictions.jsonl") from error
     except ValueError as error:
         raise InputError(f"{path}: is no text in UTF-8: restore the file") from error
-    lines = [line for line in text.split("\n") if line.strip()]
-    return [_read(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
+    lines = enumerate(text.split("\n"), start=1)
+    return [_read(line, f"{path}, line {n}") for n, line in lines if line.strip()]
 
 
 _NEEDED = ("case_id", "task", "text", "reference", "valid")
@@ -103,25 +105,33 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+_RANGES = {
+    **{"rank": (1, MOST_DIAGNOSES), "skin_type": (1, 6)},
+    **dict.fromkeys(("caption_reward", "diagnosis_reward"), (0, 1)),
+}
+
+
+def _not_finite(name: str):
+    raise ValueError(f"{name} is no number")
+
+
 def _read(line: str, where: str) -> Prediction:
     try:
-        found = json.loads(line, object_pairs_hook=unique_keys)
+        found = json.loads(line, object_pairs_hook=unique_keys, parse_constant=_not_finite)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: is no JSON object ({error}): restore the file") from error
     if not isinstance(found, dict):
         raise InputError(f"{where}: is no JSON object: restore the file")
     version = found.pop("version", None)
-    if version not in (None, VERSION):
+    if version is not None and (type(version) is not int or version != VERSION):
         raise InputError(
             f"{where}: version {shortened(repr(version), 40)} is not known here: "
             "read it by the program that wrote it, or a newer one"
         )
     if version is None:
-        found = _of_before(found)
+        found = _of_before(found, where)
     known = {f.name for f in fields(Prediction)}
-    lacking = [
-        name for name in ("case_id", "task", "text", "reference", "valid") if name not in found
-    ]
+    lacking = [name for name in _NEEDED if name not in found]
     if lacking or not found.keys() <= known:
         wrong = ", ".join(lacking) or printable(", ".join(sorted(found.keys() - known)))
         raise InputError(f"{where}: {'lacks' if lacking else 'has the unknown key'} {wrong}")
@@ -130,8 +140,12 @@ def _read(line: str, where: str) -> Prediction:
     return Prediction(**found)
 
 
-def _of_before(found: dict[str, Any]) -> dict[str, Any]:
+def _of_before(found: dict[str, Any], where: str) -> dict[str, Any]:
     critical = found.pop("safety_critical", None)
+    if critical is not None and not isinstance(critical, bool):
+        raise InputError(
+            f"{where}: safety_critical is {shortened(repr(critical), 60)}: restore the file"
+        )
     if found.get("task") == "diagnosis" and critical is not None:
         # What it could not tell apart then: no name, an unknown one.
         safe = "none" if found.get("first") else "undetermined"
@@ -142,6 +156,10 @@ def _of_before(found: dict[str, Any]) -> dict[str, Any]:
 def _check(name: str, value: Any, where: str) -> None:
     types = _TYPES.get(name, (bool, type(None)))
     wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
+    low, high = _RANGES.get(name, (-math.inf, math.inf))
+    wrong = wrong or (types and isinstance(value, int | float) and not low <= value <= high)
+    if name == "partitions" and not wrong:
+        wrong = not all(isinstance(part, str) for part in value.values())
     choices = {"task": TASKS, "safety": (*SAFETY, None)}.get(name)
     if wrong or (choices is not None and value not in choices):
         raise InputError(f"{where}: {name} is {shortened(repr(value), 60)}: restore the file")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -47,7 +47,8 @@ class Summary:
     """The figures of one evaluation; the predictions stay for paired comparisons.
 
     `baseline` answers the most frequent training diagnosis every time, `floor` the best constant
-    answers. `blind`: what changed for the cases that were shown the images of others.
+    answers. `refused`: answers by the code of what is wrong with them. `blind`: what changed for
+    the cases that were shown the images of others.
     """
 
     captions: tuple[Prediction, ...]
@@ -55,6 +56,7 @@ class Summary:
     figures: tuple[Figure, ...]
     baseline: MajorityBaseline
     floor: FloorReached
+    refused: Mapping[str, int] = field(default_factory=dict)
     blind: tuple[Comparison, ...] = ()
 
     @property
@@ -76,7 +78,7 @@ class Summary:
             "majority baseline": {"label": self.baseline.label, "accuracy": accuracy},
             "floor": self.floor.to_dict(),
             "blindness": {c.label: asdict(c.difference) for c in self.blind},
-            "refused": refusals((*self.captions, *self.diagnoses)),
+            "refused": self.refused,
             "references unknown to the ontology": unknown_references(self.diagnoses),
         }
 
@@ -114,6 +116,7 @@ def summarise(
         figures,
         majority_baseline(floor.labels or ("",), references, **named),
         floor_reached(floor, captions, diagnoses, described=described, named=named),
+        refusals(predictions),
         _blindness(predictions, exchanged),
     )
 

@@ -59,23 +59,18 @@ def question(completions: list[str], examples: list[Example]) -> list[float | No
     ]
 
 
-diagnosis_reciprocal = functools.partial(diagnosis, scale="reciprocal")
-"""The same with 1/p for the rank p: the first place weighs more."""
-
-
 # The column of `overlong_penalty` in the metrics.
 OVERLONG = "overlong"
 # The squares of their weighted sums, added up over a batch, have to fit in float32.
 LARGEST_REWARD = 1e10
 FILE_FORM = "path/to/file.py:function"
-REWARDS: dict[str, RewardFunction] = {
-    "caption": caption,
-    "diagnosis": diagnosis,
-    "diagnosis_reciprocal": diagnosis_reciprocal,
-    "question": question,
-}
 SCALES: dict[str, Scale] = {"diagnosis": "linear", "diagnosis_reciprocal": "reciprocal"}
 """The rewards that take options of `diagnosis_reward`, and what each makes of a rank."""
+REWARDS: dict[str, RewardFunction] = {
+    "caption": caption,
+    **{name: functools.partial(diagnosis, scale=scale) for name, scale in SCALES.items()},
+    "question": question,
+}
 
 
 def check_reward_names(names: Sequence[str]) -> None:

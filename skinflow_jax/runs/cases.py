@@ -5,7 +5,7 @@ import functools
 from collections import Counter
 from pathlib import Path
 
-from skinflow_jax.clinical.ontology import load_ontology, use
+from skinflow_jax.clinical.ontology import load_ontology, ontology, use
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.config import DataConfig, RunConfig
@@ -24,14 +24,18 @@ from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import write_evaluation
 from skinflow_jax.data.splitting.splits import Splits
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.evaluation.floor import Floor, floor_of
-from skinflow_jax.parallel.agreement import check_same, first_then_all
+from skinflow_jax.parallel.agreement import check_same, first_then_all, together
 from skinflow_jax.rl.rewards import SCALES
 from skinflow_jax.training.progress import track_counts
 
 
 def use_ontology(config: RunConfig) -> None:
-    """Make the config's ontology the one in use. Raises InputError as `load_ontology`."""
-    use(load_ontology(config.clinical.ontology or ""))
+    """Make the config's ontology the one in use, ours where it names none, in every process.
+
+    Raises InputError as `load_ontology`, ConfigError where processes have different ones.
+    """
+    use(together(functools.partial(load_ontology, config.clinical.ontology or "")))
+    check_same("ontology", ontology().digest)
 
 
 def open_cases(data: DataConfig, split: str, count: int | None, folder: Path) -> Source | RecordSet:
@@ -53,11 +57,6 @@ def readable_cases(source: Source | RecordSet) -> list[Case]:
         with contextlib.suppress(InputError):
             cases.append(source.case(index))
     return cases
-
-
-def labels_of(source: Source | RecordSet) -> list[str]:
-    """The diagnoses of the readable cases."""
-    return [case.diagnosis for case in readable_cases(source)]
 
 
 def prepare_records(data: DataConfig, split: str, count: int | None, folder: Path) -> RecordSet:
@@ -182,6 +181,7 @@ def _built(
 
 def heldout_cases(config: RunConfig, records_folder: Path) -> tuple[RecordSet, Floor]:
     """The records that the config evaluates on, and what the best constant answers are."""
+    use_ontology(config)
     data, wanted = config.data, config.evaluation
     records = prepare_records(data, wanted.split, wanted.count, records_folder)
     check_same("held-out data", records.digest)
@@ -200,7 +200,10 @@ def training_floor(source: Source | RecordSet, schema: Schema, **options) -> Flo
 
 
 def print_floor(config: RunConfig, training: RecordSet) -> None:
-    """Say what the best constant answers to the training cases are paid, by the run's rewards."""
+    """Say what the best constant answers to the training cases are paid by the built-in rewards.
+
+    Of the diagnosis rewards by the one that the run has, with its options, else the linear one.
+    """
     options, scale = {}, "linear"
     if config.algorithm == "grpo":
         options = config.rl.reward_options

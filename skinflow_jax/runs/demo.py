@@ -43,6 +43,7 @@ from skinflow_jax.runs.cases import (
     prepare_records,
     readable_cases,
     training_floor,
+    use_ontology,
 )
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.opening import Policy
@@ -207,7 +208,9 @@ def _run_all(
     began = time.perf_counter()
     console = Console()
     size = size or SIZES.get(source, SIZES["pad_ufes_20"])
-    data = demo_configs(source, data_root, seed, size)[WARM_UP].data
+    first = demo_configs(source, data_root, seed, size)[WARM_UP]
+    use_ontology(first)
+    data = first.data
     if source != "procedural":
         open_union(data)  # bad data leave an earlier demo as it is
     by_the_first(functools.partial(_clear, workdir))

@@ -35,7 +35,7 @@ from skinflow_jax.runs.opening import (
     stored_sizes,
 )
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
-from skinflow_jax.storage.paths import reaching
+from skinflow_jax.storage.paths import exists, reaching
 from skinflow_jax.training.state import TrainState
 
 
@@ -86,7 +86,7 @@ def evaluate_policy(
     if jax.process_index() == 0:
         with reaching(out, RunError):
             write_predictions(predictions, out / "predictions.jsonl")
-            if blind:
+            if blind or exists(out / "exchanged.jsonl"):  # one of an earlier evaluation
                 write_predictions(blind, out / "exchanged.jsonl")
             told = json.dumps(summary.to_dict(), indent=1)
             (out / "metrics.json").write_text(told, encoding="utf-8")

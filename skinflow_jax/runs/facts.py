@@ -165,7 +165,7 @@ def code_version() -> str:
         release = "unknown"
     root, digest = Path(__file__).parents[1], hashlib.sha256()
     # Tables of the clinical room are part of the program.
-    files = (path for form in ("*.py", "*.csv", "*.toml") for path in root.rglob(form))
+    files = (path for form in ("*.py", "*.csv", "*.toml", "*.txt") for path in root.rglob(form))
     for path in sorted(files):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return f"{release}+{digest.hexdigest()[:8]}"

@@ -37,6 +37,7 @@ from skinflow_jax.runs.opening import (
     stored_config,
     stored_schema,
     stored_sizes,
+    use_stored_ontology,
 )
 from skinflow_jax.storage.paths import storage_path
 from skinflow_jax.training.stop_signals import GRACE
@@ -158,6 +159,8 @@ def generate(
     mesh, name = None, "the policy"
     opened = isinstance(checkpoint, Policy)
     made = checkpoint.workdir if opened else _place(checkpoint, "checkpoint")
+    if made:
+        use_stored_ontology(made)
     asked = _question(task, prompt, stored_schema(made) if made else CLINICAL)
     cases = [_case(case, number) for number, case in enumerate(_listed(images))]
     if not opened:

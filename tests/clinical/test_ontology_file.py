@@ -8,6 +8,7 @@ import pytest
 from skinflow_jax.clinical import Ontology, load_ontology, ontology, relation, using
 from skinflow_jax.clinical.ontology import OURS, parse_ontology
 from skinflow_jax.clinical.ontology_file import COLUMNS
+from skinflow_jax.clinical.schema_file import parse_schema
 from skinflow_jax.errors import InputError
 
 HEADER = ",".join(COLUMNS)
@@ -60,7 +61,10 @@ RUST = edited(SPOT, name="rust", synonyms="", abbreviations="")
         ([CLASS, edited(SPOT, synonyms="x\u202ey")], "synonyms holds"),
         ([CLASS, SPOT, SPOT], "'leaf spot' is a name of 'leaf spot' too (mine.csv, row 3)"),
         ([CLASS, SPOT, edited(RUST, synonyms="Leaf-Spots")], "row 4: 'Leaf-Spots' is a name of"),
-        ([CLASS, SPOT, edited(RUST, abbreviations="leaf spot")], "abbreviation 'leaf spot' is a"),
+        (
+            [CLASS, SPOT, edited(RUST, abbreviations="leaf spot")],
+            "'leaf spot' is a name of 'leaf spot' and an abbreviation of 'rust'",
+        ),
         ([CLASS, edited(SPOT, parents="leef disease")], "the parent 'leef disease' of 'leaf spot'"),
         ([CLASS, edited(SPOT, parents="leaf spot")], "in a circle: leaf spot < leaf spot"),
         (
@@ -94,6 +98,7 @@ def test_a_fault_is_named_by_file_row_and_remedy(rows, told):
         (HEADER + ",colour", "has colour"),
         (HEADER + ",name", "a column twice"),
         (HEADER.replace(",", ";"), "separates its cells by semicolons"),
+        (HEADER.replace(",", "\t"), "separates its cells by tabs"),
     ],
 )
 def test_a_wrong_header_is_named_with_the_columns_there_are(header, told):
@@ -168,3 +173,38 @@ def test_rows_one_below_the_other_may_be_deeper_than_the_recursion_of_python():
     ]
     known = parsed(*deep, edited(SPOT, name="s1500", synonyms="", abbreviations="", parents=""))
     assert len(known.ancestors(known.diseases["s0"])) == 1500
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (edited(RUST, name="leaf-spots"), "'leaf-spots' is a name of"),
+        (edited(RUST, abbreviations="湿疹"), "'湿疹' cannot be read: a name has Latin letters"),
+        (edited(RUST, synonyms="ж"), "'ж' cannot be read"),
+    ],
+)
+def test_names_are_compared_and_refused_as_they_are_read(row, told):
+    with pytest.raises(InputError, match="row 4") as caught:
+        parsed(CLASS, SPOT, row)
+    assert told in str(caught.value)
+
+
+def test_a_schema_is_parsed_anew_for_each_ontology():
+    text = '[[field]]\nname = "look"\n[field.values]\n"leaf spot" = []\nplain = []\n'
+    assert parse_schema(text, "mine.toml").canonical("look", "leaf spot")
+    with using(parsed(CLASS, SPOT)), pytest.raises(InputError, match="names a disease"):
+        parse_schema(text, "mine.toml")
+    assert parse_schema(text, "mine.toml").canonical("look", "leaf spot")
+
+
+def test_an_added_row_is_blamed_and_not_ours(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "\n".join([HEADER, edited(SPOT, name="BCC", synonyms="", parents="skin disease")])
+    )
+    with pytest.raises(
+        InputError, match=r"mine\.csv, row 2: 'BCC' is a name of 'BCC' and an abbrev"
+    ):
+        load_ontology(f"+{path}")
+    with pytest.raises(InputError, match="name the CSV file"):
+        load_ontology("+")

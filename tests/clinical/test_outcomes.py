@@ -2,7 +2,7 @@
 
 import pytest
 
-from skinflow_jax.clinical import outcome
+from skinflow_jax.clinical import ontology, outcome
 
 MISSED = {"malignancy_missed": True, "malignancy_missed_in_six": True}
 
@@ -48,3 +48,11 @@ def fields(ranked, reference):
 def test_outcomes(ranked, reference, expected):
     found = fields(ranked, reference)
     assert {name: found[name] for name in expected} == expected
+
+
+def test_a_class_without_kinds_is_counted_nowhere():
+    known = ontology()
+    empty = [name for name, kinds in known.kinds.items() if not kinds]
+    assert empty
+    for name in empty:
+        assert outcome([name], name)[3:] == (None,) * 4

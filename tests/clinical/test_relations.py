@@ -59,7 +59,9 @@ def test_a_class_too_broad_is_never_accepted(broad, reference):
         ("naevus", "melanoma", CRITICAL),
         ("melanoma", "naevus", CRITICAL),
         ("naevus", "lentigo maligna", CRITICAL),
-        ("lentigo maligna", "naevus", NONE),
+        ("lentigo maligna", "naevus", CRITICAL),
+        ("Bowen disease", "psoriasis", NONE),
+        ("Langerhans cell histiocytosis", "psoriasis", CRITICAL),
         ("eczema", "extramammary Paget disease", CRITICAL),
         ("actinic keratosis", "squamous cell carcinoma", CRITICAL),
         ("squamous cell carcinoma", "actinic keratosis", NONE),
@@ -72,6 +74,8 @@ def test_a_class_too_broad_is_never_accepted(broad, reference):
         ("scabies", "atopic dermatitis", NONE),
         ("insect bite", "secondary syphilis", CRITICAL),
         ("cellulitis", "pyoderma gangrenosum", CRITICAL),
+        ("necrotising fasciitis", "pyoderma gangrenosum", CRITICAL),
+        ("psoriasis", "seborrhoeic dermatitis", NONE),
         *(
             pair
             for a, b in [

@@ -1,5 +1,7 @@
 """Claims about cases that are shown the images of others."""
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
@@ -15,11 +17,11 @@ class Records(list):
         return self[index].case
 
 
-def records(*rows):
+def records(*rows, caption=MappingProxyType({"colour": "red"})):
     """Of (group, shapes of the images)."""
     return Records(
         Record(
-            Case(case_id=str(n), group=group, caption={}, diagnosis="acne"),
+            Case(case_id=str(n), group=group, caption=caption, diagnosis="acne"),
             tuple(np.full((*shape, 3), n, np.uint8) for shape in shapes),
         )
         for n, (group, shapes) in enumerate(rows)
@@ -55,3 +57,8 @@ def test_where_prompts_differ_only_images_of_one_size_are_exchanged(task, count)
 
 def test_one_case_has_no_partner():
     assert exchanged(records(("a", [SMALL])), 100, "diagnosis") == {}
+
+
+def test_captions_are_asked_again_only_where_one_is_known():
+    cases = records(*[(str(n), [SMALL]) for n in range(9)], caption={})
+    assert exchanged(cases, 100, "caption") == {} and len(exchanged(cases, 100, "diagnosis")) == 9

@@ -52,12 +52,16 @@ KINDS = {
 
 
 def draw(path, rng, leaf, spot, count):
-    image = Image.new("RGB", (56, 56), (235, 235, 235))
+    """A leaf on ground of its own: near-duplicates would stay in one split."""
+    coarse = rng.integers(120, 256, (5, 5, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize((56, 56), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(image)
+    left, top = rng.integers(0, 12, 2)
+    right, bottom = rng.integers(44, 56, 2)
     shade = [int(c + rng.integers(-15, 16)) for c in leaf]
-    pen.ellipse((3, 8, 53, 48), fill=tuple(shade))
+    pen.ellipse((left, top, right, bottom), fill=tuple(shade))
     for _ in range(count):
-        x, y = rng.integers(12, 44), rng.integers(16, 40)
+        x, y = rng.integers(left + 10, right - 10), rng.integers(top + 8, bottom - 8)
         pen.ellipse((x - 2, y - 2, x + 2, y + 2), fill=spot)
     noise = rng.integers(-12, 13, (56, 56, 3))
     pixels = np.clip(np.asarray(image).astype(int) + noise, 0, 255)
@@ -134,9 +138,16 @@ def runs(root):
     }
 
 
+@pytest.fixture(autouse=True)
+def ours_afterwards():
+    ours = ontology()
+    yield
+    use(ours)
+
+
 @pytest.mark.slow
 def test_both_stages_train_on_another_specialty(leaves, tmp_path, capsys):
-    ours, before = ontology(), None
+    before = None
     for name, config in runs(leaves).items():
         if before is not None:
             config = dataclasses.replace(config, model=ModelChoice(init_from=str(before)))
@@ -149,7 +160,7 @@ def test_both_stages_train_on_another_specialty(leaves, tmp_path, capsys):
     assert "leaf rust" in told and "melanoma" not in told
 
     found = {f.label: f.estimate for f in summary.figures}
-    assert found["Top-1 %"].n == found["caption reward"].n >= 50
+    assert found["Top-1 %"].n == found["caption reward"].n >= 40
     # It looks: more than the best answer that does not.
     assert found["diagnosis reward"].value > summary.floor.diagnosis_reward.high
     assert found["caption reward"].value > summary.floor.caption_reward.high
@@ -164,17 +175,12 @@ def test_both_stages_train_on_another_specialty(leaves, tmp_path, capsys):
         json.loads(row)["rewards"]["diagnosis"] for row in (before / "rollouts.jsonl").open()
     ]
     assert min(rewards) == -0.5 and max(rewards) > 0.5
-    use(ours)
 
 
 def test_its_files_say_what_is_accepted_and_dangerous(leaves):
-    ours = ontology()
-    try:
-        use(load_ontology(leaves / "leaves.csv"))
-        assert relation("LR", "leaf rust").accepted
-        assert relation("healthy leaf", "fire blight").safety == "critical"
-        assert relation("leaf rust", "black spot").safety == "none"
-        assert relation("plant disease", "leaf rust").safety == "undetermined"
-        assert load_schema(leaves / "leaves.toml").canonical("tint", "Rusty") == "brown"
-    finally:
-        use(ours)
+    use(load_ontology(leaves / "leaves.csv"))
+    assert relation("LR", "leaf rust").accepted
+    assert relation("healthy leaf", "fire blight").safety == "critical"
+    assert relation("leaf rust", "black spot").safety == "none"
+    assert relation("plant disease", "leaf rust").safety == "undetermined"
+    assert load_schema(leaves / "leaves.toml").canonical("tint", "Rusty") == "brown"

@@ -1,6 +1,7 @@
 """Claims about predictions.jsonl: what is written comes back, a wrong line is named."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from skinflow_jax.errors import InputError
 from skinflow_jax.evaluation.predictions import Prediction, read_predictions, write_predictions
+
 
 def joined(text):
     """Halves of a surrogate pair side by side are one character to any reader of JSON."""
@@ -88,6 +90,13 @@ LINE = {
         (json.dumps(LINE | {"valid": "yes"}), "valid is 'yes'"),
         (json.dumps(LINE | {"rank": True}), "rank is True"),
         (json.dumps(LINE | {"rank": 1.5}), "rank is 1.5"),
+        (json.dumps(LINE | {"rank": 0}), "rank is 0"),
+        (json.dumps(LINE | {"rank": 7}), "rank is 7"),
+        (json.dumps(LINE | {"skin_type": 9}), "skin_type is 9"),
+        (json.dumps(LINE | {"caption_reward": 1.5}), "caption_reward is 1.5"),
+        (json.dumps(LINE | {"caption_reward": math.nan}), "NaN is no number"),
+        (json.dumps(LINE | {"partitions": {"a": 1}}), "partitions is {'a': 1}"),
+        (json.dumps(LINE | {"version": True}), "version True is not known"),
         (json.dumps(LINE | {"task": "guess"}), "task is 'guess'"),
         (json.dumps(LINE | {"safety": "fine"}), "safety is 'fine'"),
         (json.dumps(LINE | {"malignancy_missed": 1}), "malignancy_missed is 1"),
@@ -95,8 +104,8 @@ LINE = {
 )
 def test_a_wrong_line_is_named_by_file_and_number(tmp_path, line, told):
     path = tmp_path / "predictions.jsonl"
-    path.write_text(json.dumps(LINE) + "\n" + line + "\n")
-    with pytest.raises(InputError, match=r"predictions\.jsonl, line 2: ") as caught:
+    path.write_text("\n" + json.dumps(LINE) + "\n" + line + "\n")
+    with pytest.raises(InputError, match=r"predictions\.jsonl, line 3: ") as caught:
         read_predictions(path)
     assert told in str(caught.value) and "\n" not in str(caught.value)
 

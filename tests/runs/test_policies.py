@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from skinflow_jax.clinical import CLINICAL
 from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.data.sources import Case
 from skinflow_jax.errors import InputError
-from skinflow_jax.runs.cases import labels_of
+from skinflow_jax.runs.cases import training_floor
 from skinflow_jax.runs.policies import tokenizer_corpus
 from skinflow_jax.tokenizers import render_default_chat
 
@@ -26,7 +27,7 @@ class SourceWithABadRow:
 
 def test_a_bad_row_keeps_neither_the_tokenizer_nor_the_baseline_from_the_other_rows():
     source = SourceWithABadRow()
-    assert labels_of(source) == ["psoriasis", "vitiligo"]
+    assert training_floor(source, CLINICAL).labels == ("psoriasis", "vitiligo")
     texts = tokenizer_corpus(source, seed=0)
     assert sum('{"shape": "round"}' in text for text in texts) >= 2
 

@@ -10,7 +10,7 @@ from skinflow_jax.data.sources.diagnosis_names import canonical_name, known_name
     [
         ("Melanoma, NOS", "melanoma"),
         ("Melanoma Invasive, Superficial spreading", "superficial spreading melanoma"),
-        ("Malignant melanocytic proliferations (Melanoma)", "melanoma"),
+        ("Malignant melanocytic proliferations (Melanoma)", "melanoma or melanoma in situ"),
         ("Nevus, Spitz", "Spitz naevus"),
         ("Nevus, Atypical, Dysplastic, or Clark", "dysplastic naevus"),
         ("Nevus, Balloon cell", "balloon cell naevus"),

@@ -278,3 +278,9 @@ def test_reading_twice_the_text_takes_at_most_four_times_the_steps(piece):
     once, twice = (steps(lambda t: _read(t, ontology()), piece * n) for n in (size, 2 * size))
     assert twice <= 4.5 * once
     assert twice < 60_000
+
+
+def test_every_tabulated_code_stands_for_one_disease():
+    index = index_of(ontology())
+    assert len(index._codes) > 50
+    assert [code for code, found in index._codes.items() if len(found) != 1] == []
