@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skinflow_jax.command.line import parse
+from skinflow_jax.command.process_wide import prepare
 from skinflow_jax.command.signals import ended_by_signals
 from skinflow_jax.config_files.shipped import config_file
 from skinflow_jax.errors import (
@@ -52,8 +53,7 @@ def main(argv: list[str] | None = None) -> int:
             _quiet_libraries()
             with _processes(arguments) as to_run:
                 if to_run:
-                    _keep_programs(arguments)
-                    _use_ontology(arguments)
+                    prepare(arguments)
                     _COMMANDS[arguments.name](arguments)
                 print(end="", flush=True)
     except BrokenPipeError:  # `skinflow generate … | head`
@@ -64,14 +64,6 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _fail(*outcome)
     return SUCCESS
-
-
-def _use_ontology(arguments) -> None:
-    """That of `--ontology`, of a command that has no config to name one."""
-    if getattr(arguments, "ontology", None) is not None:
-        from skinflow_jax.clinical.ontology import load_ontology, use
-
-        use(load_ontology(arguments.ontology))
 
 
 def _outcome(error: BaseException, arguments) -> tuple[int, str] | None:
@@ -160,13 +152,6 @@ def _fail(code: int, problem: str) -> int:
 def _quiet_libraries() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel(logging.ERROR)
-
-
-def _keep_programs(arguments) -> None:
-    if "compilation_cache" in arguments:
-        from skinflow_jax.parallel.compilation_cache import use_compilation_cache
-
-        use_compilation_cache(arguments.compilation_cache)
 
 
 def _demo(arguments) -> None:

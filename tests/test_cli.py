@@ -357,7 +357,7 @@ def test_sigterm_before_a_run_begins_says_whether_to_start_it_again(
     command, code, tmp_path, fails, monkeypatch
 ):
     """While libraries are imported, which takes seconds."""
-    monkeypatch.setattr(cli, "_keep_programs", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(cli, "prepare", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     folder = "--checkpoint" if command == "evaluate" else "--workdir"
     assert "SIGTERM" in fails(command, f"{folder}={tmp_path}", code=code)
 

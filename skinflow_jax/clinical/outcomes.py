@@ -16,11 +16,10 @@ class Outcome(NamedTuple):
     `rank`: from 1, of the first accepted; None without one. `safety`: of the first. `known`:
     whether the ontology knows the truth. `malignancy_missed`: where the truth is malignant or in
     situ, whether the first is neither accepted nor such a disease (unknown and broad names miss it
-    too), and
-    `malignancy_missed_in_six` whether none of all is; `urgent_missed`: where the truth is urgent or
-    an emergency, whether the first can wait longer; `over_triaged`: where the truth can wait,
-    whether the first is urgent. The last four are None where the truth is not of that kind, or a
-    broad class of both.
+    too), and `malignancy_missed_in_six` whether none of all is; `urgent_missed`: where the truth is
+    urgent or an emergency, whether the first can wait longer; `over_triaged`: where the truth can
+    wait, whether the first is urgent. The last four are None where the truth is not of that kind,
+    or a broad class of both.
     """
 
     rank: int | None

@@ -87,8 +87,7 @@ _remembered = functools.lru_cache(maxsize=_REMEMBERED)(_relation)
 
 def known_disease(name: str, known: Ontology | None = None) -> Disease | None:
     """The one disease or class that a reference names, None where the ontology knows none."""
-    found = read_name(name, known or ontology()).diseases
-    return found[0] if len(found) == 1 else None
+    return read_name(name, known or ontology()).disease
 
 
 def _by_name(reading: Reading, prediction: str, reference: str) -> Relation:

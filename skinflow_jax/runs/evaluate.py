@@ -24,7 +24,7 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.parallel import batch_shards, check_divides, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
-from skinflow_jax.runs.cases import buckets, heldout_cases, use_ontology
+from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.facts import code_version
 from skinflow_jax.runs.meshes import evaluation_mesh
 from skinflow_jax.runs.opening import (
@@ -131,7 +131,6 @@ def evaluate(
     if dtype is not None:
         config = replace(config, model=replace(config.model, dtype=dtype))
     check_same("command", {"version": code_version(), "config": to_dict(config)})
-    use_ontology(config)
     check_checkpoint(checkpoint)
     run = is_run(checkpoint)
     if out is None and not run:
@@ -156,7 +155,6 @@ def evaluate_opened(
 
     Raises ConfigError where it is of no run and `out` is None.
     """
-    use_ontology(config)
     check_same("command", {"version": code_version(), "config": to_dict(config)})
     if out is None and policy.workdir is None:
         raise ConfigError("the policy is of no run, which would have a place for results: give out")

@@ -2,10 +2,10 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from counted_lines import lines_run
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -243,39 +243,21 @@ def test_any_row_of_the_signs_that_are_known_is_read_or_refused(text):
     assert (reading.unread is None) == bool(reading.diseases)
 
 
-def steps(function, text):
-    """Lines of Python that `function` runs for `text`: time, but the same on every machine."""
-    count = 0
-
-    def count_line(frame, event, argument):
-        nonlocal count
-        count += event == "line"
-        return count_line
-
-    before = sys.gettrace()
-    sys.settrace(count_line)
-    try:
-        function(text)
-    finally:
-        sys.settrace(before)
-    return count
-
-
 @pytest.mark.parametrize("text", [" " * 262_144, "a" * 10_000_000, "melanoma " * 30_000])
 def test_a_long_text_is_refused_unread(text):
     reading = read_name(text, ontology())
     assert reading.diseases == ()
     assert reading.unread in (Unread.TOO_LONG, Unread.EMPTY)
-    assert steps(lambda long: read_name(long, ontology()), text) < 100
+    assert lines_run(lambda long: read_name(long, ontology()), text) < 100
 
 
 @pytest.mark.parametrize(
     "piece", ["lichen ", "a", "a ", "(x) ", "x, ", "-a", "é", "melanoma/", "i "]
 )
-def test_reading_twice_the_text_takes_at_most_four_times_the_steps(piece):
+def test_reading_twice_the_text_takes_at_most_four_times_the_lines_run(piece):
     """Within the length that is read a name among qualifiers is sought word by word."""
     size = MOST_CHARACTERS // len(piece) // 2
-    once, twice = (steps(lambda t: _read(t, ontology()), piece * n) for n in (size, 2 * size))
+    once, twice = (lines_run(lambda t: _read(t, ontology()), piece * n) for n in (size, 2 * size))
     assert twice <= 4.5 * once
     assert twice < 60_000
 

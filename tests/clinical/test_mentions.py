@@ -1,8 +1,7 @@
 """Claims about which words of a description give a diagnosis away."""
 
-import sys
-
 import pytest
+from counted_lines import lines_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,22 +66,6 @@ def test_any_text_is_searched(text):
 
 @pytest.mark.parametrize("piece", ["lichen ", "cell ", "epidermolysis bullosa simplex with ", "a"])
 def test_searching_takes_time_linear_in_the_text(piece):
-    def steps(text):
-        count = 0
-
-        def count_line(frame, event, argument):
-            nonlocal count
-            count += event == "line"
-            return count_line
-
-        before = sys.gettrace()
-        sys.settrace(count_line)
-        try:
-            mentions_disease(text)
-        finally:
-            sys.settrace(before)
-        return count
-
     mentions_disease("builds the index")
-    once = steps(piece * 1000)
-    assert steps(piece * 2000) <= 2.2 * once
+    once = lines_run(mentions_disease, piece * 1000)
+    assert lines_run(mentions_disease, piece * 2000) <= 2.2 * once

@@ -52,7 +52,7 @@ def test_a_signal_whose_error_is_dropped_is_not_lost(
         dropped(lambda: signal.raise_signal(number))
         time.sleep(20)
 
-    monkeypatch.setattr(cli, "_keep_programs", work)
+    monkeypatch.setattr(cli, "prepare", work)
     assert fails("evaluate", f"--checkpoint={tmp_path}", code=code)
 
 
@@ -68,7 +68,7 @@ def test_a_signal_comes_but_once_to_a_command_that_takes_long_to_unwind(
             time.sleep(0.3)
             unwound.append(True)
 
-    monkeypatch.setattr(cli, "_keep_programs", work)
+    monkeypatch.setattr(cli, "prepare", work)
     fails("evaluate", f"--checkpoint={tmp_path}", code=143)
     assert unwound == [True]
 
@@ -80,7 +80,7 @@ def test_a_terminal_that_is_closed_does_not_end_what_nohup_began(tmp_path, fails
         signal.raise_signal(signal.SIGHUP)
         raise InputError("it went on")
 
-    monkeypatch.setattr(cli, "_keep_programs", work)
+    monkeypatch.setattr(cli, "prepare", work)
     try:
         assert "it went on" in fails("evaluate", f"--checkpoint={tmp_path}", code=2)
     finally:
@@ -100,7 +100,7 @@ def test_a_signal_waits_for_an_extension_module_to_be_initialised(tmp_path, fail
         Loader("name", "name.so").create_module("initialised")
         time.sleep(5)
 
-    monkeypatch.setattr(cli, "_keep_programs", work)
+    monkeypatch.setattr(cli, "prepare", work)
     fails("evaluate", f"--checkpoint={tmp_path}", code=143)
     assert done == ["initialised"]
 
@@ -130,7 +130,7 @@ def test_a_read_that_was_given_up_says_nothing_of_its_closed_loop(tmp_path, fail
             kind()
         raise InputError("a damaged checkpoint")
 
-    monkeypatch.setattr(cli, "_keep_programs", work)
+    monkeypatch.setattr(cli, "prepare", work)
     heard = []
     monkeypatch.setattr(sys, "unraisablehook", lambda found: heard.append(str(found.exc_value)))
     fails("evaluate", f"--checkpoint={tmp_path}", code=2)
