@@ -17,7 +17,7 @@ from skinflow_jax.clinical.ontology import Ontology, ontology
 from skinflow_jax.clinical.ontology_disease import Disease
 from skinflow_jax.clinical.parsing import MOST_DIAGNOSES
 from skinflow_jax.clinical.relations import known_disease, related
-from skinflow_jax.clinical.rewards import Scale, credit, rank_value
+from skinflow_jax.clinical.rewards import Scale, credit, rank_value, safety_cost
 from skinflow_jax.clinical.schema import FieldValue, Schema
 
 _MOST_CANDIDATES = 400
@@ -58,12 +58,12 @@ def best_constant_diagnoses(
         names = list(dict.fromkeys([*names, *_of_each_kind(known)]))
     if sibling_credit:
         names = list(dict.fromkeys([*names, *_siblings(known, truths)]))
-    credits, unsafe = _paid(known, names, truths, sibling_credit)
+    credits, costs = _paid(known, names, truths, sibling_credit)
     values = np.array([rank_value(rank, scale) for rank in range(1, MOST_DIAGNOSES + 1)])
 
     def mean(chosen: Sequence[int]) -> float:
         best = (credits[chosen] * values[: len(chosen), None]).max(axis=0)
-        return float(shares @ (best - safety_penalty * unsafe[chosen[0]]))
+        return float(shares @ (best - safety_penalty * costs[chosen[0]]))
 
     chosen: list[int] = []
     while len(chosen) < min(MOST_DIAGNOSES, len(names)):
@@ -143,18 +143,18 @@ def _paid(
     truths: Mapping[str, Disease | None],
     sibling_credit: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Credit, and whether it is not known to be safe, of each name for each label `[N, L]`."""
-    credits, unsafe = np.zeros((len(names), len(truths))), np.ones((len(names), len(truths)))
+    """Credit, and `safety_cost` in the first place, of each name for each label `[N, L]`."""
+    credits, costs = np.zeros((len(names), len(truths))), np.ones((len(names), len(truths)))
     for row, name in enumerate(names):
         guess = known.diseases.get(name)
         for column, (label, truth) in enumerate(truths.items()):
             if guess is not None and truth is not None:
                 found = related(known, guess, truth)
                 credits[row, column] = credit(found, sibling_credit)
-                unsafe[row, column] = found.safety != "none"
+                costs[row, column] = safety_cost(found)
             elif truth is None and name == label:
-                credits[row, column], unsafe[row, column] = 1.0, 0.0
-    return credits, unsafe
+                credits[row, column], costs[row, column] = 1.0, 0.0
+    return credits, costs
 
 
 def best_constant_caption(

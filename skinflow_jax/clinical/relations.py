@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from skinflow_jax.clinical.names import Reading, Unread, read_name
 from skinflow_jax.clinical.ontology import Ontology, ontology
 from skinflow_jax.clinical.ontology_disease import Disease
-from skinflow_jax.clinical.safety import critical
+from skinflow_jax.clinical.safety import MALIGNANT, critical, urgency_lost, urgent
 from skinflow_jax.clinical.wording import normalise, same_answer
 from skinflow_jax.errors import InputError
 
@@ -30,20 +30,26 @@ class Relation(NamedTuple):
     "critical" where acting on it harms or delays what cannot wait, "undetermined" where what is
     meant is unknown, too broad or nothing, else "none". `management_consistent`: the same first
     step.
+
+    `malignancy_missed`: where the truth is malignant or in situ, whether the prediction is neither
+    accepted nor such a disease (unknown and broad names miss it too). `urgent_missed`: where the
+    truth is urgent or an emergency, whether the prediction can wait longer. `over_triaged`: where
+    the truth can wait, whether the prediction is urgent. None where the truth is not of that kind,
+    a broad class of both, or unknown.
     """
 
     kind: Kind
     accepted: bool
     safety: Safety
     management_consistent: bool
+    malignancy_missed: bool | None = None
+    urgent_missed: bool | None = None
+    over_triaged: bool | None = None
 
     @property
     def safety_critical(self) -> bool:
         """Whether `safety` is "critical"."""
         return self.safety == "critical"
-
-
-_INVALID = Relation("invalid", False, "undetermined", False)
 
 
 def relation(prediction: str, reference: str) -> Relation:
@@ -62,13 +68,13 @@ def _relation(known: Ontology, prediction: str, reference: str) -> Relation:
     if not normalise(reference):
         raise InputError("the reference diagnosis is empty: give a disease name")
     reading, truth = read_name(prediction, known), known_disease(reference, known)
-    if reading.unread is Unread.EMPTY:
-        return _INVALID
-    if truth is None:
+    empty = reading.unread is Unread.EMPTY
+    if truth is None and not empty:
         return _by_name(reading, prediction, reference)
-    guess = reading.fitting(truth)
+    guess = reading.fitting(truth) if truth else None
     if guess is None:
-        return Relation("unrelated", False, "undetermined", False)
+        kind = "invalid" if empty else "unrelated"
+        return Relation(kind, False, "undetermined", False, *_costs(known, None, truth))
     found = related(known, guess, truth)
     same = found.kind == "synonym" and normalise(prediction) == normalise(reference)
     return found._replace(kind="exact") if same else found
@@ -79,7 +85,12 @@ def related(known: Ontology, guess: Disease, truth: Disease) -> Relation:
     kind = _kind(known, guess, truth)
     accepted = kind in ("synonym", "subclass")
     managed = guess is truth or guess.first_step == truth.first_step != ""
-    return Relation(kind, accepted, _safety(known, guess, truth, accepted), managed)
+    safety = _safety(known, guess, truth, accepted)
+    acted_on = guess if guess.answerable else None
+    costs = tuple(
+        None if cost is None else cost and not accepted for cost in _costs(known, acted_on, truth)
+    )
+    return Relation(kind, accepted, safety, managed, *costs)
 
 
 _remembered = functools.lru_cache(maxsize=_REMEMBERED)(_relation)
@@ -117,6 +128,22 @@ def _safety(known: Ontology, guess: Disease, truth: Disease, accepted: bool) -> 
     if len(verdicts) != 1:
         return "undetermined"
     return "critical" if verdicts.pop() else "none"
+
+
+def _costs(
+    known: Ontology, guess: Disease | None, truth: Disease | None
+) -> tuple[bool | None, bool | None, bool | None]:
+    """Whether `guess` (None: nothing to act on) misses a malignancy or urgency, or over-triages."""
+    possible = kinds(known, truth) if truth else ()
+    malignant = bool(possible) and all(kind.nature in MALIGNANT for kind in possible)
+    pressing = {urgent(kind) for kind in possible}
+    return (
+        (guess is None or guess.nature not in MALIGNANT) if malignant else None,
+        (guess is None or any(urgency_lost(guess, k) for k in possible))
+        if pressing == {True}
+        else None,
+        (guess is not None and urgent(guess)) if pressing == {False} else None,
+    )
 
 
 def kinds(known: Ontology, truth: Disease) -> tuple[Disease, ...]:

@@ -19,6 +19,12 @@ from skinflow_jax.errors import InputError
 
 Scale = Literal["linear", "reciprocal"]
 
+LESSER_COST = 0.5
+"""What of the penalty a cancer taken for its precursor costs, or what can wait for what is urgent.
+
+Our choice.
+"""
+
 
 def caption_field_scores(
     text: str, reference_fields: Mapping[str, FieldValue], schema: Schema = CLINICAL
@@ -81,6 +87,17 @@ def credit(found: Relation, sibling_credit: float) -> float:
     return sibling_credit if found.kind == "sibling" and found.safety == "none" else 0.0
 
 
+def safety_cost(first: Relation) -> float:
+    """The share of the penalty that a first diagnosis pays: 1 where critical or undetermined.
+
+    `LESSER_COST` where it is neither, and misses a malignancy or over-triages: else a name that is
+    urgent and of uncertain nature would be safe for nearly every truth, and be put first.
+    """
+    if first.safety != "none":
+        return 1.0
+    return LESSER_COST if first.malignancy_missed or first.over_triaged else 0.0
+
+
 def diagnosis_reward(
     text: str,
     reference: str,
@@ -91,10 +108,9 @@ def diagnosis_reward(
 ) -> float:
     """The best of the ranks: of each its `rank_value` times its `credit`.
 
-    `safety_penalty` is taken off where the first diagnosis is safety-critical or
-    undetermined, or the text is refused: the reward may go below 0, so that a list without the
-    right disease still tells a harmless error from a dangerous one. Raises InputError on an empty
-    reference.
+    `safety_penalty` times the `safety_cost` of the first diagnosis is taken off, all of it where
+    the text is refused: the reward may go below 0, so that a list without the right disease still
+    tells a harmless error from a dangerous one. Raises InputError on an empty reference.
     """
     relations = [relation(name, reference) for name in ranked_diagnoses(text)]
     best = 0.0
@@ -102,5 +118,4 @@ def diagnosis_reward(
         best = max(best, credit(found, sibling_credit) * rank_value(rank, scale))
     if not relations and not normalise(reference):
         raise InputError("the reference diagnosis is empty: give a disease name")
-    unsafe = not relations or relations[0].safety != "none"
-    return best - safety_penalty * unsafe
+    return best - safety_penalty * (safety_cost(relations[0]) if relations else 1.0)

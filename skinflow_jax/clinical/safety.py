@@ -56,11 +56,6 @@ def urgency_lost(guess: Disease, truth: Disease) -> bool:
     return urgent(truth) and URGENCIES.index(guess.urgency) < URGENCIES.index(truth.urgency)
 
 
-def over_triaged(guess: Disease, truth: Disease) -> bool:
-    """What can wait weeks, taken for what is urgent."""
-    return urgent(guess) and not urgent(truth)
-
-
 def urgent(disease: Disease) -> bool:
     """Whether days or hours matter."""
     return disease.urgency in ("urgent", "emergency")

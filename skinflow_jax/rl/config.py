@@ -42,7 +42,8 @@ class GrpoConfig:
       sibling_credit: what the diagnosis rewards count a harmless sibling of the true disease, below
         the 1 of an accepted one.
       safety_penalty: what they take off where the first diagnosis is safety-critical or
-        undetermined, or the answer is refused; they may go below 0.
+        undetermined, or the answer is refused, and in part for over-triage (see
+        `clinical.rewards.safety_cost`); they may go below 0.
       reward_timeout: seconds that the functions may take a step; None waits.
       overlong_cache: DAPO's soft penalty of completions that come closer to max_tokens than so
         many tokens, as one more reward of weight 1; 0 is off.

@@ -17,6 +17,8 @@ from skinflow_jax.clinical import (
     ontology,
     to_json,
 )
+from skinflow_jax.clinical.relations import related
+from skinflow_jax.clinical.rewards import LESSER_COST, safety_cost
 from skinflow_jax.errors import InputError
 
 REFERENCE = {
@@ -142,6 +144,26 @@ def test_the_safety_penalty_sees_critical_undetermined_and_refused_answers_and_g
         assert diagnosis_reward(wrong, "melanoma", safety_penalty=0.5) == -0.5
     harmless = ranked("Merkel cell carcinoma")
     assert diagnosis_reward(harmless, "melanoma", safety_penalty=0.5) == 0.0
+
+
+def test_the_penalty_sees_over_triage_and_a_precursor_for_a_cancer_at_less():
+    def cost(first, reference):
+        return -diagnosis_reward(ranked(first), reference, safety_penalty=1.0)
+
+    assert cost("bullous pemphigoid", "vitiligo") == LESSER_COST  # urgent for what can wait
+    assert cost("actinic keratosis", "basal cell carcinoma") == LESSER_COST
+    assert cost("basal cell carcinoma", "melanoma") == 1.0  # a malignancy, but weeks are lost
+    assert cost("vitiligo", "psoriasis") == 0.0
+    assert 0 < LESSER_COST < 1
+
+
+def test_no_first_name_is_safe_whatever_is_true():
+    """A decoy in the first place would pay wherever the right name stands behind it."""
+    known = ontology()
+    truths = [known.diseases[name] for name in ("melanoma", "basal cell carcinoma", "vitiligo")]
+    for guess in known.diseases.values():
+        costs = [safety_cost(related(known, guess, truth)) for truth in truths]
+        assert max(costs) > 0, guess.name
 
 
 def test_a_harmless_sibling_is_paid_its_share_and_a_dangerous_one_nothing():
