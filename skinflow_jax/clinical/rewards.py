@@ -19,10 +19,10 @@ from skinflow_jax.errors import InputError
 
 Scale = Literal["linear", "reciprocal"]
 
-LESSER_COST = 0.5
-"""What of the penalty a cancer taken for its precursor costs, or what can wait for what is urgent.
+FALSE_ALARM = 1 / 3
+"""What of the penalty an error costs that misses neither a malignancy nor what is urgent.
 
-Our choice.
+Our choice: overlooking a cancer is three times as bad as operating on a naevus.
 """
 
 
@@ -88,14 +88,16 @@ def credit(found: Relation, sibling_credit: float) -> float:
 
 
 def safety_cost(first: Relation) -> float:
-    """The share of the penalty that a first diagnosis pays: 1 where critical or undetermined.
+    """The share of the penalty that a first diagnosis pays.
 
-    `LESSER_COST` where it is neither, and misses a malignancy or over-triages: else a name that is
-    urgent and of uncertain nature would be safe for nearly every truth, and be put first.
+    1 where nothing can be acted on (undetermined), and where a malignancy or what is urgent is
+    missed; `FALSE_ALARM` where the error is critical otherwise, or over-triages; else 0. A name
+    that is urgent and of uncertain nature would be safe for nearly every truth if only critical
+    errors cost, and a harmless one if both kinds of error cost alike.
     """
-    if first.safety != "none":
+    if first.safety == "undetermined" or first.malignancy_missed or first.urgent_missed:
         return 1.0
-    return LESSER_COST if first.malignancy_missed or first.over_triaged else 0.0
+    return FALSE_ALARM if first.safety == "critical" or first.over_triaged else 0.0
 
 
 def diagnosis_reward(

@@ -41,9 +41,9 @@ class GrpoConfig:
       reward_weights: one a function; None weighs all 1.
       sibling_credit: what the diagnosis rewards count a harmless sibling of the true disease, below
         the 1 of an accepted one.
-      safety_penalty: what they take off where the first diagnosis is safety-critical or
-        undetermined, or the answer is refused, and in part for over-triage (see
-        `clinical.rewards.safety_cost`); they may go below 0.
+      safety_penalty: what they take off where the first diagnosis is undetermined, dangerous or
+        over-triages, in the share of `clinical.rewards.safety_cost`, all of it where the answer is
+        refused; they may go below 0.
       reward_timeout: seconds that the functions may take a step; None waits.
       overlong_cache: DAPO's soft penalty of completions that come closer to max_tokens than so
         many tokens, as one more reward of weight 1; 0 is off.

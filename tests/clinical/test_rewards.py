@@ -18,7 +18,7 @@ from skinflow_jax.clinical import (
     to_json,
 )
 from skinflow_jax.clinical.relations import related
-from skinflow_jax.clinical.rewards import LESSER_COST, safety_cost
+from skinflow_jax.clinical.rewards import FALSE_ALARM, safety_cost
 from skinflow_jax.errors import InputError
 
 REFERENCE = {
@@ -146,15 +146,24 @@ def test_the_safety_penalty_sees_critical_undetermined_and_refused_answers_and_g
     assert diagnosis_reward(harmless, "melanoma", safety_penalty=0.5) == 0.0
 
 
-def test_the_penalty_sees_over_triage_and_a_precursor_for_a_cancer_at_less():
+def test_a_false_alarm_costs_less_than_what_is_missed():
     def cost(first, reference):
         return -diagnosis_reward(ranked(first), reference, safety_penalty=1.0)
 
-    assert cost("bullous pemphigoid", "vitiligo") == LESSER_COST  # urgent for what can wait
-    assert cost("actinic keratosis", "basal cell carcinoma") == LESSER_COST
-    assert cost("basal cell carcinoma", "melanoma") == 1.0  # a malignancy, but weeks are lost
+    for missed, truth in (
+        ("actinic keratosis", "basal cell carcinoma"),  # not critical, and the cancer is missed
+        ("basal cell carcinoma", "melanoma"),  # weeks are lost
+        ("urticaria", "bullous pemphigoid"),
+    ):
+        assert cost(missed, truth) == 1.0
+    for alarm, truth in (
+        ("bullous pemphigoid", "vitiligo"),
+        ("melanoma", "naevus"),
+        ("psoriasis", "tinea corporis"),  # critical: a steroid feeds it
+    ):
+        assert cost(alarm, truth) == pytest.approx(FALSE_ALARM)
     assert cost("vitiligo", "psoriasis") == 0.0
-    assert 0 < LESSER_COST < 1
+    assert 0 < FALSE_ALARM < 1
 
 
 def test_no_first_name_is_safe_whatever_is_true():
