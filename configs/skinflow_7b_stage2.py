@@ -19,9 +19,9 @@ def get_config() -> ConfigDict:
     config.model.init_from = "runs/skinflow_7b_stage1"
     config.data.tasks = ("diagnosis",)
     # As in the demo, where they were chosen: 1/p for the first accepted rank p, and a first
-    # diagnosis that is dangerous, or says nothing, costs as much as the right one earns. A guess at
-    # this size.
+    # diagnosis that overlooks what is dangerous, or says nothing, costs half of what the right one
+    # earns. A guess at this size.
     config.rl.rewards = ("diagnosis_reciprocal",)
-    config.rl.safety_penalty = 1.0
+    config.rl.safety_penalty = 0.5
     config.optimizer.learning_rate = 5e-7  # third-party notes of the paper's full text
     return config

@@ -148,8 +148,8 @@ def demo_configs(
     # Stage I pay: at 1 it sharpened the answers and left the greedy ones as they were. Stage II
     # keeps some caption prompts, or it unlearns to describe (valid captions fell from 100 % to
     # 11 %), and is paid 1/p for the first accepted rank p, which weighs the first place more, less
-    # a penalty where the first place is dangerous or says nothing. At half the penalty Stage II
-    # missed more malignancies on one of the two streams that it was chosen on.
+    # a penalty where the first place is dangerous or says nothing. Twice the penalty left more
+    # malignancies and urgent cases unseen on seed 1.
     def stage(tasks, rewards, steps, learning_rate, temperature, cases_of_task=None, penalty=0.0):
         return RunConfig(
             algorithm="grpo",
@@ -181,7 +181,7 @@ def demo_configs(
     if "caption" in tasks:
         stages[STAGE_1] = stage(("caption",), ("caption",), size.stage1_steps, 1e-4, 0.7)
         rewards, few = ("caption", *rewards), {"caption": size.stage2_captions}
-    stages[STAGE_2] = stage(tasks, rewards, size.stage2_steps, 2e-4, 0.8, few, penalty=1.0)
+    stages[STAGE_2] = stage(tasks, rewards, size.stage2_steps, 2e-4, 0.8, few, penalty=0.5)
     return stages
 
 
