@@ -22,7 +22,7 @@ def checked(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
     for row in rows:
         for upper in sorted(above[row.disease.name]):
             _check_kind(row, by_name[upper].disease)
-            if row.disease.answerable:
+            if row.disease.answerable and not by_name[upper].disease.answerable:
                 kinds.setdefault(upper, []).append(row)
     for name, below in kinds.items():
         _check_class(by_name[name], below)
@@ -73,7 +73,7 @@ def _check_kind(row: Row, upper: Disease) -> None:
 
 def _check_class(upper: Row, kinds: Sequence[Row]) -> None:
     """What is said of a class must be so of one of its kinds at least."""
-    for column in TOLD if not upper.disease.answerable else ():
+    for column in TOLD:
         said, found = getattr(upper.disease, column), {getattr(k.disease, column) for k in kinds}
         if said and said not in found:
             raise InputError(
