@@ -1,8 +1,9 @@
 """Whether a description gives a diagnosis away.
 
-A name or synonym of an answerable disease counts in whole words, whatever its spelling, unless it
-is in `PLAIN`. An abbreviation counts as the ontology writes it, from three letters on, where it
-stands for one disease: "ten" and "AD" do not. Broad classes never count.
+A name or synonym of a disease counts in whole words, whatever its spelling, unless it is in
+`PLAIN`; so does that of a class that tells what its kinds share ("eczema"), and no broader one. An
+abbreviation counts as the ontology writes it, from three letters on, where it stands for one
+disease: "ten" and "AD" do not.
 """
 
 import functools
@@ -63,14 +64,14 @@ def _wordings(known: Ontology) -> tuple[Mapping[str, str], Mapping[str, int], Ma
     for disease in known.diseases.values():
         for short in disease.abbreviations:
             abbreviations.setdefault(short, set()).add(disease.name)
-        for name in (disease.name, *disease.synonyms) if disease.answerable else ():
+        for name in (disease.name, *disease.synonyms) if disease.told else ():
             words = normalise(name).split()
             if words and " ".join(words) not in PLAIN:
                 names[" ".join(words)] = disease.name
                 longest[words[0]] = max(len(words), longest.get(words[0], 0))
-    answerable = {
+    told = {
         short: name
         for short, (name, *others) in abbreviations.items()
-        if not others and len(short) >= _SHORTEST_ABBREVIATION and known.diseases[name].answerable
+        if not others and len(short) >= _SHORTEST_ABBREVIATION and known.diseases[name].told
     }
-    return names, longest, answerable
+    return names, longest, told

@@ -42,7 +42,7 @@ class NameIndex:
         self._plain = [
             bag
             for bag, found in self._bags.items()
-            if len(bag) > 1 and bag <= plain and found[0].answerable
+            if len(bag) > 1 and bag <= plain and found[0].told
         ]
         self._with: dict[str, list[frozenset[str]]] = {}
         for bag in self._bags:
@@ -166,7 +166,7 @@ class NameIndex:
     def _answers(self, words: Sequence[str]) -> list[Disease]:
         if self.is_short(words) or (len(words) == 1 and self.qualifiers.known(words[0])):
             return []
-        return [disease for disease in self.exactly(words) if disease.answerable]
+        return [disease for disease in self.exactly(words) if disease.told]
 
     def hidden_names(self, words: Set[str]) -> list[Set[str]]:
         """Names among the words that only describe elsewhere: "hand-foot syndrome"."""

@@ -119,7 +119,7 @@ def _described(parts: Sequence[Words], name: tuple[Words, Found], index: NameInd
 
 def _names_one(part: Words, found: Found, index: NameIndex) -> bool:
     """Whether a part says more than where it is, or what it looks like."""
-    if any(disease.answerable for disease in found):
+    if any(disease.told for disease in found):
         return len(part) > 1 or not index.qualifiers.all_known(part)
     return bool(found) and not index.qualifiers.describe(part)
 

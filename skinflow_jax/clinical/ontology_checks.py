@@ -12,8 +12,8 @@ def checked(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
     """Of each disease the names of all that it is a kind of, itself excluded.
 
     Raises InputError where a name stands twice, a parent is missing, is-a runs in a circle, or a
-    kind of an answerable disease differs from it in one of `SHARED`, a class is said to be what
-    none of its kinds is, or nothing is answerable.
+    disease differs in one of `SHARED` from what it is a kind of, a class is said to be what none
+    of its kinds is, or nothing is answerable.
     """
     check_names(rows)
     by_name = {row.disease.name: row for row in rows}
@@ -59,15 +59,17 @@ def _closure(by_name: Mapping[str, Row]) -> dict[str, frozenset[str]]:
 
 
 def _check_kind(row: Row, upper: Disease) -> None:
-    if not upper.answerable:
-        return
     for column in SHARED:
         own, shared = getattr(row.disease, column), getattr(upper, column)
-        if own != shared:
+        if own and shared and own != shared:
+            remedy = (
+                "put both below a class that is not answerable"
+                if upper.answerable
+                else f"leave {column} of the class empty, as it varies"
+            )
             raise InputError(
                 f"ontology {row.place}: {row.disease.name!r} has {column} {own!r} and is a kind of "
-                f"{upper.name!r}, which is answerable and has {shared!r}: correct one of them, or "
-                "put both below a class that is not answerable"
+                f"{upper.name!r}, which has {shared!r}: correct one of them, or {remedy}"
             )
 
 

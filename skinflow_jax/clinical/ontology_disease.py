@@ -54,8 +54,8 @@ WORDS = {
     "first_step": tuple(FIRST_STEPS),
 }
 
-SHARED = ("nature", "infection", "urgency")
-"""What all kinds of an answerable disease have in common with it."""
+SHARED = ("nature", "infection", "contagious", "urgency")
+"""What holds of all kinds of a disease or class whose row tells it."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Disease:
 
     `name` is canonical; each of `synonyms` can be exchanged for it both ways; `abbreviations` may
     be other diseases' too; `parents` are canonical names of what it is a kind of. A class that is
-    not `answerable` is too broad to be an answer. The others hold one of `WORDS` each, "" where a
-    class varies; `partition` is any group to report by, `source` what the row rests on and `review`
-    who has checked it.
+    not `answerable` is too broad to be an answer for its kinds. The others hold one of `WORDS`
+    each, "" where a class varies; `partition` is any group to report by, `source` what the row
+    rests on and `review` who has checked it.
     """
 
     name: str
@@ -82,6 +82,11 @@ class Disease:
     partition: str
     source: str
     review: str
+
+    @property
+    def told(self) -> bool:
+        """Whether its row tells all that the cost of an error depends on; answerable ones do."""
+        return all(getattr(self, column) for column in WORDS)
 
     @property
     def tumour(self) -> bool:

@@ -119,15 +119,18 @@ def _kind(known: Ontology, guess: Disease, truth: Disease) -> Kind:
 
 
 def _safety(known: Ontology, guess: Disease, truth: Disease, accepted: bool) -> Safety:
-    """Against each kind of a broad reference; where they differ, nothing is said."""
+    """Against each kind of a broad reference; where they differ, nothing is said.
+
+    A broad guess may be critical by what all its kinds share, and is never safe.
+    """
     if accepted:
         return "none"
-    if not guess.answerable:
+    if not guess.told:
         return "undetermined"
     verdicts = {critical(guess, kind) for kind in kinds(known, truth)}
-    if len(verdicts) != 1:
-        return "undetermined"
-    return "critical" if verdicts.pop() else "none"
+    if verdicts == {True}:
+        return "critical"
+    return "none" if verdicts == {False} and guess.answerable else "undetermined"
 
 
 def _costs(
@@ -147,5 +150,5 @@ def _costs(
 
 
 def kinds(known: Ontology, truth: Disease) -> tuple[Disease, ...]:
-    """What a reference may be: itself, or the answerable kinds of a broad class."""
-    return (truth,) if truth.answerable else known.kinds[truth.name]
+    """What a reference may be: itself, or the answerable kinds of a class that varies."""
+    return (truth,) if truth.told else known.kinds[truth.name]

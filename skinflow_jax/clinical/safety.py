@@ -16,9 +16,6 @@ CROSSING = frozenset(
     | {("in situ", harmless) for harmless in NO_TUMOUR_TO_FEAR}
     | {(harmless, "malignant") for harmless in NO_TUMOUR_TO_FEAR}
 )
-OPERATING = frozenset({"cancer surgery", "oncology"})
-"""First steps that harm where nothing is to be feared, whatever the nature of the guess."""
-
 """(nature of the truth, nature of the guess) that is critical.
 
 A cancer, invasive or in situ, taken for what needs nothing is left; what needs nothing taken for an
@@ -27,13 +24,20 @@ each other or for cancer are biopsied or treated alike, so that only the urgency
 a confusion critical.
 """
 
+OPERATING = frozenset({"cancer surgery", "oncology"})
+"""First steps that harm where nothing is to be feared, whatever the nature of the guess."""
+
 ANTI_INFECTIVE = frozenset({"antibacterial", "antifungal", "antiviral", "antiparasitic"})
 SUPPRESSING = frozenset({"anti-inflammatory", "immunosuppression"})
 """First steps that feed an infection which needs one of `ANTI_INFECTIVE`."""
 
+SPREADING = frozenset({"bacterial", "fungal", "parasitic"})
+"""Infections that go on until a drug stops them, where they cannot wait for months. What is viral
+and not urgent passes by itself, and an infestation stays in the skin."""
+
 
 def critical(guess: Disease, truth: Disease) -> bool:
-    """Whether acting on `guess` where `truth` is right is critical; both answerable."""
+    """Whether acting on `guess` where `truth` is right is critical; both are told."""
     return (
         (truth.nature, guess.nature) in CROSSING
         or _operated(guess, truth)
@@ -73,4 +77,14 @@ def _infection_harmed(guess: Disease, truth: Disease) -> bool:
         truth.first_step == "immunosuppression" and urgent(truth) and guess.infection != "none"
     )
     overlooked = truth.contagious == "matters" != guess.contagious
-    return suppressed or unsuppressed or overlooked
+    return suppressed or unsuppressed or overlooked or _infection_left(guess, truth)
+
+
+def _infection_left(guess: Disease, truth: Disease) -> bool:
+    """An infection that a drug must stop within weeks, left for months without one."""
+    return (
+        truth.infection in SPREADING
+        and truth.first_step in ANTI_INFECTIVE
+        and guess.first_step not in ANTI_INFECTIVE
+        and truth.urgency != "routine" == guess.urgency
+    )

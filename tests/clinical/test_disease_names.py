@@ -183,8 +183,9 @@ def test_a_disease_left_out_is_not_read_as_an_unlike_one():
     ],
 )
 def test_no_frame_that_denies_hedges_or_lists_leaves_a_name_accepted(frame):
-    added = {find("scabies"), find("melasma"), find("cherry angioma")}
-    names = [name for name in ANSWERS[::10] if find(name) not in added]
+    akin = index_of(ontology()).akin
+    added = [find("scabies"), find("melasma"), find("cherry angioma")]
+    names = [name for name in ANSWERS[::10] if not any(akin(find(name), one) for one in added)]
     assert [name for name in names if find(frame.format(name))] == []
 
 

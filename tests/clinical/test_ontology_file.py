@@ -90,7 +90,17 @@ RUST = edited(SPOT, name="rust", synonyms="", abbreviations="")
         ),
         (
             [CLASS, SPOT, edited(RUST, parents="leaf spot", urgency="urgent")],
-            "'rust' has urgency 'urgent' and is a kind of 'leaf spot', which is answerable",
+            "'rust' has urgency 'urgent' and is a kind of 'leaf spot', which has 'soon': correct "
+            "one of them, or put both below a class that is not answerable",
+        ),
+        (
+            [CLASS, SPOT, edited(RUST, parents="leaf spot", contagious="matters")],
+            "'rust' has contagious 'matters'",
+        ),
+        (
+            [edited(CLASS, urgency="urgent"), SPOT],
+            "'leaf spot' has urgency 'soon' and is a kind of 'leaf disease', which has 'urgent': "
+            "correct one of them, or leave urgency of the class empty, as it varies",
         ),
         (
             [CLASS, SPOT, edited(RUST, parents="leaf spot", infection="none")],

@@ -15,7 +15,7 @@ DISEASES = [
     ["actinic keratosis", "solar keratosis"],
     ["seborrhoeic keratosis", "seborrheic keratosis"],
     ["dermatofibroma", "fibrous histiocytoma"],
-    ["psoriasis", "psoriasis vulgaris"],
+    ["psoriasis", "psoriatic dermatosis"],
     ["atopic dermatitis", "atopic eczema"],
     ["lichen planus", "lichen ruber planus"],
     ["tinea versicolor", "pityriasis versicolor"],
