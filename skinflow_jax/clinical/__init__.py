@@ -21,7 +21,6 @@ from skinflow_jax.clinical.outcomes import Outcome, outcome
 from skinflow_jax.clinical.parsing import (
     ParsedCaption,
     ParsedDiagnoses,
-    canonical_caption,
     parse_caption,
     parse_diagnoses,
 )
@@ -51,7 +50,6 @@ __all__ = [
     "best_constant_caption",
     "best_constant_diagnoses",
     "canonical",
-    "canonical_caption",
     "canonical_fields",
     "caption_field_scores",
     "caption_reward",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import product
 from pathlib import Path
 
+from skinflow_jax.clinical.name_keys import keys_of
 from skinflow_jax.clinical.name_spelling import LONG, MOST_SLIPS, VOWELS, Spelling
 from skinflow_jax.clinical.name_text import words_of
 from skinflow_jax.clinical.ontology import Ontology
@@ -60,11 +61,12 @@ class NameIndex:
                 words = words_of(name)
                 if names is _abbreviations and self.qualifiers.known(words[0]):
                     continue
-                keys = [" ".join(words), "".join(words)]
-                if names is _names or _stands_among_others(name, words):
-                    bag = frozenset(words) - self.qualifiers.glue
-                    keys += [bag] if len(bag) > 1 or len(words) == 1 else []
-                for table, key in zip(new, keys, strict=False):
+                keys = keys_of(words)
+                if names is not _names and not _stands_among_others(name, words):
+                    keys = keys._replace(unordered=None)
+                for table, key in zip(new, keys, strict=True):
+                    if key is None:
+                        continue
                     found = table.setdefault(key, ())
                     table[key] = found if disease in found else (*found, disease)
         if names is _abbreviations:
@@ -110,8 +112,8 @@ class NameIndex:
 
     def _is_fixed(self, words: Sequence[str]) -> bool:
         """Whether the order counts: a word that else refuses, or one that is said twice."""
-        once = [word for word in words if word not in self.qualifiers.left_out]
-        return len({*once}) < len(once) or not self.qualifiers.refused.keys().isdisjoint(once)
+        refused = self.qualifiers.refused.keys()
+        return self.qualifiers.repeats(words) or not refused.isdisjoint(words)
 
     def _in_a_row(self, words: Sequence[str]) -> Found:
         """A name as it stands among qualifiers: "non-scarring alopecia of the scalp"."""

@@ -203,5 +203,10 @@ def words_of(name: str) -> tuple[str, ...]:
     return found.words if isinstance(found, Parts) and not found.codes else _any_words(name)
 
 
+def has_other_letters(name: str) -> bool:
+    """Whether `words_of` leaves out letters of another script."""
+    return not name.isascii() and any(c.isalpha() and isinstance(_latin(c), Unread) for c in name)
+
+
 def _any_words(name: str) -> tuple[str, ...]:
     return tuple(w for each in normalise(name).split() for w in getattr(parts(each), "words", ()))

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from skinflow_jax.clinical.name_text import words_of
-from skinflow_jax.clinical.ontology_disease import SHARED, Disease
+from skinflow_jax.clinical.ontology_disease import SHARED, TOLD, Disease
 from skinflow_jax.clinical.ontology_file import Row
-from skinflow_jax.clinical.wording import normalise
+from skinflow_jax.clinical.ontology_names import check_names
 from skinflow_jax.errors import InputError
 
 
@@ -13,48 +12,26 @@ def checked(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
     """Of each disease the names of all that it is a kind of, itself excluded.
 
     Raises InputError where a name stands twice, a parent is missing, is-a runs in a circle, or a
-    disease differs in one of `SHARED` from what it is a kind of.
+    disease differs in one of `SHARED` from what it is a kind of, a class is said to be what none
+    of its kinds is, or nothing is answerable.
     """
-    _check_names(rows)
+    check_names(rows)
     by_name = {row.disease.name: row for row in rows}
     above = _closure(by_name)
+    kinds: dict[str, list[Row]] = {}
     for row in rows:
         for upper in sorted(above[row.disease.name]):
             _check_kind(row, by_name[upper].disease)
+            if row.disease.answerable and not by_name[upper].disease.answerable:
+                kinds.setdefault(upper, []).append(row)
+    for name, below in kinds.items():
+        _check_class(by_name[name], below)
+    if not any(row.disease.answerable for row in rows):
+        file = rows[0].place.rpartition(", row ")[0]
+        raise InputError(
+            f"ontology {file}: no row is answerable: set answerable of diseases to yes"
+        )
     return above
-
-
-def _check_names(rows: Sequence[Row]) -> None:
-    """No name or synonym is another row's, nor an abbreviation another row's name."""
-    owners: dict[str, Row] = {}
-    for row in rows:
-        for name in (row.disease.name, *row.disease.synonyms, *row.disease.abbreviations):
-            if not words_of(name):
-                raise InputError(
-                    f"ontology {row.place}: {name!r} cannot be read: a name has Latin letters or "
-                    "digits"
-                )
-        for name in (row.disease.name, *row.disease.synonyms):
-            # As captions are searched for it, and as diagnoses are read.
-            spellings = (normalise(name), " ".join(words_of(name)))
-            other = next((o for s in spellings if (o := owners.setdefault(s, row)) is not row), row)
-            if other is not row:
-                raise InputError(
-                    f"ontology {row.place}: {name!r} is a name of {other.disease.name!r} too "
-                    f"({other.place}): leave it to one of them"
-                )
-    order = {id(row): number for number, row in enumerate(rows)}
-    for row in rows:
-        for short in row.disease.abbreviations:
-            other = owners.get(normalise(short), row)
-            if other is not row:
-                # The later row is the user's, where a file adds to ours.
-                first, last = sorted((row, other), key=lambda each: order[id(each)])
-                raise InputError(
-                    f"ontology {last.place}: {short!r} is a name of {other.disease.name!r} and an "
-                    f"abbreviation of {row.disease.name!r} ({first.place}): make it an "
-                    "abbreviation of both"
-                )
 
 
 def _closure(by_name: Mapping[str, Row]) -> dict[str, frozenset[str]]:
@@ -93,4 +70,17 @@ def _check_kind(row: Row, upper: Disease) -> None:
             raise InputError(
                 f"ontology {row.place}: {row.disease.name!r} has {column} {own!r} and is a kind of "
                 f"{upper.name!r}, which has {shared!r}: correct one of them, or {remedy}"
+            )
+
+
+def _check_class(upper: Row, kinds: Sequence[Row]) -> None:
+    """What is said of a class must be so of one of its kinds at least."""
+    for column in TOLD:
+        said, found = getattr(upper.disease, column), {getattr(k.disease, column) for k in kinds}
+        if said and said not in found:
+            raise InputError(
+                f"ontology {kinds[-1].place}: {kinds[-1].disease.name!r} is a kind of "
+                f"{upper.disease.name!r} ({upper.place}), whose {column} {said!r} none of its "
+                f"kinds has ({', '.join(sorted(found))}): correct it, or leave that of the class "
+                "empty"
             )

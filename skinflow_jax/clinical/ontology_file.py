@@ -2,18 +2,20 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from skinflow_jax.clinical.name_text import MOST_CHARACTERS
 from skinflow_jax.clinical.ontology_disease import TOLD, WORDS, Disease
 from skinflow_jax.clinical.wording import normalise
 from skinflow_jax.errors import InputError, printable, shortened
 
 COLUMNS = tuple(field.name for field in fields(Disease))
 _LISTS = ("synonyms", "abbreviations", "parents")
-_MOST_CHARACTERS = 200
-"""Of a name, a synonym or an abbreviation."""
+_SIGNS = re.compile(r"[;|]|^[#=+@-]")
+"""Of lists, of comments, and of a spreadsheet's formulas and errors."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,13 @@ def _cells(text: str, name: str) -> Iterator[tuple[str, dict[str, str]]]:
                 continue
             place = f"{name}, row {reader.line_num}"
             if len(cells) != len(header):
+                remedy = (
+                    "quote a cell that holds a comma, and delete one that is too much"
+                    if len(cells) > len(header)
+                    else "write a comma for an empty cell too; there are no rows of comment"
+                )
                 raise InputError(
-                    f"ontology {place}: {len(cells)} cells under {len(header)} columns: "
-                    "quote a cell that holds a comma"
+                    f"ontology {place}: {len(cells)} cells under {len(header)} columns: {remedy}"
                 )
             yield place, dict(zip(header, cells, strict=True))
     except csv.Error as error:
@@ -75,14 +81,19 @@ def _header(cells: list[str], name: str) -> tuple[str, ...]:
     if sorted(cells) == sorted(COLUMNS):
         return tuple(cells)
     lacking = [column for column in COLUMNS if column not in cells]
-    other = [cell for cell in cells if cell not in COLUMNS] or ["a column twice"]
-    found = f"lacks {', '.join(lacking)}" if lacking else f"has {printable(', '.join(other))}"
+    other = [cell or "one without a name" for cell in cells if cell not in COLUMNS]
+    twice = [f"{column} twice" for column in COLUMNS if cells.count(column) > 1]
+    found = f"lacks {', '.join(lacking)}"
+    if other or twice:
+        some = lacking and len(lacking) < len(COLUMNS)
+        listed = shortened(printable(", ".join([*other, *twice])), 100)
+        found = f"has {listed}" + (f" and {found}" if some else "")
     if len(cells) == 1 and ";" in cells[0]:
         found = "separates its cells by semicolons"
     if len(cells) == 1 and "\t" in cells[0]:
         found = "separates its cells by tabs"
     raise InputError(
-        f"ontology {name}: the header {shortened(found)}: "
+        f"ontology {name}: the header {found}: "
         f"its columns, separated by commas, are {', '.join(COLUMNS)}"
     )
 
@@ -91,13 +102,14 @@ def _disease(cells: dict[str, str], place: str) -> Disease:
     values: dict = {column: cells[column] for column in COLUMNS}
     for column in _LISTS:
         values[column] = _entries(cells[column])
+    for column in ("name", "synonyms", "abbreviations"):
+        for name in (cells["name"],) if column == "name" else values[column]:
+            _check_name(name, column, place)
     answers = {"yes": True, "no": False}
     _check_word(cells["answerable"], "answerable", tuple(answers), place)
-    values["answerable"] = answers[cells["answerable"]]
-    disease = Disease(**values)
-    for column in ("name", "synonyms", "abbreviations"):
-        for name in (disease.name,) if column == "name" else getattr(disease, column):
-            _check_name(name, column, place)
+    disease = Disease(**values | {"answerable": answers[cells["answerable"]]})
+    if cells["partition"]:
+        _check_name(cells["partition"], "partition", place)
     for column in TOLD:
         if disease.answerable and not cells[column]:
             raise InputError(
@@ -116,14 +128,15 @@ def _entries(cell: str) -> tuple[str, ...]:
 def _check_word(word: str, column: str, words: tuple[str, ...], place: str) -> None:
     if word not in words:
         raise InputError(
-            f"ontology {place}: {column} is {printable(shortened(word, 60))!r}: "
-            f"use one of {', '.join(words)}"
+            f"ontology {place}: {column} is {shortened(word, 60)!r}: use one of {', '.join(words)}"
         )
 
 
 def _check_name(name: str, column: str, place: str) -> None:
-    if not normalise(name) or len(name) > _MOST_CHARACTERS or not name.isprintable():
+    spaced = " ".join(name.split()) == name and name.isprintable()
+    if not spaced or not normalise(name) or len(name) > MOST_CHARACTERS or _SIGNS.search(name):
         raise InputError(
-            f"ontology {place}: {column} holds {printable(shortened(name, 60))!r}: "
-            f"a name has letters, at most {_MOST_CHARACTERS} characters and no line break"
+            f"ontology {place}: {column} holds {shortened(name, 60)!r}: a name has letters, at "
+            f"most {MOST_CHARACTERS} characters, single spaces, no line break or other sign that "
+            "is not seen, no ; or |, and begins with none of # = + - @"
         )

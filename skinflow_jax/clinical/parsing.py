@@ -67,24 +67,6 @@ def parse_diagnoses(text: str) -> ParsedDiagnoses:
         return ParsedDiagnoses(None, reason, code)
 
 
-def canonical_caption(text: str, schema: Schema = CLINICAL) -> dict[str, list[str]] | None:
-    """The caption in the schema's own words and order, for whoever reads it next; None if refused.
-
-    Nothing that the model wrote is in it: unknown values are left out, and so is a field with
-    several values where one is allowed.
-    """
-    fields = parse_caption(text, schema).fields
-    if fields is None:
-        return None
-    kept: dict[str, list[str]] = {}
-    for name, field in schema.fields.items():
-        given = {field.canonical(value) for value in fields.get(name, ())}
-        values = [value for value in field.values if value in given]
-        if values and (field.many or len(given) == 1):
-            kept[name] = values
-    return kept
-
-
 def _object(text: str) -> dict[str, Any]:
     if len(text) > MOST_CHARACTERS:
         raise _Refused(Refusal.TOO_LONG, f"longer than {MOST_CHARACTERS:,} characters")

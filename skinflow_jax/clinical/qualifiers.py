@@ -70,6 +70,11 @@ class Qualifiers:
         """Whether they are nothing but qualifiers."""
         return self.left_out.issuperset(words)
 
+    def repeats(self, words: Sequence[str]) -> bool:
+        """Whether one that may not be left out is said twice."""
+        once = [word for word in words if word not in self.left_out]
+        return len({*once}) < len(once)
+
     def of(self, words: Sequence[str]) -> list[Group | None]:
         """The group of each word, None where it may not be left out."""
         found = [self.groups.get(word) for word in words]

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 from skinflow_jax.data.sources.case import Case
 
+UNKNOWN = "unknown"
+"""Counted for a case without a diagnosis."""
+
 FACTS = (
     "source",
     "fitzpatrick",
@@ -21,7 +24,7 @@ def counts(cases: Iterable[Case]) -> dict[str, dict[str, int]]:
     """How many cases have each diagnosis, each of `FACTS` and each number of images."""
     found = {"diagnosis": Counter(), "images": Counter()}
     for case in cases:
-        found["diagnosis"][case.diagnosis or "unknown"] += 1
+        found["diagnosis"][case.diagnosis or UNKNOWN] += 1
         found["images"][str(len(case.views))] += 1
         for name in FACTS:
             if name in case.attributes:

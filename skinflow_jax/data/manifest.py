@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skinflow_jax.clinical import ontology
+from skinflow_jax.data.counts import UNKNOWN
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.json_file import read_json
 from skinflow_jax.typed_fields import from_dict
@@ -66,6 +68,8 @@ class Manifest:
       remarks: what the source tells of its table and images, such as rows it left out.
       diagnoses: the source's closed list.
       note: licence or synthetic origin, where the source states one.
+      ontology: digest of the one that named the diagnoses; "" of an earlier version. Records are
+        read by the one in use.
     """
 
     source: str
@@ -82,6 +86,7 @@ class Manifest:
     diagnoses: tuple[str, ...]
     note: str = ""
     caption_schema: str = ""
+    ontology: str = ""
 
     def summary(self) -> str:
         """The count, and a line for each skipped or plain case and each remark, the first ten."""
@@ -93,6 +98,18 @@ class Manifest:
             *_first_lines(self.remarks),
         ]
         return "\n".join([f"{head}, {len(self.skipped):,} skipped", *lines])
+
+    def other_ontology(self) -> str:
+        """A line where another ontology than the one in use named the diagnoses, else ""."""
+        known = ontology()
+        if self.ontology in ("", known.digest):
+            return ""
+        names = self.counts.get("diagnosis", {}).keys() - {UNKNOWN}
+        return printable(
+            f"{self.source}: another ontology ({self.ontology[:8]}) named the diagnoses than the "
+            f"one in use ({known.digest[:8]}), which has no row for "
+            f"{len(names - known.diseases.keys()):,} of {len(names):,}"
+        )
 
     @property
     def has_news(self) -> bool:

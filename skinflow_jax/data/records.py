@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
+from skinflow_jax.clinical import ontology
 from skinflow_jax.data.content import content_of
 from skinflow_jax.data.counts import counts
 from skinflow_jax.data.images import RESIZE_VERSION, resize, resize_mask
@@ -208,6 +209,7 @@ def _joined(
         diagnoses=tuple(source.diagnoses),
         note=getattr(source, "note", ""),
         caption_schema=schema_of(source).text,
+        ontology=ontology().digest,
     )
     for path in folder.glob("records-*.json"):
         path.unlink()

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from skinflow_jax.errors import STOPPED, InputError
@@ -30,6 +30,11 @@ def check_model(name: str, option: str = "--model") -> None:
     """Raise InputError for what can be no model's name."""
     if not name.strip() or not name.isprintable():
         raise InputError(f"{option}={shown(name)} is no name of a model")
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Kinds and how often, in words."""
+    return ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
 
 
 async def all_of(works: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -18,6 +18,7 @@ from skinflow_jax.clinical.constant_answers import ConstantCaption, ConstantDiag
 from skinflow_jax.clinical.schema import FieldValue
 from skinflow_jax.evaluation.metrics import Estimate, mean_with_interval, top_k
 from skinflow_jax.evaluation.predictions import Prediction
+from skinflow_jax.evaluation.tables import Figure, shown
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,19 @@ class Floor:
 
     def lines(self) -> list[str]:
         """In words, with what the answers are paid on the training cases."""
-        lines = []
-        if self.caption is not None:
-            told = self.schema.to_json(self.caption.fields)
-            lines.append(f"floor, caption reward {self.caption.reward:.3f}: always {told}")
-        if self.diagnoses is not None:
-            told = ", ".join(self.diagnoses.names)
-            lines.append(f"floor, diagnosis reward {self.diagnoses.reward:.3f}: always {told}")
-        return lines
+        return self.told(
+            f"{self.caption.reward:.3f}" if self.caption else "",
+            f"{self.diagnoses.reward:.3f}" if self.diagnoses else "",
+        )
+
+    def told(self, caption: str, diagnoses: str) -> list[str]:
+        """A line for each answer with what it reaches, none for one that reaches ""."""
+        answers = []
+        if self.caption is not None and caption:
+            answers.append(("caption", caption, self.schema.to_json(self.caption.fields)))
+        if self.diagnoses is not None and diagnoses:
+            answers.append(("diagnosis", diagnoses, ", ".join(self.diagnoses.names)))
+        return [f"floor, {task} reward {paid}: always {said}" for task, paid, said in answers]
 
 
 @dataclass(frozen=True)
@@ -73,17 +79,14 @@ class FloorReached:
 
     def lines(self) -> list[str]:
         """In words."""
-        lines = []
-        if self.floor.caption is not None and self.caption_reward.n:
-            told = self.floor.schema.to_json(self.floor.caption.fields)
-            lines.append(f"floor, caption reward {_shown(self.caption_reward)}: always {told}")
-        if self.floor.diagnoses is not None and self.diagnosis_reward.n:
-            lines.append(
-                f"floor, diagnosis reward {_shown(self.diagnosis_reward)}, "
-                f"Top-1 {_percent(self.top_1)} %, Top-6 {_percent(self.top_6)} %: "
-                f"always {', '.join(self.floor.diagnoses.names)}"
-            )
-        return lines
+        named = (
+            f"{_shown(self.diagnosis_reward)}, "
+            f"Top-1 {_shown(self.top_1, True)} %, Top-6 {_shown(self.top_6, True)} %"
+        )
+        return self.floor.told(
+            _shown(self.caption_reward) if self.caption_reward.n else "",
+            named if self.diagnosis_reward.n else "",
+        )
 
 
 def floor_of(
@@ -132,9 +135,5 @@ def floor_reached(
     )
 
 
-def _shown(figure: Estimate) -> str:
-    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
-
-
-def _percent(figure: Estimate) -> str:
-    return f"{100 * figure.value:.1f} [{100 * figure.low:.1f}, {100 * figure.high:.1f}]"
+def _shown(estimate: Estimate, percent: bool = False) -> str:
+    return shown(Figure("", estimate, percent))

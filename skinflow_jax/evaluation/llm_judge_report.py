@@ -8,6 +8,7 @@ from functools import cached_property
 
 from rich.console import Group, RenderableType
 
+from skinflow_jax.endpoint.asking import counted
 from skinflow_jax.errors import RunError, printable
 from skinflow_jax.evaluation.llm_judge_votes import Failure, Verdict
 from skinflow_jax.evaluation.metrics import (
@@ -169,11 +170,6 @@ def _figures(figures: Sequence[Figure]) -> dict:
 def _stated(figure: Mapping) -> dict:
     """Without NaN, which JSON has not."""
     return {name: None if value != value else value for name, value in figure.items()}
-
-
-def counted(counts: Mapping[str, int]) -> str:
-    """Kinds and how often, in words."""
-    return ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
 
 
 def row(verdict: Verdict) -> dict:

@@ -158,6 +158,11 @@ def counted(estimate: Estimate | PairedDifference) -> str:
     return f"{estimate.n}{FEW_SIGN if estimate.few else ''}"
 
 
+def shown(figure: Figure) -> str:
+    """Value and interval, for a line of words."""
+    return f"{_value(figure)} {_interval(figure)}"
+
+
 def _value(figure: Figure) -> str:
     return _number(figure, figure.estimate.value)
 

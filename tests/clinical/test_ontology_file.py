@@ -1,11 +1,13 @@
 """Claims about ontology files: what is wrong in one is named by file, row and remedy."""
 
 import csv
+import gzip
 import io
 
 import pytest
 
 from skinflow_jax.clinical import Ontology, load_ontology, ontology, relation, using
+from skinflow_jax.clinical.names import read_name
 from skinflow_jax.clinical.ontology import OURS, parse_ontology
 from skinflow_jax.clinical.ontology_file import COLUMNS
 from skinflow_jax.clinical.schema_file import parse_schema
@@ -57,6 +59,21 @@ RUST = edited(SPOT, name="rust", synonyms="", abbreviations="")
         ([CLASS, edited(SPOT, name="")], "name holds ''"),
         ([CLASS, edited(SPOT, name="--")], "name holds '--'"),
         ([CLASS, edited(SPOT, synonyms="a\nb")], "no line break"),
+        ([CLASS, edited(SPOT, name="leaf  spot")], "single spaces"),
+        ([CLASS, edited(SPOT, name="leaf\u00a0spot")], r"name holds 'leaf\xa0spot'"),
+        ([CLASS, edited(SPOT, name="leaf\0spot")], r"name holds 'leaf\x00spot'"),
+        ([CLASS, edited(SPOT, name="leaf spot; spot")], "no ; or |"),
+        ([CLASS, edited(SPOT, synonyms="a spot | b spot")], "no ; or |"),
+        ([CLASS, edited(SPOT, name="#REF!")], "begins with none of # = + - @"),
+        ([CLASS, edited(SPOT, name="=A1&B1")], "begins with none of # = + - @"),
+        ([CLASS, "# mine" + "," * 12, SPOT], "row 3: name holds '# mine'"),
+        ([CLASS, "# mine", SPOT], "row 3: 1 cells under 13 columns: write a comma for an empty"),
+        ([CLASS, SPOT + ","], "row 3: 14 cells under 13 columns: quote a cell that holds a comma"),
+        ([CLASS, edited(SPOT, answerable="YES")], "answerable is 'YES': use one of yes, no"),
+        ([CLASS, edited(SPOT, nature="N/A")], "nature is 'N/A': use one of"),
+        ([CLASS, HEADER, SPOT], "row 3: answerable is 'answerable'"),
+        ([CLASS, edited(SPOT, partition="a\x1b[31m")], r"partition holds 'a\x1b[31m'"),
+        ([CLASS], "no row is answerable"),
         ([CLASS, edited(SPOT, synonyms="x" * 201)], "at most 200 characters"),
         ([CLASS, edited(SPOT, synonyms="x\u202ey")], "synonyms holds"),
         ([CLASS, SPOT, SPOT], "'leaf spot' is a name of 'leaf spot' too (mine.csv, row 3)"),
@@ -104,9 +121,13 @@ def test_a_fault_is_named_by_file_row_and_remedy(rows, told):
     ("header", "told"),
     [
         (HEADER.replace(",urgency", ""), "lacks urgency"),
-        (HEADER.replace("urgency", "urgncy"), "lacks urgency"),
-        (HEADER + ",colour", "has colour"),
-        (HEADER + ",name", "a column twice"),
+        (HEADER.replace("urgency", "urgncy"), "has urgncy and lacks urgency"),
+        (HEADER + ",colour", "has colour: its"),
+        (HEADER + ",name", "has name twice: its"),
+        (HEADER.upper(), "has NAME, SYNONYMS, .*… *: its columns"),
+        (HEADER + ",", "has one without a name: its"),
+        ("sep=,", "has sep=, one without a name: its"),
+        ("# my diseases", "has # my diseases: its"),
         (HEADER.replace(",", ";"), "separates its cells by semicolons"),
         (HEADER.replace(",", "\t"), "separates its cells by tabs"),
     ],
@@ -118,7 +139,14 @@ def test_a_wrong_header_is_named_with_the_columns_there_are(header, told):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"\xff\xfe\x00", "save it as UTF-8"), (None, "No such file"), ("folder", "directory")],
+    [
+        (b"\xff\xfe\x00", "save it as UTF-8"),
+        (gzip.compress(b"name"), "save it as UTF-8"),
+        (b"", "no row below its header"),
+        (b"\xef\xbb\xbf\r\n", "no row below its header"),
+        (None, "No such file"),
+        ("folder", "directory"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content, told):
     path = tmp_path / "mine.csv"
@@ -128,6 +156,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content, told):
         path.write_bytes(content)
     with pytest.raises(InputError, match=told):
         load_ontology(path)
+
+
+def test_what_says_nothing_may_be_missing_or_too_much():
+    """A semicolon at the end of a list, a parent twice, no source, no review."""
+    loose = edited(SPOT, parents=" leaf disease;;leaf disease; ", source="", review="")
+    spot = parsed(CLASS, loose).diseases["leaf spot"]
+    assert set(spot.parents) == {"leaf disease"} and (spot.source, spot.review) == ("", "")
 
 
 def test_columns_may_stand_in_any_order_with_a_byte_order_mark_and_empty_lines(tmp_path):
@@ -189,7 +224,18 @@ def test_rows_one_below_the_other_may_be_deeper_than_the_recursion_of_python():
     ("row", "told"),
     [
         (edited(RUST, name="leaf-spots"), "'leaf-spots' is a name of"),
-        (edited(RUST, abbreviations="湿疹"), "'湿疹' cannot be read: a name has Latin letters"),
+        (
+            edited(RUST, name="spot leaf"),
+            "'spot leaf' is a name of 'leaf spot' too (mine.csv, row 3",
+        ),
+        (edited(RUST, name="leaf, spot of the"), "row 3: 'leaf spot' is read alike): leave it to"),
+        (edited(RUST, name="leafspot"), "'leafspot' is a name of 'leaf spot' too"),
+        (edited(RUST, synonyms="leaf of spot"), "'leaf of spot' is a name of 'leaf spot' too"),
+        (edited(RUST, abbreviations="leafspot"), "'leafspot' is a name of 'leaf spot' and an abb"),
+        (edited(RUST, abbreviations="RT"), "the abbreviation 'RT' would not be read, as 'rt' only"),
+        (edited(RUST, abbreviations="湿疹"), "'湿疹' cannot be read: write it in Latin letters"),
+        (edited(RUST, synonyms="湿疹 rust"), "'湿疹 rust' cannot be read"),
+        (edited(RUST, name="ruѕt"), "'ruѕt' cannot be read"),
         (edited(RUST, synonyms="ж"), "'ж' cannot be read"),
     ],
 )
@@ -197,6 +243,36 @@ def test_names_are_compared_and_refused_as_they_are_read(row, told):
     with pytest.raises(InputError, match="row 4") as caught:
         parsed(CLASS, SPOT, row)
     assert told in str(caught.value)
+
+
+def test_names_that_differ_in_a_word_that_counts_are_two():
+    """What is read apart stands apart: "naevus on naevus" is no naevus."""
+    known = parsed(CLASS, SPOT, edited(RUST, name="leaf on leaf spot"), edited(RUST, name="spot"))
+    for name in ("leaf spot", "leaf on leaf spot", "spot"):
+        assert read_name(name, known).disease is known.diseases[name]
+    assert read_name("spot, leaf", known).disease is known.diseases["leaf spot"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        (
+            {"partition": "weeds"},
+            "(mine.csv, row 2), whose partition 'weeds' none of its kinds has (fungi): correct",
+        ),
+        (
+            {"first_step": "removal"},
+            "whose first_step 'removal' none of its kinds has (antifungal)",
+        ),
+        ({"contagious": "matters"}, "'matters'"),
+        ({"nature": "benign"}, "'benign'"),
+    ],
+)
+def test_a_class_is_not_said_to_be_what_none_of_its_kinds_is(cells, told):
+    with pytest.raises(InputError, match=r"mine\.csv, row") as caught:
+        parsed(edited(CLASS, **cells), SPOT, RUST)
+    assert told in str(caught.value)
+    assert parsed(edited(CLASS, partition="fungi"), SPOT, edited(RUST, partition="weeds"))
 
 
 def test_a_schema_is_parsed_anew_for_each_ontology():

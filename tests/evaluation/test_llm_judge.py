@@ -5,13 +5,12 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 
 import pytest
+from killed_command import killed_after
 from scripted_server import Reply, completion, prompt_of
 
 from skinflow_jax import cli
@@ -262,31 +261,9 @@ def test_what_was_answered_is_never_asked_again(server, command, tmp_path):
 
 
 def test_killed_and_started_again_it_asks_only_what_was_not_answered(server, command, tmp_path):
-    hanging, answered = threading.Event(), Counter()
-
-    def hang_late(body):
-        if len(server.bodies) > 7:
-            hanging.set()
-            return Reply(body="{}", before=threading.Event())
-        answered[json.dumps(body)] += 1
-        return WELL_BEHAVED(body)
-
-    server.script = hang_late
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skinflow_jax", *command("--concurrency=2")],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL,
-    )
-    assert hanging.wait(180), "the command did not come as far as its 8th call"
     journal = tmp_path / "verdicts" / "answers.jsonl"
-    until = time.monotonic() + 60
-    while journal.read_text().count('"text"') < 7 and time.monotonic() < until:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    answered = killed_after(7, server, WELL_BEHAVED, command("--concurrency=2"), journal)
     assert not (tmp_path / "verdicts" / "llm_judge.json").exists()
-    server.bodies.clear()
-    server.script = WELL_BEHAVED
     assert main(command()) == 0
     asked = Counter(map(json.dumps, server.bodies))
     assert len(answered) == 7 and sum(asked.values()) == 5 and not answered & asked

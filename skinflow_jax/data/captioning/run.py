@@ -18,7 +18,7 @@ from skinflow_jax.data.captioning.written import (
     write_captions,
     write_review,
 )
-from skinflow_jax.endpoint.asking import all_of
+from skinflow_jax.endpoint.asking import all_of, counted
 from skinflow_jax.endpoint.client import Endpoint, Refused, Unanswered
 from skinflow_jax.endpoint.journal import BudgetSpent, Journal
 from skinflow_jax.errors import InputError, printable
@@ -49,11 +49,11 @@ class Report:
             f"calls: {self.calls:,}, tokens: about {self.tokens:,}",
         ]
         if refusals:
-            lines.append(f"captions not taken: {_counted(refusals)}")
+            lines.append(f"captions not taken: {counted(refusals)}")
         if self.refused:
             lines.append(f"{self.refused:,} cases are refused by the endpoint, and to review")
         if self.failures:
-            lines.append(f"calls without an answer: {_counted(self.failures)}")
+            lines.append(f"calls without an answer: {counted(self.failures)}")
         if self.unanswered:
             case_id, why = next(iter(self.unanswered.items()))
             lines.append(
@@ -71,10 +71,6 @@ class Report:
 def printable_lines(lines: Iterable[str]) -> str:
     """Lines of which each is fit for a terminal."""
     return "\n".join(map(printable, lines))
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items()))
 
 
 async def caption_subjects(

@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
-import threading
-import time
 from collections import Counter
 
 import pytest
+from killed_command import hangs, killed_after, started
 from scripted_server import CAPTION, Reply, completion, is_text_only, well_behaved
 
 from skinflow_jax.cli import main
@@ -230,33 +227,9 @@ def test_killed_and_started_again_it_asks_only_what_was_not_answered(
     server, command, tmp_path, records
 ):
     """SIGKILL while calls are on their way; the files are those of a run that nobody killed."""
-    reader = right_for(["melanoma"])
-    hanging, answered = threading.Event(), Counter()
-
-    def hang_late(body):
-        if len(server.bodies) > 12:
-            hanging.set()
-            return Reply(body="{}", before=threading.Event())
-        answered[json.dumps(body)] += 1
-        return reader(body)
-
-    server.script = hang_late
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skinflow_jax", *command("--concurrency=2")],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL,
-    )
-    assert hanging.wait(180), "the command did not come as far as its 13th call"
-    journal = tmp_path / "captions" / "answers.jsonl"
-    until = time.monotonic() + 60
-    while journal.read_text().count('"text"') < 12 and time.monotonic() < until:
-        time.sleep(0.05)  # the 12th answer may still be on its way
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    reader, journal = right_for(["melanoma"]), tmp_path / "captions" / "answers.jsonl"
+    answered = killed_after(12, server, reader, command("--concurrency=2"), journal)
     assert not (tmp_path / "captions" / "captions.jsonl").exists()
-    server.bodies.clear()
-
-    server.script = reader
     assert main(command()) == 0
     asked_again = Counter(map(json.dumps, server.bodies))
     # An attempt like an earlier one asks the same in the same words: count, do not compare.
@@ -269,21 +242,15 @@ def test_killed_and_started_again_it_asks_only_what_was_not_answered(
 
 
 def test_sigterm_ends_it_at_once_with_the_code_that_says_start_again(server, command):
-    hanging = threading.Event()
+    asked, reply = hangs()
 
     def hang(body):
-        hanging.set()
-        return Reply(body="{}", before=threading.Event())
+        asked.set()
+        return reply
 
     server.script = hang
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skinflow_jax", *command()],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert hanging.wait(180)
+    process = started(command(), stderr=subprocess.PIPE, text=True)
+    assert asked.wait(180)
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 42 and told.count("\n") == 1
