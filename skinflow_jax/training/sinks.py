@@ -99,7 +99,7 @@ class RunWriter:
         `most_groups`: only so many, the first.
 
         A rollout has `case_id`, `completion`, `rewards` (by name; None is "not scored"),
-        `advantage`, and whatever else should be kept; a group is a run of equal `case_id`, `task`.
+        `advantage`, and whatever else should be kept (see `rollout_lines`).
         """
         if self._enabled:
             rollouts = [row for group in _groups(rollouts, most_groups) for row in group]
@@ -149,8 +149,14 @@ def rollout_table(rollouts: Sequence[Mapping[str, Any]], groups: int = GROUPS_SH
     return "\n".join(lines)
 
 
+def group_of(row: Mapping[str, Any]) -> tuple:
+    """What the rows of a group, which stand together, have in common within a step."""
+    # Lines of earlier versions have no number: there two groups in a row may be of one case.
+    return row.get("group"), row["case_id"], row.get("task")
+
+
 def _groups(rollouts: Sequence[Mapping[str, Any]], most: int | None) -> Iterator[list]:
-    by_group = itertools.groupby(rollouts, key=lambda row: (row["case_id"], row.get("task")))
+    by_group = itertools.groupby(rollouts, key=group_of)
     return (list(rows) for _, rows in itertools.islice(by_group, most))
 
 
