@@ -16,6 +16,7 @@ from skinflow_jax.errors import InputError, printable
 from skinflow_jax.json_file import json_line
 from skinflow_jax.storage.paths import write_whole
 from skinflow_jax.training.event_log import EventLog
+from skinflow_jax.training.rollout_lines import group_of
 
 GROUPS_SHOWN = 2
 _MARKUP = re.compile(r"[^\w\s.,;:?'/%+=-]|_")
@@ -147,12 +148,6 @@ def rollout_table(rollouts: Sequence[Mapping[str, Any]], groups: int = GROUPS_SH
             cells = (row["case_id"], row["completion"], rewards, _short(row["advantage"]))
             lines.append("| " + " | ".join(map(_cell, cells)) + " |")
     return "\n".join(lines)
-
-
-def group_of(row: Mapping[str, Any]) -> tuple:
-    """What the rows of a group, which stand together, have in common within a step."""
-    # Lines of earlier versions have no number: there two groups in a row may be of one case.
-    return row.get("group"), row["case_id"], row.get("task")
 
 
 def _groups(rollouts: Sequence[Mapping[str, Any]], most: int | None) -> Iterator[list]:
