@@ -22,7 +22,7 @@ HOSTILE = (
 def records(tmp_path_factory):
     source = ProceduralSource(split="rl", seed=0, count=3, image_size=56)
     folder = tmp_path_factory.mktemp("records")
-    build_records(source, folder / "drawn", min_pixels=56 * 56, max_pixels=56 * 56)
+    build_records(source, folder / "drawn", min_pixels=56 * 56, max_pixels=56 * 56, fingerprint={})
     return folder
 
 
