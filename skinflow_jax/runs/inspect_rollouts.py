@@ -17,6 +17,7 @@ from skinflow_jax.runs.rollouts_page import rollouts_page
 from skinflow_jax.runs.rollouts_view import (
     ShownGroup,
     choose,
+    is_weighted,
     shown_text,
     view_of,
 )
@@ -93,14 +94,16 @@ def _told(shown: ShownGroup) -> RenderableType:
     if shown.images:
         sizes = ", ".join(f"{image.shape[1]} × {image.shape[0]}" for image in shown.images)
         lines.append(Text.assemble(("image: ", "dim"), f"{sizes} pixels, in a page by --out"))
-    return Group(*lines, *itertools.chain.from_iterable(map(_written, group.rollouts)), "")
+    weighted = is_weighted(group.rollouts)
+    written = (_written(rollout, weighted) for rollout in group.rollouts)
+    return Group(*lines, *itertools.chain.from_iterable(written), "")
 
 
-def _written(rollout: Rollout) -> tuple[RenderableType, RenderableType]:
+def _written(rollout: Rollout, weighted: bool) -> tuple[RenderableType, RenderableType]:
     """What a completion was paid, and below it what it says."""
     advantage = "-" if rollout.advantage is None else f"{rollout.advantage:+.3f}"
     figures = [f"{_line(n)} {v:.3f}" for n, v in rollout.rewards.items() if v is not None]
-    if rollout.reward is not None and len(figures) != 1:
+    if weighted and rollout.reward is not None:
         figures.append(f"in all {rollout.reward:.3f}")
     if rollout.tokens is not None:
         figures.append(f"{rollout.tokens:,} tokens")

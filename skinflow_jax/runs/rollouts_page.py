@@ -10,7 +10,13 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from skinflow_jax.runs.rollouts_view import RolloutsView, number, part_names, shown_text
+from skinflow_jax.runs.rollouts_view import (
+    RolloutsView,
+    is_weighted,
+    number,
+    part_names,
+    shown_text,
+)
 
 _HERE = Path(__file__).parent
 _CHARACTERS = 20_000
@@ -33,6 +39,7 @@ def rollouts_page(view: RolloutsView) -> str:
         policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'",
         widest=max(map(abs, advantages), default=0.0) or 1.0,
         parts_of=part_names,
+        is_weighted=is_weighted,
     )
 
 

@@ -155,6 +155,15 @@ def part_names(rollouts: Sequence[Rollout]) -> list[str]:
     return [n for n in names if any(r.rewards.get(n) is not None for r in rollouts)]
 
 
+def is_weighted(rollouts: Sequence[Rollout]) -> bool:
+    """Whether the reward of any of them is told and is another one than that of a single part."""
+    parts = part_names(rollouts)
+    return any(
+        r.reward is not None and (len(parts) != 1 or r.reward != r.rewards.get(parts[0]))
+        for r in rollouts
+    )
+
+
 def number(value: float | None) -> str:
     """Three decimals; "-" for None."""
     return "-" if value is None else f"{value:.3f}"

@@ -91,6 +91,14 @@ def test_groups_and_completions_are_sorted_the_highest_first(workdir, capsys, so
     assert order(inspected(capsys, workdir, f"--sort={sort}")) == expected
 
 
+@pytest.mark.parametrize(("reward", "told"), [(1.0, False), (0.5, True)])
+def test_a_sum_is_told_where_it_is_not_the_only_part(workdir, records, capsys, reward, told):
+    write(workdir, [next(rows_of(records)) | {"rewards": {"diagnosis": 1.0}, "reward": reward}])
+    assert ("in all 0.500" in inspected(capsys, workdir)) == told
+    _, page = page_of(capsys, workdir)
+    assert ("In all" in page.text) == told
+
+
 def test_a_step_and_a_limit_are_kept_to_and_the_rest_is_counted(workdir, capsys):
     out = inspected(capsys, workdir, "--step=1", "--limit=1", "--task=diagnosis")
     assert order(out) == ["1.1.0", "1.1.1"]
