@@ -125,13 +125,18 @@ class RolloutLines:
             last = step
 
     def _rows(self, wanted: int | None) -> Iterator[dict[str, Any]]:
+        # For each restart the lowest step that it or a later one goes back to.
+        back = list(itertools.accumulate((step for _, step in reversed(self._restarts)), min))
+        following = 0
         for row, line in self._lines():
+            while following < len(back) and self._restarts[following][0] <= row:
+                following += 1
             if wanted is not None and _other_step(line, wanted):
                 continue
             found = _parsed(line)
             if found is None or wanted not in (None, found["step"]):
                 continue
-            if not any(row < at and found["step"] >= back for at, back in self._restarts):
+            if following == len(back) or found["step"] < back[-1 - following]:
                 yield found
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:

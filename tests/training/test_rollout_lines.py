@@ -4,6 +4,7 @@ import json
 import tracemalloc
 
 import pytest
+from counted_lines import lines_run
 
 from skinflow_jax.errors import InputError
 from skinflow_jax.training.rollout_lines import RolloutLines
@@ -89,6 +90,14 @@ def test_steps_that_a_resumed_run_wrote_again_count_once(tmp_path):
     assert texts(lines, step=3) == [["third 3"]]
     assert lines.steps == {1: 1, 2: 1, 3: 1} and lines.tasks == {"diagnosis"}
     assert lines.notes() == ["6 left out of steps that a resumed run wrote again, further down"]
+
+
+def test_a_file_that_goes_back_at_every_other_line_takes_no_more_work_a_line(tmp_path):
+    def reading(count):
+        lines = RolloutLines(written(tmp_path, [line(step) for step in [2, 1] * count]))
+        return lines_run(lambda lines: list(lines.groups()), lines)
+
+    assert reading(800) < 5 * reading(200)
 
 
 def test_numbers_that_are_none_are_not_shown_as_some(tmp_path):
