@@ -384,9 +384,17 @@ def _what_is_done_is_kept() -> Iterator[None]:
 
 
 def _inspect(arguments) -> None:
+    named = ("step", "sort", "task", "limit", "records", "out")
+    given = {name: value for name in named if (value := getattr(arguments, name)) is not None}
+    if arguments.rollouts:
+        from skinflow_jax.runs.inspect_rollouts import inspect_rollouts
+
+        return inspect_rollouts(arguments.checkpoint, **given)
+    if given:
+        raise ConfigError(f"--{next(iter(given))} belongs to --rollouts: add it")
     from skinflow_jax.runs.inspect import inspect_checkpoint
 
-    inspect_checkpoint(arguments.checkpoint)
+    return inspect_checkpoint(arguments.checkpoint)
 
 
 def _import_hf(arguments) -> None:

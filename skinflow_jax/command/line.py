@@ -21,9 +21,10 @@ from skinflow_jax.errors import ConfigError
 
 _DISCLAIMER = "Research software: not a medical device, not for diagnosis or treatment."
 
-# Of data.row_forms and data.tasks, which are too slow to import for --help.
+# Of data.row_forms, data.tasks and runs.rollouts_view, which are too slow to import for --help.
 _FORMS = ("trl", "easyr1", "verl", "openrlhf", "ms-swift", "llama-factory", "vlm-r1")
 _TASKS = ("caption", "diagnosis", "question")
+_ORDERS = ("advantage", "reward", "length")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -140,8 +141,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "--seeds", type=seeds, default=range(5), help="how many, or which: 5, or 0,3,4"
     )
     ablation.add_argument("--workdir", type=here, required=True, help="where to write")
-    inspected = command("inspect", "List a run's checkpoints and what is damaged.")
-    inspected.add_argument("--checkpoint", type=bucket_too, required=True, help="workdir of a run")
+    _inspect_arguments(command("inspect", "List a run's checkpoints, or look at its rollouts."))
     imported = command("import-hf", "Make a workdir of a Hugging Face folder.")
     imported.add_argument(
         "--model", type=here, required=True, help="Hugging Face folder, or a PEFT adapter's"
@@ -292,6 +292,26 @@ def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     )
     _add_records(evaluate)
     _add_dtype(evaluate, "default: float32 weights, activations as in the config")
+
+
+def _inspect_arguments(inspected: argparse.ArgumentParser) -> None:
+    inspected.add_argument("--checkpoint", type=bucket_too, required=True, help="workdir of a run")
+    inspected.add_argument(
+        "--rollouts",
+        action="store_true",
+        help="what its model wrote in training and what it was paid; default: its checkpoints",
+    )
+    of_rollouts = inspected.add_argument_group("with --rollouts")
+    of_rollouts.add_argument("--step", type=positive, metavar="N", help="only those of this step")
+    of_rollouts.add_argument(
+        "--sort", choices=_ORDERS, help="the highest first; default: the newest groups first"
+    )
+    of_rollouts.add_argument("--task", choices=_TASKS, help="only those of this task")
+    of_rollouts.add_argument("--limit", type=positive, metavar="N", help="most groups; default: 10")
+    of_rollouts.add_argument(
+        "--out", type=here, metavar="FILE.html", help="write one page instead, with the images"
+    )
+    _add_records(of_rollouts)
 
 
 def _export_arguments(exported: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from skinflow_jax.data.record_set import Record, RecordSet
 from skinflow_jax.data.sources.case import Caption, Case
 from skinflow_jax.data.tasks import prompt_text, target_text
 from skinflow_jax.errors import ConfigError, InputError
+from skinflow_jax.json_file import json_line
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.inputs import ModelInputs, build_inputs, window_count
 from skinflow_jax.parallel.agreement import agreed
@@ -61,6 +62,14 @@ class Example:
     def image(self) -> np.ndarray:
         """The first image."""
         return self.images[0]
+
+    @property
+    def reference(self) -> str:
+        """What the answer is compared with, for people: JSON of a caption and of soft diagnoses."""
+        if self.task == "diagnosis" and not self.soft:
+            return self.diagnosis
+        known = {"caption": self.caption, "diagnosis": self.soft}.get(self.task)
+        return self.answer if known is None else json_line(known)
 
 
 @dataclass(frozen=True)

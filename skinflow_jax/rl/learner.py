@@ -189,7 +189,7 @@ class GrpoLearner:
             scores = self._group_scores(scored)
             batch = PolicyBatch(scored.inputs, scored.rollout, scores.advantages, *fixed)
             state, figures = self._update(state, batch)
-            rollouts = _rollout_rows(scored, local_rows(scores.advantages), self._names)
+            rollouts = self._rollout_rows(scored, local_rows(scores.advantages))
             refused = refusals(scored.texts, scored.examples)
             jax.block_until_ready((state.step, figures))
         self._signal.warn_where_equal(float(scores.metrics["frac_reward_zero_std"]), step + 1)
@@ -276,6 +276,30 @@ class GrpoLearner:
     def _group_scores(self, scored: ScoredRollout) -> GroupScores:
         return self._score(place_batch(scored.rewards, self._mesh), scored.rollout.terminated)
 
+    def _rollout_rows(self, scored: ScoredRollout, advantages: np.ndarray) -> list[dict[str, Any]]:
+        """One object a completion; a group's number is that of its prompt over all processes."""
+        part, _ = process_part(self._mesh)
+        first = part * len(scored.examples)
+        columns = (scored.examples, scored.texts, scored.rewards, advantages)
+        return [
+            {
+                "case_id": example.case_id,
+                "task": example.task,
+                "group": group,
+                "reference": example.reference,
+                "completion": text,
+                "tokens": len(text.ids),
+                "rewards": {
+                    name: None if np.isnan(value) else float(value)
+                    for name, value in zip(self._names, values, strict=True)
+                },
+                "reward": _weighted(values, self._config.weights),
+                "advantage": float(advantage),
+            }
+            for group, (example, *completions) in enumerate(zip(*columns, strict=True), first)
+            for text, values, advantage in zip(*completions, strict=True)
+        ]
+
     def _sampling(self, model: Vlm, scored: ScoredRollout) -> tuple[float, int]:
         """(FLOPs, tokens) of this process's share of a draw."""
         tokens = int(local_rows(scored.rollout.mask).sum())
@@ -336,25 +360,10 @@ def _completion(ids: list[int], tokenizer) -> Completion:
     return Completion(tokenizer.decode(ids), ids)
 
 
-def _rollout_rows(
-    scored: ScoredRollout, advantages: np.ndarray, names: Sequence[str]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "case_id": example.case_id,
-            "task": example.task,
-            "completion": text,
-            "rewards": {
-                name: None if np.isnan(value) else float(value)
-                for name, value in zip(names, values, strict=True)
-            },
-            "advantage": float(advantage),
-        }
-        for example, *group in zip(
-            scored.examples, scored.texts, scored.rewards, advantages, strict=True
-        )
-        for text, values, advantage in zip(*group, strict=True)
-    ]
+def _weighted(values: np.ndarray, weights: Sequence[float]) -> float | None:
+    """The weighted sum of a completion's rewards; None where it has none."""
+    scored = ~np.isnan(values)
+    return float(np.dot(values[scored], np.array(weights)[scored])) if scored.any() else None
 
 
 def _same_size_images(examples: Sequence[Example], most: int = 4) -> np.ndarray | None:

@@ -25,6 +25,7 @@ from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.parallel import batch_shards, check_divides, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
 from skinflow_jax.runs.cases import buckets, heldout_cases
+from skinflow_jax.runs.evaluation_findings import evaluation_findings
 from skinflow_jax.runs.facts import code_version
 from skinflow_jax.runs.meshes import evaluation_mesh
 from skinflow_jax.runs.opening import (
@@ -36,6 +37,7 @@ from skinflow_jax.runs.opening import (
 )
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
 from skinflow_jax.storage.paths import exists, reaching
+from skinflow_jax.training.sinks import Findings
 from skinflow_jax.training.state import TrainState
 
 
@@ -104,13 +106,13 @@ def heldout_evaluation(
     shapes = buckets(config.data, records)
     check_buckets(records, tokenizer, sizes, config.evaluation.tasks, shapes)
 
-    def evaluate(step: int, state: TrainState) -> dict[str, float]:
+    def evaluate(step: int, state: TrainState) -> Findings:
         policy = Policy(state.model, tokenizer)
         summary = evaluate_policy(
             *(policy, config, records, floor, out / str(step)),
             exchange=config.evaluation.exchange_in_training,
         )
-        return {f.label.removesuffix(" %"): f.estimate.value for f in summary.figures}
+        return evaluation_findings(summary, records)
 
     return evaluate
 

@@ -48,7 +48,7 @@ from skinflow_jax.runs.start import (
 from skinflow_jax.runs.workdir import EVAL, FAILURE, RECORDS, SOURCE, Workdir
 from skinflow_jax.storage.paths import exists, reaching
 from skinflow_jax.tokenizers import Tokenizer
-from skinflow_jax.training.gate_figures import gate_figures
+from skinflow_jax.training.gate_figures import gate_findings
 from skinflow_jax.training.loop import Learner, StepResult, run_loop
 from skinflow_jax.training.memory_table import (
     RolloutShapes,
@@ -339,7 +339,7 @@ class _Run:
     def _probe(self, sizes: VlmConfig):
         if sizes.vision.dve is None:
             return None
-        return lambda state, inputs: gate_figures(state.model, inputs, self.config.model.compute)
+        return lambda state, inputs: gate_findings(state.model, inputs, self.config.model.compute)
 
     def _save(
         self, writer, checkpoints, facts: RunFacts, step: int, state, metrics, examples: int

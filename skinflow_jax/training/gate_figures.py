@@ -1,36 +1,57 @@
-"""Is the dynamic vision encoder dynamic? Its gates over the images of a batch, as figures."""
+"""Is the dynamic vision encoder dynamic? Its gates over the images of a batch, looked at."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
+from skinflow_jax.training.gate_picture import gate_picture
+from skinflow_jax.training.sinks import Findings
+
+GROUP = "group"
+"""The gate of the frequency groups."""
 
 
-def gate_figures(model: Vlm, inputs: ModelInputs, compute: ComputeConfig) -> dict[str, float]:
-    """`dve/block<i>/<map>_<gate>/mean` and `/spread` for every gate; empty for a static model.
+def gate_findings(model: Vlm, inputs: ModelInputs, compute: ComputeConfig) -> Findings:
+    """Figures of every gate, and a picture of those of the frequency groups; none if static.
 
-    The mean is over images and units; the spread is the standard deviation among the images of
-    the batch, averaged over units: 0 for gates that ignore the image, like all at conversion.
+    Figures are `dve/block<i>/<map>_<gate>/mean`, over images and units, and `/spread`, the standard
+    deviation among the images of the batch, averaged over units: 0 for gates that ignore the image,
+    like all at conversion. The picture, `dve/groups`, has both by group.
     """
     if model.config.vision.dve is None:
-        return {}
-    found = _figures(model, inputs, compute=compute)
-    return {name: float(value) for name, value in found.items()}
+        return Findings({})
+    found = jax.tree.map(np.asarray, _by_unit(model, inputs, compute=compute))
+    figures = {
+        f"{name}/{kind}": float(np.mean(values))
+        for name, both in found.items()
+        for kind, values in both.items()
+    }
+    rows = {
+        name.removeprefix("dve/").removesuffix(f"_{GROUP}"): (both["mean"], both["spread"])
+        for name, both in found.items()
+        if name.endswith(f"_{GROUP}")
+    }
+    return Findings(figures, images={"dve/groups": gate_picture(rows)[None]} if rows else {})
 
 
 @functools.partial(jax.jit, static_argnames="compute")
-def _figures(model: Vlm, inputs: ModelInputs, *, compute: ComputeConfig) -> dict[str, jax.Array]:
+def _by_unit(
+    model: Vlm, inputs: ModelInputs, *, compute: ComputeConfig
+) -> dict[str, dict[str, jax.Array]]:
+    """Mean and standard deviation over the images, `[width]`, by gate."""
     patches, mask, positions = inputs.images()
     gates = model.vision.gates(patches, mask, positions, dtype=jnp.dtype(compute.dtype))
     images = mask.any(axis=1)[:, None]
-    figures = {}
-    for block, maps in gates.items():
-        for linear, kinds in maps.items():
-            for kind, values in kinds.items():
-                name = f"dve/block{block}/{linear}_{kind}"
-                figures[f"{name}/mean"] = jnp.mean(values, where=images)
-                figures[f"{name}/spread"] = jnp.mean(jnp.std(values, axis=0, where=images))
-    return figures
+    return {
+        f"dve/block{block}/{linear}_{kind}": {
+            "mean": jnp.mean(values, axis=0, where=images),
+            "spread": jnp.std(values, axis=0, where=images),
+        }
+        for block, maps in gates.items()
+        for linear, kinds in maps.items()
+        for kind, values in kinds.items()
+    }

@@ -14,7 +14,7 @@ from skinflow_jax.errors import ConfigError, RunError
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.parallel.agreement import gather
 from skinflow_jax.training.progress import Progress
-from skinflow_jax.training.sinks import RunWriter
+from skinflow_jax.training.sinks import Findings, RunWriter
 from skinflow_jax.training.state import TrainState
 from skinflow_jax.typed_fields import Text, Whole, check_fields
 
@@ -105,8 +105,8 @@ def run_loop(
     schedule: Callable[[TrainState], float],
     title: str,
     save: Callable[[int, TrainState, dict[str, float], int], None] | None = None,
-    evaluate: Callable[[int, TrainState], dict[str, float]] | None = None,
-    probe: Callable[[TrainState, ModelInputs], dict[str, float]] | None = None,
+    evaluate: Callable[[int, TrainState], Findings] | None = None,
+    probe: Callable[[TrainState, ModelInputs], Findings] | None = None,
     keep_failure: Callable[[int, StepResult], Path] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> TrainState:
@@ -121,7 +121,7 @@ def run_loop(
       schedule: the learning rate that the next update of a state takes.
       title: what the progress bar says.
       save: given (steps done, state, metrics, examples taken) when a checkpoint is due.
-      evaluate: gives figures that join the step's metrics as `eval/…`.
+      evaluate: gives findings whose figures join the step's metrics as `eval/…`.
       probe: looks at the new state on the step's prompts, as often as rollouts are written.
       keep_failure: puts what it takes to see a broken step again into the folder it returns.
       stop: asked after each step; when true the state is saved and returned. A learner may ask too,
@@ -153,8 +153,8 @@ class _Hooks:
     writer: RunWriter
     schedule: Callable[[TrainState], float]
     save: Callable[[int, TrainState, dict[str, float], int], None] | None
-    evaluate: Callable[[int, TrainState], dict[str, float]] | None
-    probe: Callable[[TrainState, ModelInputs], dict[str, float]] | None
+    evaluate: Callable[[int, TrainState], Findings] | None
+    probe: Callable[[TrainState, ModelInputs], Findings] | None
     keep_failure: Callable[[int, StepResult], Path] | None
     stop: Callable[[], bool] | None
 
@@ -188,12 +188,15 @@ class _Hooks:
         config, added = self.config, {}
         evaluated = self.evaluate is not None and self._due(done, config.evaluate_every)
         if evaluated:
-            figures = self.evaluate(done, result.state)
-            added |= {f"eval/{name}": value for name, value in figures.items()}
+            found = self.evaluate(done, result.state)
+            added |= {f"eval/{name}": value for name, value in found.figures.items()}
+            self.writer.findings(done, found)
         every_group = self._due(done, config.rollouts_every)
         probed = self.probe is not None and every_group
         if probed:
-            added |= self.probe(result.state, result.inputs)
+            found = self.probe(result.state, result.inputs)
+            added |= found.figures
+            self.writer.findings(done, found)
         if evaluated or probed or self._due(done, config.log_every):
             self.writer.scalars(done, metrics | added)
         if result.rollouts and every_group:

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,24 @@ from skinflow_jax.errors import InputError, printable
 from skinflow_jax.json_file import json_line
 from skinflow_jax.storage.paths import write_whole
 from skinflow_jax.training.event_log import EventLog
+from skinflow_jax.training.rollout_lines import group_of
 
 GROUPS_SHOWN = 2
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is seen of a state within a run.
+
+    `figures` join the metrics of the step; `texts`, Markdown, and `images`, uint8 `[N, H, W, 3]`,
+    go by their tags to TensorBoard.
+    """
+
+    figures: Mapping[str, float]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
 _MARKUP = re.compile(r"[^\w\s.,;:?'/%+=-]|_")
 
 
@@ -91,6 +108,14 @@ class RunWriter:
         if self._enabled:
             self._events.images(step, tag, np.asarray(images))
 
+    def findings(self, step: int, found: Findings) -> None:
+        """Texts and images for TensorBoard; the figures are for `scalars`."""
+        if self._enabled:
+            for tag, text in found.texts.items():
+                self._events.text(step, tag, text)
+            for tag, images in found.images.items():
+                self._events.images(step, tag, images)
+
     def rollouts(
         self, step: int, rollouts: Sequence[Mapping[str, Any]], most_groups: int | None = None
     ) -> None:
@@ -99,7 +124,7 @@ class RunWriter:
         `most_groups`: only so many, the first.
 
         A rollout has `case_id`, `completion`, `rewards` (by name; None is "not scored"),
-        `advantage`, and whatever else should be kept; a group is a run of equal `case_id`, `task`.
+        `advantage`, and whatever else should be kept (see `rollout_lines`).
         """
         if self._enabled:
             rollouts = [row for group in _groups(rollouts, most_groups) for row in group]
@@ -139,18 +164,23 @@ def set_aside(workdir: Path) -> list[str]:
 
 
 def rollout_table(rollouts: Sequence[Mapping[str, Any]], groups: int = GROUPS_SHOWN) -> str:
-    """The first groups as a Markdown table, model text shown as written and never rendered."""
-    lines = ["| case | completion | rewards | advantage |", "| --- | --- | --- | --- |"]
-    for group in _groups(rollouts, groups):
-        for row in group:
-            rewards = ", ".join(f"{name} {_short(v)}" for name, v in row["rewards"].items())
-            cells = (row["case_id"], row["completion"], rewards, _short(row["advantage"]))
-            lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    """The first groups as a Markdown table."""
+    rows = []
+    for row in itertools.chain.from_iterable(_groups(rollouts, groups)):
+        rewards = ", ".join(f"{name} {_short(v)}" for name, v in row["rewards"].items())
+        rows.append((row["case_id"], row["completion"], rewards, _short(row["advantage"])))
+    return markdown_table(("case", "completion", "rewards", "advantage"), rows)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, model text shown as written and never rendered."""
+    lines = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |"]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     return "\n".join(lines)
 
 
 def _groups(rollouts: Sequence[Mapping[str, Any]], most: int | None) -> Iterator[list]:
-    by_group = itertools.groupby(rollouts, key=lambda row: (row["case_id"], row.get("task")))
+    by_group = itertools.groupby(rollouts, key=group_of)
     return (list(rows) for _, rows in itertools.islice(by_group, most))
 
 

@@ -91,6 +91,17 @@ def share_of_low_ids(ids, case):
     return sum(i < 512 for i in ids) / max(len(ids), 1)
 
 
+def test_a_line_of_the_log_says_group_reference_tokens_and_weighted_reward(run):
+    learner, state = run(share_of_low_ids, reward_weights=(0.5,))
+    rows = learner.step(state, iter([batch_of([1, 1, 2, 3])]), 0).rollouts
+    assert [row["group"] for row in rows] == [g for g in range(PROMPTS) for _ in range(GROUP)]
+    assert {row["reference"] for row in rows} == {"{}"}  # the caption of these cases
+    for row in rows:
+        words = len(row["completion"].split())
+        assert words <= row["tokens"] <= words + 1  # an end token is no text
+        assert row["reward"] == 0.5 * row["rewards"]["caption"]
+
+
 def test_a_function_of_trl_is_told_the_tokens_and_the_step(run, tmp_path):
     file = tmp_path / "scheduled.py"
     file.write_text(

@@ -1,5 +1,7 @@
 """Rewards that are nearly of a known form are refused: taken for another they would score 0."""
 
+import json
+
 import pytest
 
 from skinflow_jax.data.pipeline import Example
@@ -69,3 +71,12 @@ def test_a_prompt_is_the_question_that_was_asked():
 
     asked = example(prompt="<image>PROBLEM", columns={"prompt": [{"role": "user"}]})
     assert trl_values("text", asked, Plain)["prompts"] == "PROBLEM"
+
+
+def test_a_reference_is_told_as_text_by_task():
+    caption = {"colour": ["red"], "shape": "round"}
+    assert example(answer="B").reference == "B"
+    assert example(task="diagnosis", diagnosis="acne").reference == "acne"
+    soft = example(task="diagnosis", diagnosis="acne", soft={"acne": 0.6, "rosacea": 0.4})
+    assert json.loads(soft.reference) == {"acne": 0.6, "rosacea": 0.4}
+    assert json.loads(example(task="caption", caption=caption).reference) == caption

@@ -16,7 +16,7 @@ from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.runs import train as runs_train
 from skinflow_jax.runs.policies import converted, starting_policy
-from skinflow_jax.training.gate_figures import gate_figures
+from skinflow_jax.training.gate_figures import gate_findings
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
 
@@ -83,7 +83,8 @@ def test_a_run_is_not_resumed_with_another_encoder(run, dve):
 def test_figures_count_images_alone_and_show_a_spread_once_gates_listen():
     model = with_dve(spread_model(SHALLOW), DVE)
     inputs = random_inputs([[(6, 10)], [(4, 4)], []], SHALLOW, length=32, windows=4, images=1)
-    figures = gate_figures(model, inputs, DEFAULT_COMPUTE)
+    found = gate_findings(model, inputs, DEFAULT_COMPUTE)
+    figures = found.figures
     assert {name.rsplit("/", 1)[1]: value for name, value in figures.items()} == {
         "mean": 1.0,
         "spread": 0.0,
@@ -91,7 +92,8 @@ def test_figures_count_images_alone_and_show_a_spread_once_gates_listen():
     down = model.vision.dynamic.mlp.down
     kernel = down.group_gate.kernel
     kernel.set_value(jnp.ones_like(kernel[...]))
-    listening = gate_figures(model, inputs, DEFAULT_COMPUTE)
+    found_later = gate_findings(model, inputs, DEFAULT_COMPUTE)
+    listening = found_later.figures
     changed = {name for name in figures if listening[name] != figures[name]}
     assert changed == {"dve/block1/down_group/mean", "dve/block1/down_group/spread"}
     rows = [jnp.asarray(x[:2].reshape(-1, *x.shape[2:])) for x in tower_inputs(inputs)]
@@ -99,12 +101,15 @@ def test_figures_count_images_alone_and_show_a_spread_once_gates_listen():
     np.testing.assert_allclose(listening["dve/block1/down_group/mean"], gate.mean(), rtol=1e-5)
     spread = gate.std(axis=0).mean()
     np.testing.assert_allclose(listening["dve/block1/down_group/spread"], spread, rtol=1e-4)
+    before, after = (f.images["dve/groups"] for f in (found, found_later))
+    assert before.shape == after.shape and (before != after).any()
 
 
 def tower_inputs(inputs):
     return inputs.patches, inputs.patch_mask, inputs.patch_positions
 
 
-def test_a_static_model_has_no_figures():
+def test_a_static_model_has_no_figures_and_no_picture():
     inputs = random_inputs([[(4, 4)]], SHALLOW)
-    assert gate_figures(spread_model(SHALLOW), inputs, DEFAULT_COMPUTE) == {}
+    found = gate_findings(spread_model(SHALLOW), inputs, DEFAULT_COMPUTE)
+    assert not found.figures and not found.images
