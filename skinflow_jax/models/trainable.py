@@ -9,12 +9,15 @@ reference of a KL is `joined(kept, policy)`: `kept` is a copy of the trained par
 and the rest is the policy's own, which never changes.
 """
 
+import fnmatch
+
 import jax
 from flax import nnx
 
 from skinflow_jax.models.config import VlmConfig
 
 ADAPTER = ("lora_a", "lora_b")
+_STATIC = ("spectrum", "bias")  # of a dynamic map: what a static one has too
 
 
 def is_trained(config: VlmConfig, names: tuple[str, ...]) -> bool:
@@ -29,6 +32,29 @@ def is_dynamic(config: VlmConfig, names: tuple[str, ...]) -> bool:
     """Whether the parameter is part of a dynamic map."""
     dve = config.vision.dve
     return dve is not None and names[:3] == ("vision", "dynamic", "mlp") and names[3] in dve.linears
+
+
+def special_groups(config: VlmConfig | None) -> tuple[str, ...]:
+    """Names of groups that are no part of a path: of a dynamic encoder its maps, and their gates.
+
+    "dve" is all of the dynamic maps, "gates" what computes their gates: all but the spectrum and
+    the bias.
+    """
+    dynamic = config is not None and config.vision.dve is not None
+    return ("dve", "gates") if dynamic else ()
+
+
+def in_group(config: VlmConfig | None, names: tuple[str, ...], group: str) -> bool:
+    """Whether the parameter at the attribute path `names` is in the group.
+
+    A group is one of `special_groups`, or names that stand in a row in the path, joined by "/" as
+    in a checkpoint ("vision", "decoder/layers/mlp"); in a name `*` stands for anything.
+    """
+    if group in special_groups(config):
+        return is_dynamic(config, names) and (group == "dve" or names[4] not in _STATIC)
+    wanted = group.split("/")
+    rows = (names[i : i + len(wanted)] for i in range(len(names) - len(wanted) + 1))
+    return any(all(map(fnmatch.fnmatchcase, row, wanted)) for row in rows)
 
 
 def parameter_path(path) -> tuple[str, ...]:
