@@ -100,14 +100,16 @@ def test_gates_that_learn_faster_spread_further_over_the_images(dynamic):
     def spread(multipliers):
         chosen = optimizer(multipliers)
         state = create_state(copied(dynamic), chosen)
-        for _ in range(2):
-            state, _ = supervised_update(
-                state, batch, optimizer=chosen, compute=DEFAULT_COMPUTE, micro_batches=1
-            )
+        state, _ = supervised_update(
+            state, batch, optimizer=chosen, compute=DEFAULT_COMPUTE, micro_batches=1
+        )
         figures = gate_figures(state.model, inputs, DEFAULT_COMPUTE)
         return np.mean([value for name, value in figures.items() if name.endswith("/spread")])
 
-    assert spread({"gates": 30.0}) > 10 * spread({}) > 0
+    plain = spread({})
+    assert plain > 0
+    # The heads start at 0: what they read is the same, and gates near 1 are linear in it.
+    assert spread({"gates": 30.0}) == pytest.approx(30 * plain, rel=0.05)
 
 
 @pytest.mark.parametrize(
