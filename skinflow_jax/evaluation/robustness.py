@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from skinflow_jax.evaluation.metrics import (
+    FEW,
     Estimate,
     PairedDifference,
     mean_with_interval,
@@ -16,7 +17,7 @@ from skinflow_jax.evaluation.metrics import (
 )
 from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.summary import groups_of
-from skinflow_jax.evaluation.tables import MISSING, markdown_table, rich_table
+from skinflow_jax.evaluation.tables import FEW_SIGN, MISSING, markdown_table, rich_table
 
 VERSION = 1
 OWN = "own"
@@ -101,9 +102,10 @@ class Robustness:
 
     def _notes(self) -> list[str]:
         units = {level.condition.name: level.condition.unit for level in self.levels}
+        few = f" ({FEW_SIGN}: hardly anything is known)" if self.cases < FEW else ""
         return [
-            f"{self.cases:,} of {self.of:,} held-out cases; values and 95 % intervals",
-            f"changes are from the own images, paired by case; {BEYOND} where 0 is left out",
+            f"{self.cases:,} of {self.of:,} held-out cases{few}; values and 95 % intervals",
+            f"changes are from a case's own images, paired by case; {BEYOND} where 0 is left out",
             *(f"{name}: {unit}" for name, unit in units.items()),
         ]
 
@@ -200,7 +202,7 @@ def _changed(found: PairedDifference, label: str) -> str:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return "100" if share == 1 else f"{100 * share:.1f}"
 
 
 def _whole(share: float) -> str:
@@ -208,4 +210,5 @@ def _whole(share: float) -> str:
 
 
 def _score(value: float, form: str = ".3f") -> str:
-    return f"{value:{form}}".replace("0.", ".", 1)
+    # As wide for 1 as for less.
+    return "1.00" if value == 1 and form == ".3f" else f"{value:{form}}".replace("0.", ".", 1)
