@@ -1,5 +1,6 @@
 """What degraded images cost: figures by degradation and level, and what changed case by case."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,6 @@ from skinflow_jax.evaluation.tables import FEW_SIGN, MISSING, markdown_table, ri
 
 VERSION = 1
 OWN = "own"
-BEYOND = "*"
 
 
 def _top_1(prediction: Prediction) -> bool | None:
@@ -86,7 +86,8 @@ class Robustness:
     def table(self) -> RenderableType:
         """A table of the figures, one of what changed, and what both mean; 80 columns wide."""
         figures, changes = (
-            rich_table(header, _grouped(rows), None) for header, rows in self._tables()
+            rich_table([label.replace(" or ", " or\n") for label in header], _grouped(rows), None)
+            for header, rows in self._tables()
         )
         return Group(figures, "", changes, "", *map(Text, self._notes()))
 
@@ -105,7 +106,7 @@ class Robustness:
         few = f" ({FEW_SIGN}: hardly anything is known)" if self.cases < FEW else ""
         return [
             f"{self.cases:,} of {self.of:,} held-out cases{few}; values and 95 % intervals",
-            f"changes are from a case's own images, paired by case; {BEYOND} where 0 is left out",
+            "changes are from a case's own images, paired by case",
             *(f"{name}: {unit}" for name, unit in units.items()),
         ]
 
@@ -188,27 +189,22 @@ def _plain(found: Estimate | PairedDifference) -> dict[str, Any]:
 
 
 def _cell(found: Estimate, label: str) -> str:
-    number = _points if label.endswith("%") else _score
-    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+    if label.endswith("%"):
+        return f"{100 * found.value:.1f} [{_whole(found.low)}, {_whole(found.high)}]"
+    return f"{_score(found.value)} [{_score(found.low)}, {_score(found.high)}]"
 
 
 def _changed(found: PairedDifference, label: str) -> str:
-    """Rounded further than the figures: 80 columns."""
-    if label.endswith("%"):
-        mean, *ends = f"{100 * found.mean:+.1f}", *(_whole(x) for x in (found.low, found.high))
-    else:
-        mean, *ends = (_score(x, "+.2f") for x in (found.mean, found.low, found.high))
-    return f"{mean} [{', '.join(ends)}]{BEYOND if found.beyond_interval else ''}"
+    numbers = (found.mean, found.low, found.high)
+    form = functools.partial(_whole if label.endswith("%") else _score, sign="+")
+    mean, low, high = map(form, numbers)
+    return f"{mean} [{low}, {high}]"
 
 
-def _points(share: float) -> str:
-    return "100" if share == 1 else f"{100 * share:.1f}"
+# Four figures with their intervals have to fit into 80 columns: robustness.json has all digits.
+def _whole(share: float, sign: str = "") -> str:
+    return f"{round(100 * share):{sign}d}" if math.isfinite(share) else MISSING
 
 
-def _whole(share: float) -> str:
-    return f"{round(100 * share):+d}" if math.isfinite(share) else MISSING
-
-
-def _score(value: float, form: str = ".3f") -> str:
-    # As wide for 1 as for less.
-    return "1.00" if value == 1 and form == ".3f" else f"{value:{form}}".replace("0.", ".", 1)
+def _score(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.2f}".replace("0.", ".", 1) if math.isfinite(value) else MISSING

@@ -73,7 +73,7 @@ def test_the_table_fits_80_columns_and_says_how_many_cases_it_is_of(captions):
     console.print(robustness(answers(30, captions), under, of=300).table())
     text = console.export_text()
     assert "40 of 300 held-out cases" in text and "brighter: stops of exposure" in text
-    assert "-70.0 [" in text and ("caption reward" in text) == bool(captions)
+    assert "-70 [-83, -51]" in text and ("caption reward" in text) == bool(captions)
     for line in text.splitlines():  # a cell that wraps has its bracket on two lines
         assert line.count("[") == line.count("]"), line
 
