@@ -302,7 +302,6 @@ def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--robustness-cases",
         type=positive,
-        default=100,
         metavar="N",
         help="of the cases, drawn, for --robustness; default: 100",
     )

@@ -40,9 +40,11 @@ class Robust:
     cases: int = 100
 
     @classmethod
-    def asked(cls, names: tuple[str, ...] | None, cases: int) -> "Robust | None":
-        """None where nothing is asked for."""
-        return None if names is None else cls(names, cases)
+    def asked(cls, names: tuple[str, ...] | None, cases: int | None) -> "Robust | None":
+        """What the command line asks for; None of `names`: nothing."""
+        if names is None and cases is not None:
+            raise ConfigError("--robustness-cases goes with --robustness: add it, or drop both")
+        return None if names is None else cls(names, cases or cls.cases)
 
     def check(self, config: RunConfig) -> None:
         """Raise ConfigError for a name that is none, and for clutter of what is not drawn."""

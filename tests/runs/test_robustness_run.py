@@ -66,6 +66,12 @@ def test_the_command_line_asks_for_it(line, asked):
     assert Robust.asked(arguments.robustness, arguments.robustness_cases) == asked
 
 
+def test_a_number_of_cases_alone_is_refused():
+    arguments = parse(["evaluate", "--checkpoint=x", "--robustness-cases=7"])
+    with pytest.raises(ConfigError, match="--robustness-cases goes with --robustness"):
+        Robust.asked(arguments.robustness, arguments.robustness_cases)
+
+
 def test_some_cases_are_asked_as_they_are_and_under_every_level(records, tmp_path, monkeypatch):
     """A model stands in that says how bright an image is."""
     shown = []
