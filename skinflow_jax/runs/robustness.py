@@ -19,6 +19,7 @@ from skinflow_jax.data.degradation import (
 )
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.data.sources import ProceduralSource
+from skinflow_jax.data.tasks import PAPERS
 from skinflow_jax.errors import ConfigError, RunError, printable
 from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.protocol import predict
@@ -47,8 +48,13 @@ class Robust:
         return None if names is None else cls(names, cases or cls.cases)
 
     def check(self, config: RunConfig) -> None:
-        """Raise ConfigError for a name that is none, and for clutter of what is not drawn."""
+        """Raise ConfigError for a name that is none, clutter of what is not drawn, no answers."""
         self.conditions(config.data)
+        if not _tasks(config):
+            raise ConfigError(
+                "--robustness is of captions and diagnoses: evaluation.tasks="
+                f"{','.join(config.evaluation.tasks)} asks for neither"
+            )
 
     def conditions(self, data: DataConfig) -> list[Condition]:
         """Every level of every degradation that is asked for."""
@@ -73,6 +79,11 @@ class Robust:
         if drawn and (not self.names or CLUTTER in self.names):
             found = _clutter(data, asked=bool(self.names)) + found
         return found
+
+
+def _tasks(config: RunConfig) -> list[str]:
+    """What is asked, and has a figure here."""
+    return [task for task in config.evaluation.tasks if task in PAPERS]
 
 
 def _clutter(data: DataConfig, *, asked: bool) -> list[Condition]:
@@ -118,7 +129,7 @@ def evaluate_robustness(
 
     def answers(shown: RecordSet) -> list[Prediction]:
         batches, found = batches_of(records=shown), []
-        for task in config.evaluation.tasks:
+        for task in _tasks(config):
             found += predict(
                 policy.model,
                 batches(task=task),

@@ -24,6 +24,9 @@ def records(tmp_path_factory):
     return prepare_records(DATA, "heldout", 6, tmp_path_factory.mktemp("records"))
 
 
+QUESTIONS = RunConfig(data=DATA, evaluation=EvaluationConfig(count=6, tasks=("question",)))
+
+
 def cluttered(clutter):
     options = {"image_size": 56, "clutter": clutter}
     return RunConfig(data=DataConfig(count=6, options=options))
@@ -35,6 +38,7 @@ def cluttered(clutter):
         (CONFIG, ("blur", "fog"), "--robustness='fog' is unknown: choose of clutter, blur, jpeg, "),
         (CONFIG, ("",), "--robustness='' is unknown"),
         (PHOTOGRAPHS, ("clutter",), "needs drawn cases: those of data.source=folder cannot be"),
+        (QUESTIONS, (), "is of captions and diagnoses: evaluation.tasks=question asks for neither"),
         (cluttered(1.0), ("clutter",), "data.options.clutter=1 already, and there is no more"),
     ],
 )
