@@ -17,6 +17,9 @@ from flax import nnx
 from skinflow_jax.models.config import VlmConfig
 
 ADAPTER = ("lora_a", "lora_b")
+DYNAMIC_GROUPS = ("dve", "gates")
+"""Groups of parameters that are no part of a path: all of the dynamic maps, and what computes their
+gates, which is all of them but the spectrum and the bias."""
 _STATIC = ("spectrum", "bias")  # of a dynamic map: what a static one has too
 
 
@@ -34,23 +37,13 @@ def is_dynamic(config: VlmConfig, names: tuple[str, ...]) -> bool:
     return dve is not None and names[:3] == ("vision", "dynamic", "mlp") and names[3] in dve.linears
 
 
-def special_groups(config: VlmConfig | None) -> tuple[str, ...]:
-    """Names of groups that are no part of a path: of a dynamic encoder its maps, and their gates.
-
-    "dve" is all of the dynamic maps, "gates" what computes their gates: all but the spectrum and
-    the bias.
-    """
-    dynamic = config is not None and config.vision.dve is not None
-    return ("dve", "gates") if dynamic else ()
-
-
-def in_group(config: VlmConfig | None, names: tuple[str, ...], group: str) -> bool:
+def in_group(config: VlmConfig, names: tuple[str, ...], group: str) -> bool:
     """Whether the parameter at the attribute path `names` is in the group.
 
-    A group is one of `special_groups`, or names that stand in a row in the path, joined by "/" as
+    A group is one of `DYNAMIC_GROUPS`, or names that stand in a row in the path, joined by "/" as
     in a checkpoint ("vision", "decoder/layers/mlp"); in a name `*` stands for anything.
     """
-    if group in special_groups(config):
+    if group in DYNAMIC_GROUPS:
         return is_dynamic(config, names) and (group == "dve" or names[4] not in _STATIC)
     wanted = group.split("/")
     rows = (names[i : i + len(wanted)] for i in range(len(names) - len(wanted) + 1))

@@ -2,20 +2,20 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import optax
 
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.models.trainable import in_group, parameter_path, special_groups
+from skinflow_jax.models.trainable import DYNAMIC_GROUPS, in_group, parameter_path
 from skinflow_jax.typed_fields import shown
 
 
 def multiplied(
     optimizer: optax.GradientTransformation, multipliers: Mapping[str, float]
 ) -> optax.GradientTransformation:
-    """`optimizer` with its updates, weight decay and all, times the factors of their groups.
+    """`optimizer` of a Vlm, with its updates, weight decay and all, times their groups' factors.
 
     A parameter in several groups gets the product of their factors. The state is that of
     `optimizer`: a run may take multipliers on, change them or drop them at a resume.
@@ -31,11 +31,12 @@ def multiplied(
 
     def update(updates, state, params=None):
         updates, state = optimizer.update(updates, state, params)
-        config = getattr(updates, "config", None)
 
         def scaled(path, x):
             names = parameter_path(path)
-            factors = [m for group, m in multipliers.items() if in_group(config, names, group)]
+            factors = [
+                m for group, m in multipliers.items() if in_group(updates.config, names, group)
+            ]
             return x * math.prod(factors) if factors else x
 
         return jax.tree_util.tree_map_with_path(scaled, updates), state
@@ -44,15 +45,19 @@ def multiplied(
 
 
 def _check(params, multipliers: Mapping[str, float]) -> None:
-    config = getattr(params, "config", None)
     paths = [parameter_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     for group in multipliers:
-        if any(in_group(config, names, group) for names in paths):
-            continue
-        top = [*special_groups(config), *sorted({names[0] for names in paths})]
-        known = {*top, *(name for names in paths for name in names), *map("/".join, paths)}
-        near = difflib.get_close_matches(group, sorted(known), n=3) or top
-        raise ConfigError(
-            f"optimizer.multipliers: {shown(group)} names no parameter that is trained: "
-            f"the nearest are {', '.join(near)}"
-        )
+        if not any(in_group(params.config, names, group) for names in paths):
+            raise ConfigError(
+                f"optimizer.multipliers: {shown(group)} names no parameter that is trained: "
+                f"{_hint(group, paths)}"
+            )
+
+
+def _hint(group: str, paths: Sequence[tuple[str, ...]]) -> str:
+    if group in DYNAMIC_GROUPS:
+        return "it is of a dynamic vision encoder, which model.dve makes"
+    top = [*DYNAMIC_GROUPS, *sorted({names[0] for names in paths})]
+    known = {*top, *(name for names in paths for name in names), *map("/".join, paths)}
+    near = difflib.get_close_matches(group, sorted(known), n=3)
+    return f"the nearest are {', '.join(near or top)}"
