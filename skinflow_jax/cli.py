@@ -312,6 +312,7 @@ def _evaluate(arguments) -> None:
     from skinflow_jax.config import config_of
     from skinflow_jax.runs.evaluate import evaluate
     from skinflow_jax.runs.opening import check_checkpoint, stored_config
+    from skinflow_jax.runs.robustness import Robust
 
     check_checkpoint(arguments.checkpoint)
     if arguments.config is None:
@@ -323,7 +324,9 @@ def _evaluate(arguments) -> None:
         config = config_of(stored, arguments.overrides)
     else:
         config = _config(arguments)
-    evaluate(config, arguments.checkpoint, arguments.out, arguments.records, arguments.dtype)
+    asked = Robust.asked(arguments.robustness, arguments.robustness_cases)
+    places = arguments.checkpoint, arguments.out, arguments.records
+    evaluate(config, *places, arguments.dtype, robustness=asked)
 
 
 def _generate(arguments) -> None:

@@ -101,7 +101,10 @@ def given(key, value):
     return values
 
 
-TABLES = {"data.cases_of_task": "caption", "data.fractions": "rl"}
+TABLES = {
+    **{"data.cases_of_task": "caption", "data.fractions": "rl"},
+    "optimizer.multipliers": "gates",
+}
 WRONG = [math.nan, math.inf, -math.inf, 10**400, -(10**30), True, "1", [[1]], {}, 1j, np.nan]
 
 

@@ -10,6 +10,7 @@ from skinflow_jax.command.values import (
     bucket_too,
     count,
     here,
+    names,
     positive,
     programs,
     seconds,
@@ -289,6 +290,20 @@ def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument(
         "--out", type=bucket_too, help="where to write; default: eval/STEP of the run"
+    )
+    evaluate.add_argument(
+        "--robustness",
+        type=names,
+        nargs="?",
+        const=(),
+        metavar="blur,jpeg,…",
+        help="also under degraded images, of all kinds or these: see docs/robustness.md",
+    )
+    evaluate.add_argument(
+        "--robustness-cases",
+        type=positive,
+        metavar="N",
+        help="of the cases, drawn, for --robustness; default: 100",
     )
     _add_records(evaluate)
     _add_dtype(evaluate, "default: float32 weights, activations as in the config")

@@ -80,3 +80,8 @@ def seeds(text: str) -> list[int]:
     if not all(part.isdecimal() for part in parts) or text == "0":
         raise argparse.ArgumentTypeError(f"{text!r} is neither a count nor a list such as 0,3,4")
     return list(range(int(text))) if len(parts) == 1 else [int(part) for part in parts]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names of a list, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))

@@ -47,13 +47,13 @@ class Comparison:
 def evaluation_table(figures: Sequence[Figure], *, title: str | None = None) -> RenderableType:
     """One evaluation: metric, value, 95 % interval, n; below it what n and signs mean."""
     notes = map(Text, _notes(f.estimate for f in figures))
-    return Group(_table(*_evaluation_rows(figures), title), *notes)
+    return Group(rich_table(*_evaluation_rows(figures), title), *notes)
 
 
 def evaluation_markdown(figures: Sequence[Figure]) -> str:
     """The same as Markdown."""
     lines = _listed(_notes(f.estimate for f in figures))
-    return _markdown(*_evaluation_rows(figures)) + lines
+    return markdown_table(*_evaluation_rows(figures)) + lines
 
 
 def stages_table(
@@ -61,13 +61,13 @@ def stages_table(
 ) -> RenderableType:
     """The closing table: a row per figure, a column per stage, then a line per comparison."""
     lines = map(Text, _stage_notes(stages, comparisons) + comparison_lines(comparisons))
-    return Group(_table(*_stage_rows(stages), title), *lines)
+    return Group(rich_table(*_stage_rows(stages), title), *lines)
 
 
 def stages_markdown(stages: Sequence[Stage], comparisons: Sequence[Comparison] = ()) -> str:
     """The same as a Markdown table and a list."""
     lines = _stage_notes(stages, comparisons) + comparison_lines(comparisons)
-    return _markdown(*_stage_rows(stages)) + _listed(lines)
+    return markdown_table(*_stage_rows(stages)) + _listed(lines)
 
 
 def _listed(lines: Sequence[str]) -> str:
@@ -192,7 +192,8 @@ def _p_value(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"= {p:.4f}"
 
 
-def _table(header: list[str], rows: list[list[str]], title: str | None) -> Table:
+def rich_table(header: list[str], rows: list[list[str]], title: str | None) -> Table:
+    """Rows of text for the console: the first column to the left, the others to the right."""
     table = Table(
         title=title,
         title_justify="left",
@@ -209,6 +210,7 @@ def _table(header: list[str], rows: list[list[str]], title: str | None) -> Table
     return table
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """The same rows as Markdown."""
     rule = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))

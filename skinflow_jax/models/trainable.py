@@ -9,12 +9,18 @@ reference of a KL is `joined(kept, policy)`: `kept` is a copy of the trained par
 and the rest is the policy's own, which never changes.
 """
 
+import fnmatch
+
 import jax
 from flax import nnx
 
 from skinflow_jax.models.config import VlmConfig
 
 ADAPTER = ("lora_a", "lora_b")
+DYNAMIC_GROUPS = ("dve", "gates")
+"""Groups of parameters that are no part of a path: all of the dynamic maps, and what computes their
+gates, which is all of them but the spectrum and the bias."""
+_STATIC = ("spectrum", "bias")  # of a dynamic map: what a static one has too
 
 
 def is_trained(config: VlmConfig, names: tuple[str, ...]) -> bool:
@@ -29,6 +35,19 @@ def is_dynamic(config: VlmConfig, names: tuple[str, ...]) -> bool:
     """Whether the parameter is part of a dynamic map."""
     dve = config.vision.dve
     return dve is not None and names[:3] == ("vision", "dynamic", "mlp") and names[3] in dve.linears
+
+
+def in_group(config: VlmConfig, names: tuple[str, ...], group: str) -> bool:
+    """Whether the parameter at the attribute path `names` is in the group.
+
+    A group is one of `DYNAMIC_GROUPS`, or names that stand in a row in the path, joined by "/" as
+    in a checkpoint ("vision", "decoder/layers/mlp"); in a name `*` stands for anything.
+    """
+    if group in DYNAMIC_GROUPS:
+        return is_dynamic(config, names) and (group == "dve" or names[4] not in _STATIC)
+    wanted = group.split("/")
+    rows = (names[i : i + len(wanted)] for i in range(len(names) - len(wanted) + 1))
+    return any(all(map(fnmatch.fnmatchcase, row, wanted)) for row in rows)
 
 
 def parameter_path(path) -> tuple[str, ...]:

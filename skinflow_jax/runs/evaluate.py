@@ -35,6 +35,7 @@ from skinflow_jax.runs.opening import (
     open_checkpoint,
     stored_sizes,
 )
+from skinflow_jax.runs.robustness import Robust, evaluate_robustness
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
 from skinflow_jax.storage.paths import exists, reaching
 from skinflow_jax.training.sinks import Findings
@@ -58,19 +59,8 @@ def evaluate_policy(
     """
     mesh, predictions, blind = evaluation_mesh(config), [], []
     most = config.evaluation.exchanged if exchange else 0
-    process, processes = process_part(mesh)
     with use_mesh(mesh):
-        shards = batch_shards()
-        batches = functools.partial(
-            evaluation_batches,
-            records,
-            policy.tokenizer,
-            policy.model.config,
-            batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
-            buckets=buckets(config.data, records),
-            process_index=process,
-            process_count=processes,
-        )
+        batches = _heldout_batches(policy, config, records, mesh)
         answers = functools.partial(
             predict,
             policy.model,
@@ -93,6 +83,22 @@ def evaluate_policy(
             told = json.dumps(summary.to_dict(), indent=1)
             (out / "metrics.json").write_text(told, encoding="utf-8")
     return summary
+
+
+def _heldout_batches(policy: Policy, config: RunConfig, records: RecordSet, mesh):
+    """`evaluation_batches` but for the task and whose images; `mesh` is in use."""
+    process, processes = process_part(mesh)
+    shards = batch_shards()
+    return functools.partial(
+        evaluation_batches,
+        records,
+        policy.tokenizer,
+        policy.model.config,
+        batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
+        buckets=buckets(config.data, records),
+        process_index=process,
+        process_count=processes,
+    )
 
 
 def heldout_evaluation(
@@ -123,13 +129,17 @@ def evaluate(
     out: Path | None = None,
     records: Path | None = None,
     dtype: str | None = None,
+    robustness: Robust | None = None,
 ) -> Summary:
     """Evaluate a checkpoint on the held-out split of `config` and print the table.
 
     Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
     `dtype`: of weights and activations; by default float32 weights, activations as in `config`.
+    `robustness`: under which degraded images to evaluate it too.
     """
+    if robustness is not None:
+        robustness.check(config)
     if dtype is not None:
         config = replace(config, model=replace(config.model, dtype=dtype))
     check_same("command", {"version": code_version(), "config": to_dict(config)})
@@ -147,7 +157,12 @@ def evaluate(
             print(line)
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
-    return _evaluated(policy, config, heldout, floor, out, str(checkpoint))
+    summary = _evaluated(policy, config, heldout, floor, out, str(checkpoint))
+    if robustness is not None:
+        with use_mesh(mesh):
+            batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
+            evaluate_robustness(policy, config, heldout, batches_of, out, robustness, mesh)
+    return summary
 
 
 def evaluate_opened(

@@ -63,6 +63,7 @@ RULES: Mapping[str, str] = {
     "optimizer.weight_decay": TOLD,
     "optimizer.clip_norm": TOLD,
     "optimizer.mu_dtype": FIXED,
+    "optimizer.multipliers": TOLD,
     "loop.steps": FREE,  # told where a schedule depends on it
     "loop.log_every": FREE,
     "loop.rollouts_every": FREE,
@@ -127,7 +128,10 @@ IN_ARRAYS = (
 )
 
 # Groups that are there as a whole or not at all, or have keys of their own.
-_WHOLE = ("model.dve", "model.lora", "data.options", "data.fractions", "data.cases_of_task")
+_WHOLE = (
+    *("model.dve", "model.lora", "data.options", "data.fractions", "data.cases_of_task"),
+    "optimizer.multipliers",
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The optimizer with clipping and a schedule, all of optax's parts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import jax
@@ -8,7 +9,8 @@ import optax
 from flax import nnx
 
 from skinflow_jax.errors import ConfigError
-from skinflow_jax.typed_fields import Finite, OneOf, Whole, check_fields
+from skinflow_jax.training.multipliers import multiplied
+from skinflow_jax.typed_fields import Finite, OneOf, Text, Whole, check_fields
 
 SCHEDULES = ("constant", "cosine")
 OPTIMIZERS = ("adamw", "adafactor")
@@ -23,7 +25,8 @@ class OptimizerConfig:
     `name`: `adamw` keeps two moments per parameter; `adafactor` (Shazeer and Stern 2018; no first
     moment, steps not scaled by the parameter) keeps the second moment as sums over the rows and
     columns of a matrix, next to nothing. `mu_dtype`: of AdamW's first moment; bfloat16 saves two
-    bytes a parameter. `b1`, `b2` and `mu_dtype` are AdamW's alone.
+    bytes a parameter. `b1`, `b2` and `mu_dtype` are AdamW's alone. `multipliers`: of the learning
+    rate, by group of parameters (see `models.trainable.in_group`), as {"gates": 30.0}.
     """
 
     name: Annotated[str, OneOf(OPTIMIZERS)] = "adamw"
@@ -35,6 +38,10 @@ class OptimizerConfig:
     weight_decay: Annotated[float, Finite(0, 1e4)] = 0.01
     clip_norm: Annotated[float, Finite(above=0)] = 1.0
     mu_dtype: Annotated[str, OneOf(MOMENT_TYPES)] = "float32"
+    # Equal configs still have equal hashes; a dict has none.
+    multipliers: Mapping[Annotated[str, Text()], Annotated[float, Finite(above=0, most=1e6)]] = (
+        field(default_factory=dict, hash=False)
+    )
 
     def __post_init__(self):
         check_fields(self, "optimizer.")
@@ -67,13 +74,16 @@ def applied_updates(opt_state: optax.OptState) -> int:
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping by global norm, then the optimizer; norms' scales and biases are not decayed."""
+    """Clipping by global norm, then the optimizer; norms' scales and biases are not decayed.
+
+    Its `init` raises ConfigError where a group of `config.multipliers` has no parameter.
+    """
     if config.name == "adafactor":
         moments = _of_arrays(optax.scale_by_factored_rms())
         scaled = [moments, optax.clip_by_block_rms(ADAFACTOR_CLIP)]
     else:
         scaled = [optax.scale_by_adam(b1=config.b1, b2=config.b2, mu_dtype=config.mu_dtype)]
-    return optax.chain(
+    optimizer = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         # Nested as in `optax.adamw`: the names in older checkpoints say so.
         optax.chain(
@@ -82,6 +92,7 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
             optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
         ),
     )
+    return multiplied(optimizer, config.multipliers)
 
 
 def _of_arrays(transform: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -19,6 +19,7 @@ KEYS = [
     *(f"model.dve.{name}" for name in declarations(DveConfig)),
     *(f"model.lora.{name}" for name in declarations(LoraConfig)),
     *("data.cases_of_task.caption", "data.cases_of_task.x"),
+    *("optimizer.multipliers.gates", "optimizer.multipliers.x/*"),
     *GROUPS,
 ]
 EDGES = [0, -1, 1, 2**31 - 1, 2**31, 2**32, 2**63, 10**20, 10**400, 1e-50, 1e39, -0.0]
