@@ -323,7 +323,8 @@ def _evaluate(arguments) -> None:
         config = config_of(stored, arguments.overrides)
     else:
         config = _config(arguments)
-    evaluate(config, arguments.checkpoint, arguments.out, arguments.records, arguments.dtype)
+    places = arguments.checkpoint, arguments.out, arguments.records
+    evaluate(config, *places, arguments.dtype, arguments.attention)
 
 
 def _generate(arguments) -> None:

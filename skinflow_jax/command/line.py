@@ -290,6 +290,15 @@ def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--out", type=bucket_too, help="where to write; default: eval/STEP of the run"
     )
+    evaluate.add_argument(
+        "--attention",
+        type=positive,
+        nargs="?",
+        default=0,
+        const=500,
+        metavar="N",
+        help="also where the model looks, in N of the cases; default without N: 500",
+    )
     _add_records(evaluate)
     _add_dtype(evaluate, "default: float32 weights, activations as in the config")
 

@@ -24,6 +24,7 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.parallel import batch_shards, check_divides, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
+from skinflow_jax.runs.attention import check_attention, evaluate_attention
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.facts import code_version
 from skinflow_jax.runs.meshes import evaluation_mesh
@@ -56,19 +57,8 @@ def evaluate_policy(
     """
     mesh, predictions, blind = evaluation_mesh(config), [], []
     most = config.evaluation.exchanged if exchange else 0
-    process, processes = process_part(mesh)
     with use_mesh(mesh):
-        shards = batch_shards()
-        batches = functools.partial(
-            evaluation_batches,
-            records,
-            policy.tokenizer,
-            policy.model.config,
-            batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
-            buckets=buckets(config.data, records),
-            process_index=process,
-            process_count=processes,
-        )
+        batches = _heldout_batches(policy, config, records, mesh)
         answers = functools.partial(
             predict,
             policy.model,
@@ -91,6 +81,22 @@ def evaluate_policy(
             told = json.dumps(summary.to_dict(), indent=1)
             (out / "metrics.json").write_text(told, encoding="utf-8")
     return summary
+
+
+def _heldout_batches(policy: Policy, config: RunConfig, records: RecordSet, mesh):
+    """`evaluation_batches` but for the task and whose images; `mesh` is in use."""
+    process, processes = process_part(mesh)
+    shards = batch_shards()
+    return functools.partial(
+        evaluation_batches,
+        records,
+        policy.tokenizer,
+        policy.model.config,
+        batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
+        buckets=buckets(config.data, records),
+        process_index=process,
+        process_count=processes,
+    )
 
 
 def heldout_evaluation(
@@ -121,13 +127,17 @@ def evaluate(
     out: Path | None = None,
     records: Path | None = None,
     dtype: str | None = None,
+    attention: int = 0,
 ) -> Summary:
     """Evaluate a checkpoint on the held-out split of `config` and print the table.
 
     Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
     `dtype`: of weights and activations; by default float32 weights, activations as in `config`.
+    `attention`: in how many of the cases to look at where the model looks, which needs room for a
+    second model, of random weights.
     """
+    check_attention(config, attention)
     if dtype is not None:
         config = replace(config, model=replace(config.model, dtype=dtype))
     check_same("command", {"version": code_version(), "config": to_dict(config)})
@@ -145,7 +155,10 @@ def evaluate(
             print(line)
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
-    return _evaluated(policy, config, heldout, floor, out, str(checkpoint))
+    summary = _evaluated(policy, config, heldout, floor, out, str(checkpoint))
+    if attention:
+        _looked_at(policy, config, heldout, summary, out, attention)
+    return summary
 
 
 def evaluate_opened(
@@ -174,3 +187,20 @@ def _evaluated(
         print(printable(line))
     print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))
     return summary
+
+
+def _looked_at(
+    policy: Policy, config: RunConfig, heldout: RecordSet, summary: Summary, out: Path, cases: int
+) -> None:
+    """`evaluate_attention`, told."""
+    mesh = evaluation_mesh(config)
+    with use_mesh(mesh):
+        batches = _heldout_batches(policy, config, heldout, mesh)
+        seen = evaluate_attention(
+            *(policy, config, heldout, batches, summary.diagnoses, out), cases=cases, mesh=mesh
+        )
+    title = f"where it looks, in {len(seen.cases):,} cases (no explanation of the answers)"
+    Console().print(evaluation_table(seen.table(), title=title))
+    for line in seen.lines():
+        print(printable(line))
+    print(printable(f"written: {out}/ (attention.json, attention.npz)"))
