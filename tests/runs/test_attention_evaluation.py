@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from random_model import SHALLOW, spread_model
 
+from skinflow_jax.command.line import parse
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.errors import ConfigError
@@ -110,3 +111,16 @@ def test_looking_at_diagnoses_needs_diagnoses():
     with pytest.raises(ConfigError, match=r"--config\.evaluation\.tasks=caption,diagnosis"):
         check_attention(config, 10)
     check_attention(config, 0)
+
+
+@pytest.mark.parametrize(
+    "given, cases", [([], 0), (["--attention"], 500), (["--attention=20"], 20)]
+)
+def test_a_number_of_cases_may_be_given(given, cases):
+    assert parse(["evaluate", "--checkpoint=x", *given]).attention == cases
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "many", ""])
+def test_another_value_is_refused(value):
+    with pytest.raises(ConfigError, match=r"--attention: .* is not a whole number above 0"):
+        parse(["evaluate", "--checkpoint=x", f"--attention={value}"])
