@@ -16,8 +16,7 @@ from skinflow_jax.evaluation.attention_files import FILE, write_attention
 from skinflow_jax.evaluation.attention_maps import attention_of, first_diagnoses
 from skinflow_jax.evaluation.attention_summary import AttentionSummary, summarise_attention
 from skinflow_jax.evaluation.predictions import Prediction
-from skinflow_jax.models.vlm import Vlm, init_model
-from skinflow_jax.parallel.precision import as_read
+from skinflow_jax.models.vlm import init_model
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.storage.paths import reaching
 
@@ -60,7 +59,8 @@ def evaluate_attention(
     others = exchanged(records, cases, TASK)
     found = look(policy.model, batches(task=TASK, images_of=own))
     controls = {"images exchanged": look(policy.model, batches(task=TASK, images_of=others))}
-    random = _random_model(policy.model, config.seed, mesh)
+    sizes, dtype = policy.model.config, str(policy.model.decoder.embedding[...].dtype)
+    random = init_model(sizes, config.seed, mesh, dtype)
     controls["random weights"] = look(random, batches(task=TASK, images_of=own))
     summary = summarise_attention(found, controls)
     if jax.process_index() == 0:
@@ -69,9 +69,3 @@ def evaluate_attention(
             told = json.dumps(summary.to_dict(), indent=1, allow_nan=False)
             (out / "attention.json").write_text(told, encoding="utf-8")
     return summary
-
-
-def _random_model(model: Vlm, seed: int, mesh) -> Vlm:
-    """A model of the same sizes and types that has learnt nothing."""
-    dtype = model.decoder.embedding[...].dtype
-    return jax.jit(as_read, static_argnums=1)(init_model(model.config, seed, mesh), dtype)
