@@ -193,7 +193,7 @@ def _evaluate(arguments) -> None:
         config = _config(arguments)
     asked = Robust.asked(arguments.robustness, arguments.robustness_cases)
     places = arguments.checkpoint, arguments.out, arguments.records
-    evaluate(config, *places, arguments.dtype, robustness=asked)
+    evaluate(config, *places, arguments.dtype, robustness=asked, attention=arguments.attention)
 
 
 def _generate(arguments) -> None:

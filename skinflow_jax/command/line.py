@@ -305,6 +305,15 @@ def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the cases, drawn, for --robustness; default: 100",
     )
+    evaluate.add_argument(
+        "--attention",
+        type=positive,
+        nargs="?",
+        default=0,
+        const=500,
+        metavar="N",
+        help="also where the model looks, in N of the cases; default without N: 500",
+    )
     _add_records(evaluate)
     _add_dtype(evaluate, "default: float32 weights, activations as in the config")
 

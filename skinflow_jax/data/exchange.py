@@ -10,19 +10,25 @@ from skinflow_jax.data.record_set import RecordSet
 from skinflow_jax.data.tasks import PAPERS
 
 
-def exchanged(records: RecordSet, most: int, task: str) -> dict[int, int]:
-    """Number of a case → number of the case whose images it is shown; `most` cases, drawn.
+def drawn(records: RecordSet, most: int, task: str) -> list[int]:
+    """Numbers of `most` cases, drawn; the same records give the same ones, and more the same first.
 
-    Of captions only cases whose caption is known are drawn: others are not scored.
+    Of captions only cases whose caption is known: others are not scored.
+    """
+    order = np.random.default_rng(0).permutation(len(records)).tolist()
+    known = (number for number in order if task != "caption" or records.case(number).caption)
+    return list(itertools.islice(known, most))
+
+
+def exchanged(records: RecordSet, most: int, task: str) -> dict[int, int]:
+    """Number of a case → number of the case whose images it is shown; `most` cases, `drawn`.
+
     Cases pass their images round, among those with as many images; where a prompt is the row's own
     and may fill its bucket, among those of one size. Who would be shown an image of the same
     patient or lesion, or has no partner, is left out. The same records give the same exchange.
     """
-    order = np.random.default_rng(0).permutation(len(records)).tolist()
-    known = (number for number in order if task != "caption" or records.case(number).caption)
-    drawn = list(itertools.islice(known, most))
     alike: dict[Hashable, list[int]] = defaultdict(list)
-    for number in drawn:
+    for number in drawn(records, most, task):
         images = records[number].images
         key = len(images) if task in PAPERS else tuple(image.shape for image in images)
         alike[key].append(number)

@@ -43,6 +43,8 @@ class Example:
       prompt: its text, with one `MARK` an image.
       images: uint8 `[H, W, 3]` each.
       schema: of the caption.
+      mask: of the case, bool `[H, W]` of the size of its own image 0; None where there is none, or
+        the images are augmented.
     """
 
     case_id: str
@@ -57,6 +59,7 @@ class Example:
     columns: dict[str, Any] = field(default_factory=dict, repr=False)
     schema: Schema = field(default=CLINICAL, repr=False)
     group: str = ""
+    mask: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def image(self) -> np.ndarray:
@@ -122,7 +125,10 @@ class _BatchMaker:
         records = [self._record(case) for case, _ in chosen]
         tasks = [task for _, task in chosen]
         examples = [
-            example_of(record.case, task, self._images(record, place), self.records.schema)
+            replace(
+                example_of(record.case, task, self._images(record, place), self.records.schema),
+                mask=None if self.augmentation else record.mask,
+            )
             for record, task, place in zip(records, tasks, places[self.rows], strict=True)
         ]
         ids, mask = self._completions(records, tasks) if self.targets else (None, None)

@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from skinflow_jax.parallel import batch_shards
 
@@ -51,12 +51,9 @@ def attend(
     if prefix is not None:
         blocks += ((*prefix, _bias(prefix_mask[:, None, None, None, None])),)
     length = q.shape[4]
-    key_count = sum(keys.shape[-2] for keys, *_ in blocks)
-    scores_per_query = math.prod(q.shape[:4]) // batch_shards(q.shape[0]) * key_count
-    chunks = min(length, math.ceil(length * scores_per_query / SCORES_BUDGET))
-    if chunks == 1:
+    chunk = _chunk_length(q, sum(keys.shape[-2] for keys, *_ in blocks))
+    if chunk == length:
         return _attend(q, blocks)
-    chunk = math.ceil(length / chunks)
     # Only the mask of a call's own keys may differ from query to query.
     keys, values, bias = blocks[0]
     bias_per_query = bias.ndim > 1 and bias.shape[-2] == length
@@ -71,13 +68,39 @@ def attend(
     return outputs.reshape(*q.shape[:4], -1, q.shape[-1])[..., :length, :]
 
 
+def probabilities(
+    q: Float[Array, "P K G R L h"], keys: Float[Array, "P K G M h"], mask: Bool[Array, "..."]
+) -> Float[Array, "P K G R L M"]:
+    """The softmax that `attend` weighs values by, of own keys alone; `query_chunks` keep it small.
+
+    Where a query sees no key all have the same weight.
+    """
+    return jax.nn.softmax(_scores(q, keys, _bias(mask)), axis=-1)
+
+
+def query_chunks(arrays: tuple[jax.Array, ...], key_count: int) -> tuple[jax.Array, ...]:
+    """`arrays` `[..., L, n]`, first the queries, as `[chunks, ..., chunk, n]`.
+
+    Scores of a chunk over `key_count` keys lie within `SCORES_BUDGET`; the last is padded with 0.
+    """
+    chunk = _chunk_length(arrays[0], key_count)
+    return tuple(_chunked(x, chunk) for x in arrays)
+
+
+def _chunk_length(q: Float[Array, "P K G R L h"], key_count: int) -> int:
+    length = q.shape[4]
+    scores_per_query = math.prod(q.shape[:4]) // batch_shards(q.shape[0]) * key_count
+    chunks = min(length, math.ceil(length * scores_per_query / SCORES_BUDGET))
+    return math.ceil(length / chunks)
+
+
 def _bias(mask):
     # Added to the scores, not selected by: a masked weight is exactly 0 all the same, and XLA can
     # fuse an addition into the product.
     return jnp.where(mask, 0.0, MASKED).astype(jnp.float32)
 
 
-def _chunked(x: Float[Array, "... L n"], chunk: int):
+def _chunked(x: Shaped[Array, "... L n"], chunk: int):
     """`[chunks, ..., chunk, n]`, the last chunk padded with zeros."""
     pad = -x.shape[-2] % chunk
     x = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, pad), (0, 0)])

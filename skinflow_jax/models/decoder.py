@@ -84,10 +84,7 @@ class DecoderLayer(nnx.Module):
         and attends to the whole cache; its keys and those of `prefix` are stored transposed.
         Returns the new state and the own keys and values, or the updated cache.
         """
-        q, k, v = self.project(self.attention_norm(x))
-        q = rotate(jnp.transpose(q, (0, 3, 1, 4, 2, 5)), visible.rotation)
-        k = rotate(jnp.transpose(k, (0, 3, 1, 2, 4)), visible.rotation[:, :, :, :, 0])
-        v = jnp.transpose(v, (0, 3, 1, 2, 4))
+        q, k, v = self.queries_keys_values(x, visible.rotation)
         own = key_values = (k, v)
         if cache is not None:
             key_values = _updated_cache(*cache, own)
@@ -96,6 +93,15 @@ class DecoderLayer(nnx.Module):
         x = x + self.o(jnp.transpose(attended, (0, 2, 4, 1, 3, 5)))
         x = constrain(x + self.mlp(self.mlp_norm(x)), "batch", None, None, None)
         return x, key_values
+
+    def queries_keys_values(
+        self, x: Float[Array, "P G L D"], rotation: Float[Array, "2 P 1 #G 1 L half_head"]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """What attention is computed of: queries `[P, K, G, R, L, h]` and keys, rotated, values."""
+        q, k, v = self.project(self.attention_norm(x))
+        q = rotate(jnp.transpose(q, (0, 3, 1, 4, 2, 5)), rotation)
+        k = rotate(jnp.transpose(k, (0, 3, 1, 2, 4)), rotation[:, :, :, :, 0])
+        return q, k, jnp.transpose(v, (0, 3, 1, 2, 4))
 
     def project(self, x: Float[Array, "P G L D"]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries `[P, G, L, K, R, h]`, keys and values `[P, G, L, K, h]`."""
@@ -133,6 +139,7 @@ class DecodingLayer:
         self._down = DecodeProjection([mlp.down], [(size,)])
 
     __call__ = DecoderLayer.__call__
+    queries_keys_values = DecoderLayer.queries_keys_values
 
     def project(self, x: Float[Array, "P G 1 D"]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """As `DecoderLayer.project`."""

@@ -15,7 +15,7 @@ from skinflow_jax.models.decoder import Decoder, Visible
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.prefix import Prefix
 from skinflow_jax.models.vision import VisionTower
-from skinflow_jax.parallel import constrain, module_shardings
+from skinflow_jax.parallel import as_read, constrain, module_shardings
 
 
 class Vlm(nnx.Module):
@@ -29,18 +29,19 @@ class Vlm(nnx.Module):
             add_adapters(self, config.lora, rngs=rngs)
 
 
-def init_model(config: VlmConfig, seed: int = 0, mesh=None) -> Vlm:
+def init_model(config: VlmConfig, seed: int = 0, mesh=None, dtype: str = "float32") -> Vlm:
     """A model with random weights, a function of `seed` alone.
 
-    On `mesh` each device makes its part of them, by the training rules.
+    On `mesh` each device makes its part of them, by the training rules. `dtype`: of the parameters,
+    but for those that are read in float32.
     """
     shardings = None if mesh is None else module_shardings(abstract_model(config), mesh)
-    make = jax.jit(_random_model, static_argnums=0, out_shardings=shardings)
-    return make(config, jax.random.key(seed))
+    make = jax.jit(_random_model, static_argnums=(0, 2), out_shardings=shardings)
+    return make(config, jax.random.key(seed), dtype)
 
 
-def _random_model(config: VlmConfig, key: jax.Array) -> Vlm:
-    return Vlm(config, rngs=nnx.Rngs(params=key))
+def _random_model(config: VlmConfig, key: jax.Array, dtype: str) -> Vlm:
+    return as_read(Vlm(config, rngs=nnx.Rngs(params=key)), dtype)
 
 
 def abstract_model(config: VlmConfig) -> Vlm:

@@ -24,6 +24,7 @@ from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.parallel import batch_shards, check_divides, process_part, use_mesh
 from skinflow_jax.parallel.agreement import check_same
+from skinflow_jax.runs.attention import check_attention, evaluate_attention
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.evaluation_findings import evaluation_findings
 from skinflow_jax.runs.facts import code_version
@@ -130,16 +131,19 @@ def evaluate(
     records: Path | None = None,
     dtype: str | None = None,
     robustness: Robust | None = None,
+    attention: int = 0,
 ) -> Summary:
     """Evaluate a checkpoint on the held-out split of `config` and print the table.
 
     Of a run, `out` is by default its `eval/<step>` and `records` its `records`. A Hugging Face
     folder is left as it is: it needs `out`, where the records go too, or raises ConfigError.
     `dtype`: of weights and activations; by default float32 weights, activations as in `config`.
-    `robustness`: under which degraded images to evaluate it too.
+    `robustness`: under which degraded images to evaluate it too. `attention`: in how many of the
+    cases to look at where the model looks, which needs room for a second model, of random weights.
     """
     if robustness is not None:
         robustness.check(config)
+    check_attention(config, attention)
     if dtype is not None:
         config = replace(config, model=replace(config.model, dtype=dtype))
     check_same("command", {"version": code_version(), "config": to_dict(config)})
@@ -162,6 +166,8 @@ def evaluate(
         with use_mesh(mesh):
             batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
             evaluate_robustness(policy, config, heldout, batches_of, out, robustness, mesh)
+    if attention:
+        _looked_at(policy, config, heldout, summary, out, attention)
     return summary
 
 
@@ -191,3 +197,20 @@ def _evaluated(
         print(printable(line))
     print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))
     return summary
+
+
+def _looked_at(
+    policy: Policy, config: RunConfig, heldout: RecordSet, summary: Summary, out: Path, cases: int
+) -> None:
+    """`evaluate_attention`, told."""
+    mesh = evaluation_mesh(config)
+    with use_mesh(mesh):
+        batches = _heldout_batches(policy, config, heldout, mesh)
+        seen = evaluate_attention(
+            *(policy, config, heldout, batches, summary.diagnoses, out), cases=cases, mesh=mesh
+        )
+    title = f"where it looks, in {len(seen.cases):,} cases (no explanation of the answers)"
+    Console().print(evaluation_table(seen.table(), title=title))
+    for line in seen.lines():
+        print(printable(line))
+    print(printable(f"written: {out}/ (attention.json, attention.npz)"))

@@ -4,6 +4,7 @@ The embedded default source. It serves to show and test the machinery; a model t
 learnt drawings. Everything is a function of (seed, split, index): no order, no state, no files.
 """
 
+import functools
 import zlib
 
 import numpy as np
@@ -49,6 +50,8 @@ class ProceduralSource:
             )
         self.split, self.seed, self.count = split, seed, count
         self.image_size, self.clutter = image_size, clutter
+        # The builder of records asks for the image and then for its mask, in each of its threads.
+        self._drawing = functools.lru_cache(maxsize=32)(self._draw)
 
     def __len__(self) -> int:
         """The number of cases."""
@@ -66,12 +69,20 @@ class ProceduralSource:
             caption=sample_caption(PROFILES[diagnosis], rng),
             diagnosis=diagnosis,
             attributes={"fitzpatrick": fitzpatrick, "synthetic": True},
+            mask=True,
         )
 
     def images(self, index: int) -> list[np.ndarray]:
         """Draw the case, uint8 [image_size, image_size, 3]."""
+        return [self._drawing(index)[0].copy()]
+
+    def mask(self, index: int, size: tuple[int, int]) -> np.ndarray:
+        """Where its lesions are drawn, bool [image_size, image_size], which is `size`."""
+        return self._drawing(index)[1].copy()
+
+    def _draw(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         case = self.case(index)
-        drawing = draw_photograph(
+        return draw_photograph(
             case.caption,
             fitzpatrick=case.attributes["fitzpatrick"],
             size=self.image_size,
@@ -79,7 +90,6 @@ class ProceduralSource:
             clutter=self.clutter,
             clutter_rng=self._rng(index, _CLUTTER),
         )
-        return [drawing]
 
     def image_digests(self, index: int) -> list[str]:
         """What the drawing depends on, besides the case: there is no file."""

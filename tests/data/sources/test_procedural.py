@@ -44,6 +44,17 @@ def test_drawings_that_look_different_have_another_version():
     np.testing.assert_allclose(found, recorded, atol=0.3)
 
 
+def test_every_case_has_the_mask_of_its_own_drawing_whatever_was_asked_for_before():
+    source, other = _source(), _source()
+    for index in range(6):
+        source.images(index)[0][:] = 0  # of the caller, who may change it
+    for index in reversed(range(6)):
+        mask = source.mask(index, (SMALL, SMALL))
+        assert source.case(index).mask and mask.shape == (SMALL, SMALL) and mask.any()
+        np.testing.assert_array_equal(mask, other.mask(index, (SMALL, SMALL)))
+        np.testing.assert_array_equal(source.images(index)[0], other.images(index)[0])
+
+
 def test_the_digest_of_a_drawing_depends_on_what_it_is_drawn_with():
     plain = _source().image_digests(3)[0]
     assert plain == _source(count=4).image_digests(3)[0]

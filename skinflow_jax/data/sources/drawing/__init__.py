@@ -21,8 +21,12 @@ def draw_photograph(
     rng: np.random.Generator,
     clutter: float = 0.0,
     clutter_rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Draw a field of 40 x 40 mm, uint8 [size, size, 3].
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a field of 40 x 40 mm, uint8 [size, size, 3], and the mask of its lesions.
+
+    The mask, bool [size, size], has the pixels that lesions cover by half or more: of a border that
+    fades, up to where it has faded by half. Reddened surroundings are no part of a lesion, and
+    clutter hides none of it.
 
     Args:
         caption: all eight caption fields and `number`.
@@ -53,7 +57,7 @@ def draw_photograph(
     if clutter > 0 and clutter_rng is not None:
         image = spoil(image, clutter, clutter_rng)
     pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    return np.ascontiguousarray(pixels.transpose(1, 2, 0)), canvas.lesion >= 0.5
 
 
 def _as_tuple(value: str | list[str]) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class Canvas:
         height: millimetres above the skin, float32 [S, S].
         gloss: strength of the mirror reflection, float32 [S, S].
         skin: 1 where lesions may be, 0 on backdrop and clothing, float32 [S, S].
+        lesion: 0..1, how much of the pixel lesions cover, float32 [S, S].
     """
 
     def __init__(self, size: int) -> None:
@@ -54,6 +55,7 @@ class Canvas:
         self.height = np.zeros((size, size), np.float32)
         self.gloss = np.zeros((size, size), np.float32)
         self.skin = np.ones((size, size), np.float32)
+        self.lesion = np.zeros((size, size), np.float32)
 
     def window(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
         """Rows and columns within `reach` mm of a point; empty when the point is far outside."""

@@ -51,6 +51,8 @@ def draw_lesion(
     patch = _outline(canvas, place, look, rng)
     if patch.cover.size == 0:
         return
+    covered = canvas.lesion[patch.where]
+    np.maximum(covered, patch.cover, out=covered)
     if look.lesion_type in _HALO:
         reach, strength = _HALO[look.lesion_type]
         halo = np.clip(1 + patch.depth / max(reach * patch.radius, 1.2), 0, 1)

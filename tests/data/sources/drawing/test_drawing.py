@@ -28,8 +28,14 @@ SKIN_TYPES = range(1, 7)
 def _draw(seed=0, fitzpatrick=3, pixels=112, **fields) -> np.ndarray:
     """float64 [pixels, pixels, 3] in 0..255."""
     rng = np.random.default_rng(seed)
-    image = draw_photograph({**PLAIN, **fields}, fitzpatrick=fitzpatrick, size=pixels, rng=rng)
+    look = {**PLAIN, **fields}
+    image, _ = draw_photograph(look, fitzpatrick=fitzpatrick, size=pixels, rng=rng)
     return image.astype(float)
+
+
+def _mask(seed=0, pixels=112, **fields) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return draw_photograph({**PLAIN, **fields}, fitzpatrick=3, size=pixels, rng=rng)[1]
 
 
 def _cover(seed=0, pixels=112, **fields) -> np.ndarray:
@@ -247,3 +253,21 @@ def test_arrangements_are_what_their_names_say():
         np.testing.assert_allclose(left * [-1, 1], right)
         group, scatter = (_places(d, "many", seed=seed) for d in ("grouped", "scattered"))
         assert scatter.std(0).mean() > 1.2 * group.std(0).mean()
+
+
+@pytest.mark.parametrize("border", FIELDS["border"].values)
+@pytest.mark.parametrize("shape", FIELDS["shape"].values)
+def test_the_mask_is_what_the_colour_of_the_lesions_covers_by_half(shape, border):
+    look = {"shape": shape, "border": border, "number": "few", "distribution": "scattered"}
+    cover, mask = _cover(**look), _mask(**look)
+    assert mask.any() and not mask.all()
+    assert mask[cover > 0.65].mean() > 0.98
+    assert mask[cover < 0.25].mean() < 0.02
+
+
+def test_clutter_and_a_reddened_halo_are_no_part_of_the_mask():
+    rng, other = np.random.default_rng(0), np.random.default_rng(1)
+    look = {**PLAIN, "lesion_type": "pustule"}
+    options = {"fitzpatrick": 3, "size": 112, "clutter": 1.0, "clutter_rng": other}
+    _, mask = draw_photograph(look, rng=rng, **options)
+    np.testing.assert_array_equal(mask, _mask())
