@@ -18,8 +18,7 @@ from skinflow_jax.errors import ConfigError, RunError, printable
 from skinflow_jax.evaluation.floor import Floor
 from skinflow_jax.evaluation.predictions import write_predictions
 from skinflow_jax.evaluation.protocol import predict
-from skinflow_jax.evaluation.summary import Summary, blind_lines, summarise
-from skinflow_jax.evaluation.tables import evaluation_table
+from skinflow_jax.evaluation.summary import Summary, blind_lines, summarise, tables
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import abstract_model
 from skinflow_jax.parallel import batch_shards, check_divides, process_part, use_mesh
@@ -171,7 +170,7 @@ def _evaluated(
 ) -> Summary:
     """`evaluate_policy`, told."""
     summary = evaluate_policy(policy, config, heldout, floor, out)
-    Console().print(evaluation_table(summary.asked, title=printable(title)))
+    Console().print(*tables(summary, title=printable(title)))
     for line in blind_lines(summary):
         print(printable(line))
     print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))
