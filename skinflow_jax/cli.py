@@ -309,18 +309,18 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
 
 
 def _evaluate(arguments) -> None:
-    from skinflow_jax.config import config_of
-    from skinflow_jax.runs.evaluate import evaluate
-    from skinflow_jax.runs.opening import check_checkpoint, stored_config
+    if not arguments.checkpoint:
+        from skinflow_jax.runs.evaluate_answers import evaluate_files
+
+        names = ("predictions", "references", "compare", "out", "answers", "missing")
+        evaluate_files(**{name: getattr(arguments, name) for name in names})
+        return
+    from skinflow_jax.runs.evaluate import evaluate, stored_evaluation
+    from skinflow_jax.runs.opening import check_checkpoint
 
     check_checkpoint(arguments.checkpoint)
     if arguments.config is None:
-        stored = stored_config(arguments.checkpoint)
-        if stored is None:
-            raise ConfigError(
-                f"{arguments.checkpoint} does not say what to evaluate it on: add --config=FILE"
-            )
-        config = config_of(stored, arguments.overrides)
+        config = stored_evaluation(arguments.checkpoint, arguments.overrides)
     else:
         config = _config(arguments)
     evaluate(config, arguments.checkpoint, arguments.out, arguments.records, arguments.dtype)

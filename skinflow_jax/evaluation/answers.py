@@ -1,12 +1,13 @@
 """One answer evaluated by the clinical rules: what becomes of a text, whoever wrote it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skinflow_jax.clinical import (
     CLINICAL,
+    ParsedDiagnoses,
     Schema,
     caption_reward,
     diagnosis_reward,
@@ -42,16 +43,24 @@ class Asked:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Of a decoded answer: log-probability summed over its tokens, how many, of the first name."""
+    """Of an answer: log-probability summed over its tokens, how many; probability of the first."""
 
-    log_prob: float
-    tokens: int
+    log_prob: float | None
+    tokens: int | None
     confidence: float | None = None
 
 
-def evaluate_answer(text: str, asked: Asked, likelihood: Likelihood | None = None) -> Prediction:
-    """The evaluation of one answer; an invalid one stays in every denominator as wrong."""
-    found, facts = _EVALUATED[asked.task](text, asked), asked.attributes
+def evaluate_answer(
+    text: str,
+    asked: Asked,
+    likelihood: Likelihood | None = None,
+    read: Callable[[str], ParsedDiagnoses] = parse_diagnoses,
+) -> Prediction:
+    """The evaluation of one answer; an invalid one stays in every denominator as wrong.
+
+    `read`: what diagnoses a text holds; of other systems one of `clinical.listed`.
+    """
+    found, facts = _evaluated(text, asked, read), asked.attributes
     if likelihood is not None:
         sure = likelihood.confidence if found.first is not None else None
         found = replace(
@@ -65,6 +74,12 @@ def evaluate_answer(text: str, asked: Asked, likelihood: Likelihood | None = Non
         partitions=dict(found.partitions) | _words(facts, lambda name: name.endswith("partition")),
         **_words(facts, lambda name: name in ("quality", "source", "licence")),
     )
+
+
+def _evaluated(text: str, asked: Asked, read: Callable[[str], ParsedDiagnoses]) -> Prediction:
+    if asked.task == "diagnosis":
+        return _diagnosis(text, asked, read(text))
+    return _caption(text, asked) if asked.task == "caption" else _question(text, asked)
 
 
 def _words(facts: Mapping[str, Any], wanted) -> dict[str, str]:
@@ -89,15 +104,16 @@ def _question(text: str, asked: Asked) -> Prediction:
     )
 
 
-def _diagnosis(text: str, asked: Asked) -> Prediction:
-    truth, ranked = known_disease(asked.diagnosis), ranked_diagnoses(text)
+def _diagnosis(text: str, asked: Asked, parsed: ParsedDiagnoses) -> Prediction:
+    standard = json.dumps({"diagnoses": parsed.names}) if parsed.names else ""
+    truth, ranked = known_disease(asked.diagnosis), ranked_diagnoses(standard)
     relations = [relation(name, asked.diagnosis) for name in ranked]
     several = asked.soft if len(asked.soft) > 1 else {}
     return Prediction(
         *(asked.case_id, "diagnosis", text, asked.diagnosis, bool(ranked)),
-        refusal=parse_diagnoses(text).code,
-        diagnosis_reward=diagnosis_reward(text, asked.diagnosis),
-        graded_score=diagnosis_reward(text, asked.diagnosis, sibling_credit=HARMLESS_SIBLING),
+        refusal=parsed.code,
+        diagnosis_reward=diagnosis_reward(standard, asked.diagnosis),
+        graded_score=diagnosis_reward(standard, asked.diagnosis, sibling_credit=HARMLESS_SIBLING),
         rank_strict=_first(found.kind in ("exact", "synonym") for found in relations),
         rank_any=_first(any(relation(name, r).accepted for r in several) for name in ranked),
         first=ranked[0] if ranked else None,
@@ -112,6 +128,3 @@ def _diagnosis(text: str, asked: Asked) -> Prediction:
 def _first(hits) -> int | None:
     """Rank, from 1, of the first that is true."""
     return next((rank for rank, hit in enumerate(hits, start=1) if hit), None)
-
-
-_EVALUATED = {"caption": _caption, "question": _question, "diagnosis": _diagnosis}

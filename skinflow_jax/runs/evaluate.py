@@ -3,13 +3,15 @@
 import functools
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from skinflow_jax.command.standard_output import Console
-from skinflow_jax.config import RunConfig, to_dict
+from skinflow_jax.config import RunConfig, config_of, to_dict
 from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.exchange import exchanged
 from skinflow_jax.data.pipeline import evaluation_batches
@@ -32,6 +34,7 @@ from skinflow_jax.runs.opening import (
     check_checkpoint,
     is_run,
     open_checkpoint,
+    stored_config,
     stored_sizes,
 )
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
@@ -114,6 +117,14 @@ def heldout_evaluation(
         return evaluation_findings(summary, records)
 
     return evaluate
+
+
+def stored_evaluation(checkpoint: Path, overrides: Mapping[str, Any]) -> RunConfig:
+    """The config that a run was made with, with overrides; ConfigError where it is of no run."""
+    stored = stored_config(checkpoint)
+    if stored is None:
+        raise ConfigError(f"{checkpoint} does not say what to evaluate it on: add --config=FILE")
+    return config_of(stored, overrides)
 
 
 def evaluate(
