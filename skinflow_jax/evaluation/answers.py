@@ -10,15 +10,14 @@ from skinflow_jax.clinical import (
     ParsedDiagnoses,
     Schema,
     caption_reward,
-    diagnosis_reward,
     ontology,
     outcome,
     parse_caption,
     parse_diagnoses,
-    ranked_diagnoses,
     relation,
 )
 from skinflow_jax.clinical.relations import known_disease
+from skinflow_jax.clinical.rewards import best_of_ranks, distinct
 from skinflow_jax.clinical.wording import same_answer
 from skinflow_jax.evaluation.predictions import Prediction
 
@@ -105,15 +104,14 @@ def _question(text: str, asked: Asked) -> Prediction:
 
 
 def _diagnosis(text: str, asked: Asked, parsed: ParsedDiagnoses) -> Prediction:
-    standard = json.dumps({"diagnoses": parsed.names}) if parsed.names else ""
-    truth, ranked = known_disease(asked.diagnosis), ranked_diagnoses(standard)
+    truth, ranked = known_disease(asked.diagnosis), distinct(parsed.names or [])
     relations = [relation(name, asked.diagnosis) for name in ranked]
     several = asked.soft if len(asked.soft) > 1 else {}
     return Prediction(
         *(asked.case_id, "diagnosis", text, asked.diagnosis, bool(ranked)),
         refusal=parsed.code,
-        diagnosis_reward=diagnosis_reward(standard, asked.diagnosis),
-        graded_score=diagnosis_reward(standard, asked.diagnosis, sibling_credit=HARMLESS_SIBLING),
+        diagnosis_reward=best_of_ranks(relations),
+        graded_score=best_of_ranks(relations, sibling_credit=HARMLESS_SIBLING),
         rank_strict=_first(found.kind in ("exact", "synonym") for found in relations),
         rank_any=_first(any(relation(name, r).accepted for r in several) for name in ranked),
         first=ranked[0] if ranked else None,

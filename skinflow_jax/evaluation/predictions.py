@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ class Prediction:
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """One JSON object a line, ASCII: any reader splits the lines alike, any text comes back."""
     make_folder(path.parent)
-    lines = (json.dumps({"version": VERSION, **asdict(p)}, allow_nan=False) for p in predictions)
+    # Not asdict, which copies every value: six times as long.
+    lines = (json.dumps({"version": VERSION, **vars(p)}, allow_nan=False) for p in predictions)
     path.write_text("".join(line + "\n" for line in lines), encoding="ascii")
 
 
