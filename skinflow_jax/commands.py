@@ -176,24 +176,30 @@ def _check_start(init_from: str | None, config: Path | None) -> None:
 
 
 def _evaluate(arguments) -> None:
-    from skinflow_jax.config import config_of
-    from skinflow_jax.runs.evaluate import evaluate
-    from skinflow_jax.runs.opening import check_checkpoint, stored_config
+    if not arguments.checkpoint:
+        from skinflow_jax.runs.evaluate_answers import evaluate_files
+
+        names = ("predictions", "references", "compare", "out", "answers", "missing")
+        evaluate_files(**{name: getattr(arguments, name) for name in names})
+        return
+    from skinflow_jax.runs.evaluate import evaluate, stored_evaluation
+    from skinflow_jax.runs.opening import check_checkpoint
     from skinflow_jax.runs.robustness import Robust
 
     check_checkpoint(arguments.checkpoint)
     if arguments.config is None:
-        stored = stored_config(arguments.checkpoint)
-        if stored is None:
-            raise ConfigError(
-                f"{arguments.checkpoint} does not say what to evaluate it on: add --config=FILE"
-            )
-        config = config_of(stored, arguments.overrides)
+        config = stored_evaluation(arguments.checkpoint, arguments.overrides)
     else:
         config = _config(arguments)
-    asked = Robust.asked(arguments.robustness, arguments.robustness_cases)
-    places = arguments.checkpoint, arguments.out, arguments.records
-    evaluate(config, *places, arguments.dtype, robustness=asked, attention=arguments.attention)
+    evaluate(
+        config,
+        arguments.checkpoint,
+        arguments.out,
+        arguments.records,
+        arguments.dtype,
+        robustness=Robust.asked(arguments.robustness, arguments.robustness_cases),
+        attention=arguments.attention or 0,
+    )
 
 
 def _generate(arguments) -> None:

@@ -5,7 +5,7 @@ a penalty. The paper's formulas are not public; those here are our choice (docst
 full).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from skinflow_jax.clinical.caption_schema import CLINICAL
@@ -67,8 +67,13 @@ def first_accepted(text: str, reference: str) -> int | None:
 
 def ranked_diagnoses(text: str) -> list[str]:
     """The diagnoses of `text` as written, best first, each disease once; empty when refused."""
+    return distinct(parse_diagnoses(text).names or [])
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, each disease once, at its best rank."""
     once: dict[tuple[bool, str], str] = {}
-    for name in parse_diagnoses(text).names or []:
+    for name in names:
         disease = read_name(name, ontology()).disease
         # "melanoma?" names nothing and stands for itself: it takes no place of "melanoma".
         once.setdefault((disease is None, disease.name if disease else normalise(name)), name)
@@ -100,6 +105,15 @@ def safety_cost(first: Relation) -> float:
     return FALSE_ALARM if first.safety == "critical" or first.over_triaged else 0.0
 
 
+def best_of_ranks(
+    relations: Sequence[Relation], scale: Scale = "linear", sibling_credit: float = 0.0
+) -> float:
+    """The best `rank_value` times `credit` of ranked diagnoses; 0 where none is worth anything."""
+    ranked = enumerate(relations, start=1)
+    worth = (credit(each, sibling_credit) * rank_value(rank, scale) for rank, each in ranked)
+    return max(worth, default=0.0)
+
+
 def diagnosis_reward(
     text: str,
     reference: str,
@@ -115,9 +129,7 @@ def diagnosis_reward(
     tells a harmless error from a dangerous one. Raises InputError on an empty reference.
     """
     relations = [relation(name, reference) for name in ranked_diagnoses(text)]
-    best = 0.0
-    for rank, found in enumerate(relations, start=1):
-        best = max(best, credit(found, sibling_credit) * rank_value(rank, scale))
+    best = best_of_ranks(relations, scale, sibling_credit)
     if not relations and not normalise(reference):
         raise InputError("the reference diagnosis is empty: give a disease name")
     return best - safety_penalty * (safety_cost(relations[0]) if relations else 1.0)

@@ -6,13 +6,20 @@ import importlib.metadata
 import re
 from pathlib import Path
 
+from skinflow_jax.command.evaluate_arguments import add_evaluate, settle_evaluate
+from skinflow_jax.command.shared_arguments import (
+    add_compilation_cache,
+    add_config,
+    add_dtype,
+    add_endpoint,
+    add_ontology,
+    add_processes,
+    add_records,
+)
 from skinflow_jax.command.values import (
     bucket_too,
-    count,
     here,
-    names,
     positive,
-    programs,
     seconds,
     seeds,
     size,
@@ -91,6 +98,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if getattr(arguments, "split_by", None):
         overrides["data.split_by"] = str(arguments.split_by)
     arguments.overrides = overrides
+    if arguments.name == "evaluate":
+        settle_evaluate(arguments)
     return arguments
 
 
@@ -115,7 +124,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     data = command("data", "Build the records that training reads, and look at them.")
     steps = data.add_subparsers(dest="data_command", required=True, metavar="build|…")
     build = command("build", "Decode and resize every image of config.data once.", steps, "data ")
-    _add_config(build, "config file, or a shipped one's name: debug_sft")
+    add_config(build, "config file, or a shipped one's name: debug_sft")
     build.add_argument("--out", type=here, required=True, help="folder for the records")
     looked_at = command("inspect", "Count what records hold, and draw it.", steps, "data ")
     checked = command("verify", "Compare records with their manifest.", steps, "data ")
@@ -124,14 +133,14 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         parser_of_records.add_argument(
             "--records", type=here, required=True, help="a folder that `skinflow data build` wrote"
         )
-        _add_ontology(parser_of_records)
+        add_ontology(parser_of_records)
     looked_at.add_argument("--out", type=here, help="folder for contact sheets; default: there")
     rows.add_argument("--out", type=here, required=True, help="new folder for rows and images")
     rows.add_argument("--form", choices=_FORMS, default="trl", help="whose rows; default: trl")
     rows.add_argument("--task", choices=_TASKS, default="diagnosis", help="what is asked")
     _caption_arguments(command("caption", "Have captions written by an endpoint.", steps, "data "))
     _train_arguments(command("train", "Train by a config: supervised (sft) or GRPO."))
-    _evaluate_arguments(command("evaluate", "Evaluate a model on held-out cases."))
+    add_evaluate(command("evaluate", "Evaluate a model on held-out cases."))
     _llm_judge_arguments(command("llm-judge", "Have diagnoses compared by a language model."))
     _generate_arguments(command("generate", "Caption and diagnose images."))
     ablation = command("ablation", "What each part of the method is worth, over seeds.")
@@ -163,10 +172,10 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         help="run Python files of the folder that are not those we ship",
     )
     for name in ("demo", "train", "evaluate", "generate", "ablation"):
-        _add_compilation_cache(commands.choices[name])
-        _add_processes(commands.choices[name])
+        add_compilation_cache(commands.choices[name])
+        add_processes(commands.choices[name])
     for parser_of_one in (build, imported, exported):
-        _add_processes(parser_of_one)
+        add_processes(parser_of_one)
     return parser, commands.choices
 
 
@@ -209,8 +218,8 @@ def _caption_arguments(caption: argparse.ArgumentParser) -> None:
         help="the diagnosis must be among the reader's first N; default: 1",
     )
     caption.add_argument("--review", type=here, help="a review file that a person has edited")
-    _add_ontology(caption)
-    _add_endpoint(caption, "that sees the images")
+    add_ontology(caption)
+    add_endpoint(caption, "that sees the images")
 
 
 def _llm_judge_arguments(command: argparse.ArgumentParser) -> None:
@@ -223,44 +232,12 @@ def _llm_judge_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--votes", type=positive, default=3, metavar="N", help="on each diagnosis; default: 3"
     )
-    _add_ontology(command)
-    _add_endpoint(command, "that compares each diagnosis with the reference")
-
-
-def _add_ontology(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--ontology",
-        type=here,
-        metavar="FILE",
-        help="CSV of diseases in place of ours; +FILE adds its rows to ours",
-    )
-
-
-def _add_endpoint(parser: argparse.ArgumentParser, role: str) -> None:
-    parser.add_argument(
-        "--base-url", required=True, metavar="URL", help="of an OpenAI-compatible endpoint: …/v1"
-    )
-    parser.add_argument("--model", required=True, metavar="NAME", help=role)
-    parser.add_argument(
-        "--key-variable",
-        metavar="NAME",
-        help="environment variable that holds the key; default: OPENAI_API_KEY, where it is set",
-    )
-    parser.add_argument(
-        "--concurrency", type=positive, default=8, metavar="N", help="cases at a time; default: 8"
-    )
-    parser.add_argument("--max-calls", type=positive, metavar="N", help="of the folder, in all")
-    parser.add_argument("--max-tokens", type=positive, metavar="N", help="of the folder, in all")
-    parser.add_argument(
-        "--requests-per-minute", type=positive, metavar="N", help="at most; default: no limit"
-    )
-    parser.add_argument(
-        "--timeout", type=seconds, default=120.0, metavar="SECONDS", help="of a call; default: 120"
-    )
+    add_ontology(command)
+    add_endpoint(command, "that compares each diagnosis with the reference")
 
 
 def _train_arguments(train: argparse.ArgumentParser) -> None:
-    _add_config(train, "config file, or a shipped one's name: debug_sft")
+    add_config(train, "config file, or a shipped one's name: debug_sft")
     train.add_argument("--workdir", type=bucket_too, required=True, help="where to write")
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     train.add_argument(
@@ -280,42 +257,7 @@ def _train_arguments(train: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="from SIGTERM or Ctrl-C to the end of the process; default: 25",
     )
-    _add_records(train)
-
-
-def _evaluate_arguments(evaluate: argparse.ArgumentParser) -> None:
-    _add_config(evaluate, "config file; by default the one the run was made with")
-    evaluate.add_argument(
-        "--checkpoint", type=bucket_too, required=True, help="workdir, model or adapter folder"
-    )
-    evaluate.add_argument(
-        "--out", type=bucket_too, help="where to write; default: eval/STEP of the run"
-    )
-    evaluate.add_argument(
-        "--robustness",
-        type=names,
-        nargs="?",
-        const=(),
-        metavar="blur,jpeg,…",
-        help="also under degraded images, of all kinds or these: see docs/robustness.md",
-    )
-    evaluate.add_argument(
-        "--robustness-cases",
-        type=positive,
-        metavar="N",
-        help="of the cases, drawn, for --robustness; default: 100",
-    )
-    evaluate.add_argument(
-        "--attention",
-        type=positive,
-        nargs="?",
-        default=0,
-        const=500,
-        metavar="N",
-        help="also where the model looks, in N of the cases; default without N: 500",
-    )
-    _add_records(evaluate)
-    _add_dtype(evaluate, "default: float32 weights, activations as in the config")
+    add_records(train)
 
 
 def _inspect_arguments(inspected: argparse.ArgumentParser) -> None:
@@ -335,7 +277,7 @@ def _inspect_arguments(inspected: argparse.ArgumentParser) -> None:
     of_rollouts.add_argument(
         "--out", type=here, metavar="FILE.html", help="write one page instead, with the images"
     )
-    _add_records(of_rollouts)
+    add_records(of_rollouts)
 
 
 def _export_arguments(exported: argparse.ArgumentParser) -> None:
@@ -381,64 +323,10 @@ def _generate_arguments(generate: argparse.ArgumentParser) -> None:
     generate.add_argument(
         "--max-pixels", type=positive, help="resize larger images; default: as in training"
     )
-    _add_dtype(generate, "default: float32")
+    add_dtype(generate, "default: float32")
     generate.add_argument(
         "--tensor",
         type=positive,
         metavar="N",
         help="devices to split the model over; default: as many as divide it",
-    )
-
-
-def _add_config(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--config", type=here, metavar="FILE", help=text)
-    parser.add_argument(
-        "--split-by", type=here, metavar="LISTS", help="the same as --config.data.split_by"
-    )
-    parser.epilog = "Any value of the config can be given: --config.rl.group_size=16"
-
-
-def _add_dtype(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16"),
-        help=f"type of weights and activations; {default}. bfloat16 takes half the memory",
-    )
-
-
-def _add_records(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--records", type=here, help="records by `skinflow data build`; default: in the workdir"
-    )
-
-
-def _add_compilation_cache(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--compilation-cache",
-        type=programs,
-        metavar="DIR|off",
-        help="where compiled programs are kept for later starts, gs:// too; default: the user's "
-        "cache folder. On several machines name one that all see: one process alone writes to it",
-    )
-
-
-def _add_processes(parser: argparse.ArgumentParser) -> None:
-    several = parser.add_argument_group("on several processes, each started with the same command")
-    several.add_argument(
-        "--cluster",
-        choices=("auto", "none", "gke-tpu", "cloud-tpu", "slurm", "openmpi"),
-        default="auto",
-        metavar="KIND",
-        help="what started them: gke-tpu, cloud-tpu, slurm, openmpi, none, or auto (the default): "
-        "what the environment says",
-    )
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
-    several.add_argument("--processes", type=positive, metavar="N", help="how many")
-    several.add_argument("--process", type=count, metavar="I", help="which this is, from 0")
-    several.add_argument(
-        "--start-timeout",
-        type=positive,
-        default=300,
-        metavar="SECONDS",
-        help="in which all must have come; default: 300",
     )

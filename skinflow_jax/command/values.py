@@ -16,6 +16,14 @@ def here(text: str) -> Path:
     return Path(text)
 
 
+def two_places(text: str) -> tuple[Path, Path]:
+    """Two paths with a comma between them."""
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two paths with a comma between them")
+    return here(parts[0]), here(parts[1])
+
+
 def bucket_too(text: str) -> Path:
     """A path on this machine or in a bucket."""
     _check_given(text)

@@ -11,10 +11,10 @@ from skinflow_jax.clinical import (
     best_constant_caption,
     best_constant_diagnoses,
     caption_reward,
-    diagnosis_reward,
     first_accepted,
 )
 from skinflow_jax.clinical.constant_answers import ConstantCaption, ConstantDiagnoses
+from skinflow_jax.clinical.rewards import rank_value
 from skinflow_jax.clinical.schema import FieldValue
 from skinflow_jax.evaluation.metrics import Estimate, mean_with_interval, top_k
 from skinflow_jax.evaluation.predictions import Prediction
@@ -125,11 +125,15 @@ def floor_reached(
     described = described if captions else {}
     named = named if diagnoses else {}
     paid = [caption_reward(text, json.loads(p.reference), floor.schema) for p in captions]
-    ranks = [first_accepted(list_, p.reference) for p in diagnoses]
+    references = [p.reference for p in diagnoses]
+    once = {each: first_accepted(list_, each) for each in set(references)}
+    ranks = [once[each] for each in references]
     return FloorReached(
         floor,
         mean_with_interval(paid, **described),
-        mean_with_interval([diagnosis_reward(list_, p.reference) for p in diagnoses], **named),
+        mean_with_interval(
+            [rank_value(rank, "linear") if rank else 0.0 for rank in ranks], **named
+        ),
         mean_with_interval(top_k(ranks, 1), **named),
         mean_with_interval(top_k(ranks, 6), **named),
     )

@@ -148,7 +148,7 @@ def studentised_interval(
         return math.nan, math.nan
     terms = np.stack([sizes, errors, errors**2, errors * sizes, sizes**2], axis=1)
     found = []
-    for counts in _resamples(len(sizes), resamples, seed):
+    for counts in group_resamples(len(sizes), resamples, seed):
         n, error, square, product, size = (counts @ terms).T
         shift = error / n
         spread = square - 2 * shift * product + shift**2 * size
@@ -172,7 +172,7 @@ def t_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[floa
     return mean - half, mean + half
 
 
-def _resamples(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def group_resamples(n: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
     """How often each of n groups is drawn when n are drawn with replacement, in chunks `[R, n]`."""
     rng = np.random.default_rng(seed)
     chunk = max(1, _CELLS // n)

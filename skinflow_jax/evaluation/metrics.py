@@ -120,7 +120,7 @@ def mean_with_interval(
     Raises ValueError on a value that is not finite: leave out what was not scored.
     """
     values = _finite(values)
-    numbers = _numbers(groups, len(values))
+    numbers = case_numbers(groups, len(values))
 
     def as_share() -> Share:
         return share_interval(values, *_one_class(values), numbers, confidence)
@@ -141,7 +141,7 @@ def paired_difference(
 ) -> PairedDifference:
     """Difference of two measurements `[n]` of the same cases in the same order."""
     change = _change(before, after)
-    numbers = _numbers(groups, len(change))
+    numbers = case_numbers(groups, len(change))
 
     def as_shares() -> Share:
         return difference_interval(*_gains_losses(change), *_one_class(change), numbers, confidence)
@@ -178,7 +178,7 @@ def macro_recall(
     correct = _same_length(_finite(correct), references)
     if ((correct < 0) | (correct > 1)).any():
         raise ValueError("correct must be in [0, 1]; differences: macro_recall_difference")
-    classes, numbers = _numbers(references, len(correct)), _numbers(groups, len(correct))
+    classes, numbers = case_numbers(references, len(correct)), case_numbers(groups, len(correct))
     if not len(correct):
         return _nothing()
     found = share_interval(correct, np.ones(len(correct)), classes, numbers, confidence)
@@ -195,7 +195,7 @@ def macro_recall_difference(
 ) -> PairedDifference:
     """`macro_recall` of `after` less that of `before`, on the same cases in the same order."""
     change = _same_length(_change(before, after), references)
-    classes, numbers = _numbers(references, len(change)), _numbers(groups, len(change))
+    classes, numbers = case_numbers(references, len(change)), case_numbers(groups, len(change))
     if not len(change):
         return _paired(_nothing(), change)
     found = difference_interval(
@@ -222,7 +222,7 @@ def macro_f1(
     names = {name: number for number, name in enumerate(sorted(set(references)))}
     own = np.array([names[name] for name in references])
     claimed = np.array([names.get(name, -1) for name in predictions])
-    known, numbers = claimed >= 0, _numbers(groups, count)
+    known, numbers = claimed >= 0, case_numbers(groups, count)
     # 2 TP + FP + FN = cases of the class + cases claimed: each of both is half a case.
     halves = [np.where(part, 0.5, 0.0) for part in (claimed == own, (claimed == own)[known])]
     found = share_interval(
@@ -270,7 +270,7 @@ def _same_length(rows, references):
     return rows
 
 
-def _numbers(labels: Sequence[str] | None, n: int) -> np.ndarray:
+def case_numbers(labels: Sequence[str] | None, n: int) -> np.ndarray:
     """Of each of n cases its label's number, from 0; each its own where there are no labels."""
     if labels is None:
         return np.arange(n)

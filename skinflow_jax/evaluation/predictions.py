@@ -1,20 +1,17 @@
 """`predictions.jsonl`, version 1: an evaluated answer a line; docs/predictions.md is its schema."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from skinflow_jax.clinical.parsing import MOST_DIAGNOSES
 from skinflow_jax.errors import InputError, printable, shortened
+from skinflow_jax.evaluation.prediction_rules import check_values, contradiction
 from skinflow_jax.json_file import unique_keys
 from skinflow_jax.storage.paths import make_folder
 
 VERSION = 1
-TASKS = ("caption", "diagnosis", "question")
-SAFETY = ("critical", "undetermined", "none")
 
 
 @dataclass(frozen=True)
@@ -31,16 +28,28 @@ class Prediction:
       group: the case's patient or lesion, which intervals go by.
       caption_reward: of captions with a known field.
       diagnosis_reward: linear, without a penalty.
+      graded_score: the same with half the credit for harmless siblings.
       rank: of the first accepted diagnosis, from 1; None without one.
+      rank_strict: of the first that names the reference itself, by its name or a synonym.
+      rank_any: of the first that is accepted for one of `references`, where there are several.
       first: the first diagnosis as written.
       safety: of the first diagnosis, one of `SAFETY`; "undetermined" where there is none.
+      management_consistent: whether the first diagnosis has the reference's first step.
       known: whether the ontology knows the reference; else only its own name is accepted.
       malignancy_missed, malignancy_missed_in_six, urgent_missed, over_triaged: see
         `clinical.outcomes`.
       equal: whether a question has the row's answer.
+      references: several true diagnoses and their weights, which sum to 1; empty where there is
+        one. `reference` is one of them.
       skin_type: Fitzpatrick's, 1 to 6, where the data say it.
+      quality: of the image, in the data's words.
+      source: the data set.
+      licence: of the image, where each has its own.
       partitions: what the reference is reported by: "ontology" and the data set's own.
       ontology: digest of the one that evaluated.
+      log_prob: of the answer's tokens, summed, natural.
+      tokens: how many they are.
+      confidence: probability of the first diagnosis.
     """
 
     case_id: str
@@ -52,18 +61,29 @@ class Prediction:
     group: str = ""
     caption_reward: float | None = None
     diagnosis_reward: float | None = None
+    graded_score: float | None = None
     rank: int | None = None
+    rank_strict: int | None = None
+    rank_any: int | None = None
     first: str | None = None
     safety: str | None = None
+    management_consistent: bool | None = None
     known: bool | None = None
     malignancy_missed: bool | None = None
     malignancy_missed_in_six: bool | None = None
     urgent_missed: bool | None = None
     over_triaged: bool | None = None
     equal: bool | None = None
+    references: Mapping[str, float] = field(default_factory=dict)
     skin_type: int | None = None
+    quality: str | None = None
+    source: str | None = None
+    licence: str | None = None
     partitions: Mapping[str, str] = field(default_factory=dict)
     ontology: str | None = None
+    log_prob: float | None = None
+    tokens: int | None = None
+    confidence: float | None = None
 
     @property
     def safety_critical(self) -> bool:
@@ -74,7 +94,8 @@ class Prediction:
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """One JSON object a line, ASCII: any reader splits the lines alike, any text comes back."""
     make_folder(path.parent)
-    lines = (json.dumps({"version": VERSION, **asdict(p)}, allow_nan=False) for p in predictions)
+    # Not asdict, which copies every value: six times as long.
+    lines = (json.dumps({"version": VERSION, **vars(p)}, allow_nan=False) for p in predictions)
     path.write_text("".join(line + "\n" for line in lines), encoding="ascii")
 
 
@@ -82,7 +103,8 @@ def read_predictions(path: Path) -> list[Prediction]:
     """The predictions of a file, of version 1 or of before there were versions.
 
     An earlier file says `safety_critical`, which is read as "critical" or "none", and nothing of
-    refusals, outcomes, ontology and partitions. Raises InputError naming file and line.
+    refusals, outcomes, ontology and partitions. Raises InputError naming file and line, also where
+    a row contradicts itself, a case is answered twice, or two ontologies evaluated.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -90,35 +112,50 @@ def read_predictions(path: Path) -> list[Prediction]:
         raise InputError(f"{path}: {error.strerror}: give a predictions.jsonl") from error
     except ValueError as error:
         raise InputError(f"{path}: is no text in UTF-8: restore the file") from error
-    lines = enumerate(text.split("\n"), start=1)
-    return [_read(line, f"{path}, line {n}") for n, line in lines if line.strip()]
+    lines = text.split("\n")
+    found, places, ontologies = [], {}, {}
+    for n, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {n}"
+        prediction = _read(line, where, cut=n == len(lines), before=len(found))
+        key = prediction.task, prediction.case_id
+        if key in places:
+            raise InputError(
+                f"{where}: the {prediction.task} of case "
+                f"{shortened(printable(prediction.case_id), 60)} is on line {places[key]} too: "
+                "remove one of the two"
+            )
+        places[key] = n
+        if prediction.ontology is not None:
+            ontologies.setdefault(prediction.ontology, n)
+        if len(ontologies) > 1:
+            raise InputError(
+                f"{where}: another ontology evaluated this answer than that of line "
+                f"{min(ontologies.values())}: evaluate all answers by one"
+            )
+        found.append(prediction)
+    return found
 
 
 _NEEDED = ("case_id", "task", "text", "reference", "valid")
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("case_id", "task", "text", "reference", "group"), (str,)),
-    **dict.fromkeys(("refusal", "first", "safety", "ontology"), (str, type(None))),
-    **dict.fromkeys(("caption_reward", "diagnosis_reward"), (float, int, type(None))),
-    **dict.fromkeys(("rank", "skin_type"), (int, type(None))),
-    "valid": (bool,),
-    "partitions": (dict,),
-}
-
-
-_RANGES = {
-    **{"rank": (1, MOST_DIAGNOSES), "skin_type": (1, 6)},
-    **dict.fromkeys(("caption_reward", "diagnosis_reward"), (0, 1)),
-}
+_KNOWN = {f.name for f in fields(Prediction)}
 
 
 def _not_finite(name: str):
     raise ValueError(f"{name} is no number")
 
 
-def _read(line: str, where: str) -> Prediction:
+def _read(line: str, where: str, *, cut: bool, before: int) -> Prediction:
+    """`cut`: the line has no end; `before`: rows above it."""
     try:
         found = json.loads(line, object_pairs_hook=unique_keys, parse_constant=_not_finite)
     except (ValueError, RecursionError) as error:
+        if cut:
+            raise InputError(
+                f"{where}: is cut short; {before:,} whole rows stand before it: evaluate again, or "
+                "remove the line to go without this answer"
+            ) from error
         raise InputError(f"{where}: is no JSON object ({error}): restore the file") from error
     if not isinstance(found, dict):
         raise InputError(f"{where}: is no JSON object: restore the file")
@@ -130,14 +167,19 @@ def _read(line: str, where: str) -> Prediction:
         )
     if version is None:
         found = _of_before(found, where)
-    known = {f.name for f in fields(Prediction)}
     lacking = [name for name in _NEEDED if name not in found]
-    if lacking or not found.keys() <= known:
-        wrong = ", ".join(lacking) or printable(", ".join(sorted(found.keys() - known)))
-        raise InputError(f"{where}: {'lacks' if lacking else 'has the unknown key'} {wrong}")
-    for name, value in found.items():
-        _check(name, value, where)
-    return Prediction(**found)
+    if lacking or not found.keys() <= _KNOWN:
+        wrong = ", ".join(lacking) or printable(", ".join(sorted(found.keys() - _KNOWN)))
+        raise InputError(
+            f"{where}: {'lacks' if lacking else 'has the unknown key'} {shortened(wrong)}: "
+            "restore the file"
+        )
+    check_values(found, where)
+    prediction = Prediction(**found)
+    wrong = contradiction(prediction, whole=version is not None)
+    if wrong:
+        raise InputError(f"{where}: {wrong}: evaluate the answers again")
+    return prediction
 
 
 def _of_before(found: dict[str, Any], where: str) -> dict[str, Any]:
@@ -151,15 +193,3 @@ def _of_before(found: dict[str, Any], where: str) -> dict[str, Any]:
         safe = "none" if found.get("first") else "undetermined"
         found["safety"] = "critical" if critical is True else safe
     return found
-
-
-def _check(name: str, value: Any, where: str) -> None:
-    types = _TYPES.get(name, (bool, type(None)))
-    wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
-    low, high = _RANGES.get(name, (-math.inf, math.inf))
-    wrong = wrong or (types and isinstance(value, int | float) and not low <= value <= high)
-    if name == "partitions" and not wrong:
-        wrong = not all(isinstance(part, str) for part in value.values())
-    choices = {"task": TASKS, "safety": (*SAFETY, None)}.get(name)
-    if wrong or (choices is not None and value not in choices):
-        raise InputError(f"{where}: {name} is {shortened(repr(value), 60)}: restore the file")

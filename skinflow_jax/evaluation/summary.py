@@ -1,45 +1,39 @@
-"""Predictions to figures with intervals, and stage against stage on the same cases."""
+"""Predictions to figures with intervals, by subgroup too, beside what blind answers reach."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
-from typing import Any
 
 from rich.console import RenderableType
 
-from skinflow_jax.clinical import find
+from skinflow_jax.evaluation.calibration import Calibration, calibration
+from skinflow_jax.evaluation.comparing import comparisons
+from skinflow_jax.evaluation.figures import (
+    TRIVIAL,
+    captions_of,
+    diagnoses_of,
+    diseases_of,
+    figures_of,
+    groups_of,
+)
 from skinflow_jax.evaluation.floor import Floor, FloorReached, floor_reached
 from skinflow_jax.evaluation.metrics import (
-    Estimate,
     MajorityBaseline,
-    PairedDifference,
-    macro_f1,
-    macro_recall,
     majority_baseline,
-    mean_with_interval,
     paired_difference,
-    top_k,
-    top_k_estimates,
 )
 from skinflow_jax.evaluation.predictions import Prediction
+from skinflow_jax.evaluation.subgroups import Subgroups, subgroup_tables, subgroups
 from skinflow_jax.evaluation.tables import (
     Comparison,
     Figure,
     Stage,
     comparison_lines,
     counted,
+    evaluation_table,
     stages_markdown,
     stages_table,
 )
-
-OUTCOMES = {
-    "missed malignancy %": "malignancy_missed",
-    "missed malignancy in six %": "malignancy_missed_in_six",
-    "missed urgent %": "urgent_missed",
-    "over-triage %": "over_triaged",
-}
-"""Figures of the first diagnosis, or of six, and the field of `Prediction` that each goes by."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,8 @@ class Summary:
 
     `baseline` answers the most frequent training diagnosis every time, `floor` the best constant
     answers. `refused`: answers by the code of what is wrong with them. `blind`: what changed for
-    the cases that were shown the images of others.
+    the cases that were shown the images of others. `subgroups`: by the name of a fact;
+    `diseases`: how many different ones the references are.
     """
 
     captions: tuple[Prediction, ...]
@@ -58,6 +53,19 @@ class Summary:
     floor: FloorReached
     refused: Mapping[str, int] = field(default_factory=dict)
     blind: tuple[Comparison, ...] = ()
+    subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    diseases: int = 0
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """Those of captions with a known field and of diagnoses."""
+        return self.captions + self.diagnoses
+
+    @property
+    def trivial(self) -> bool:
+        """Whether six guesses name most of the diseases that occur: Top-6 says little."""
+        return 0 < self.diseases <= TRIVIAL
 
     @property
     def asked(self) -> tuple[Figure, ...]:
@@ -74,7 +82,12 @@ class Summary:
         """What metrics.json holds: shares between 0 and 1, each with interval, n and groups."""
         figures = {f.label.removesuffix(" %"): f.estimate.to_dict() for f in self.figures}
         accuracy = self.baseline.accuracy.to_dict()
+        sure = self.calibration
         return figures | {
+            "diseases": self.diseases,
+            "Top-6 is trivial": self.trivial,
+            "subgroups": {name: each.to_dict() for name, each in self.subgroups.items()},
+            "calibration": None if sure is None else sure.to_dict(),
             "majority baseline": {"label": self.baseline.label, "accuracy": accuracy},
             "floor": self.floor.to_dict(),
             "blindness": {c.label: asdict(c.difference) for c in self.blind},
@@ -91,52 +104,21 @@ def summarise(
     `floor`: of the training cases. `exchanged`: answers to the same prompts with the images of
     other cases, for the blindness check.
     """
-    captions, diagnoses = _captions(predictions), _diagnoses(predictions)
-    questions = tuple(p for p in predictions if p.task == "question")
-    ranks = [p.rank for p in diagnoses]
+    captions, diagnoses = captions_of(predictions), diagnoses_of(predictions)
     references = [p.reference for p in diagnoses]
     described, named = {"groups": groups_of(captions)}, {"groups": groups_of(diagnoses)}
-    top = enumerate(top_k_estimates(ranks, **named), 1)
-    figures = (
-        Figure("caption reward", _mean([p.caption_reward for p in captions], described), False),
-        Figure("valid captions %", _mean([p.valid for p in captions], described)),
-        *(Figure(f"Top-{k} %", estimate) for k, estimate in top),
-        Figure("diagnosis reward", _over(diagnoses, "diagnosis_reward"), percent=False),
-        Figure("safety-critical %", _mean([p.safety_critical for p in diagnoses], named)),
-        Figure("undetermined %", _mean([p.safety == "undetermined" for p in diagnoses], named)),
-        *(Figure(label, _over(diagnoses, name)) for label, name in OUTCOMES.items()),
-        Figure("macro recall %", macro_recall(references, top_k(ranks, 1), **named)),
-        Figure("macro F1 %", macro_f1(references, list(map(_class_answered, diagnoses)), **named)),
-    )
-    if questions:
-        figures += (Figure("equal answers %", _over(questions, "equal")),)
     return Summary(
         captions,
         diagnoses,
-        figures,
+        figures_of(predictions),
         majority_baseline(floor.labels or ("",), references, **named),
         floor_reached(floor, captions, diagnoses, described=described, named=named),
         refusals(predictions),
         _blindness(predictions, exchanged),
+        subgroups(diagnoses),
+        calibration(diagnoses),
+        diseases_of(diagnoses),
     )
-
-
-def _captions(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    return tuple(p for p in predictions if p.task == "caption" and p.caption_reward is not None)
-
-
-def _diagnoses(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    return tuple(p for p in predictions if p.task == "diagnosis")
-
-
-def _mean(values: Sequence[float], options: Mapping) -> Estimate:
-    return mean_with_interval([float(value) for value in values], **options)
-
-
-def _over(predictions: Sequence[Prediction], name: str) -> Estimate:
-    """The mean of a field over the predictions that have it."""
-    having = [p for p in predictions if getattr(p, name) is not None]
-    return _mean([getattr(p, name) for p in having], {"groups": groups_of(having)})
 
 
 def refusals(predictions: Sequence[Prediction]) -> dict[str, int]:
@@ -156,8 +138,8 @@ def _blindness(
     own = {(p.task, p.case_id): p for p in predictions}
     found = []
     for label, chosen, name in (
-        ("caption reward", _captions, "caption_reward"),
-        ("diagnosis reward", _diagnoses, "diagnosis_reward"),
+        ("caption reward", captions_of, "caption_reward"),
+        ("diagnosis reward", diagnoses_of, "diagnosis_reward"),
         ("equal answers", lambda all_: [p for p in all_ if p.task == "question"], "equal"),
     ):
         others = chosen(exchanged)
@@ -171,63 +153,9 @@ def _blindness(
     return tuple(found)
 
 
-def groups_of(predictions: Sequence[Prediction]) -> list[str]:
-    """The patient or lesion of each; of predictions of an earlier version the case."""
-    return [p.group or p.case_id for p in predictions]
-
-
-def _class_answered(prediction: Prediction) -> str | None:
-    """The class that the first diagnosis stands for: the reference where it was accepted."""
-    if prediction.rank == 1:
-        return prediction.reference
-    disease = find(prediction.first) if prediction.first else None
-    return disease.name if disease else prediction.first
-
-
-def comparisons(names: Sequence[str], summaries: Sequence[Summary]) -> list[Comparison]:
-    """What each stage changed, case by case: captions in Stage I, diagnoses in Stage II."""
-    found = []
-    for (before_name, before), (after_name, after) in pairwise(zip(names, summaries, strict=True)):
-        label = f"{after_name} - {before_name}"
-        found.append(
-            Comparison(
-                f"{label}, caption reward",
-                paired_difference(
-                    [p.caption_reward for p in before.captions],
-                    [p.caption_reward for p in after.captions],
-                    groups=groups_of(after.captions),
-                ),
-                percent=False,
-            )
-        )
-        pairs = list(zip(before.diagnoses, after.diagnoses, strict=True))
-        found += [
-            Comparison(f"{label}, Top-1", _changed(pairs, lambda p: p.rank == 1)),
-            Comparison(f"{label}, critical or undetermined", _changed(pairs, _unsafe)),
-            *(
-                Comparison(f"{label}, {name.removesuffix(' %')}", _changed(pairs, _field(field)))
-                for name, field in OUTCOMES.items()
-            ),
-        ]
-    return found
-
-
-def _unsafe(prediction: Prediction) -> bool | None:
-    """Whether the first diagnosis is critical or undetermined; of an earlier file not known."""
-    return None if prediction.safety is None else prediction.safety != "none"
-
-
-def _field(name: str) -> Callable[[Prediction], Any]:
-    return lambda prediction: getattr(prediction, name)
-
-
-def _changed(
-    pairs: Sequence[tuple[Prediction, Prediction]], of: Callable[[Prediction], float | None]
-) -> PairedDifference:
-    """The change of a 0/1 value, over the cases that have it."""
-    having = [pair for pair in pairs if None not in map(of, pair)]
-    before, after = ([float(of(pair[i])) for pair in having] for i in (0, 1))
-    return paired_difference(before, after, groups=groups_of([pair[1] for pair in having]))
+def tables(summary: Summary, title: str | None = None) -> list[RenderableType]:
+    """For the console: all figures, then a table for each fact with several values."""
+    return [evaluation_table(summary.asked, title=title), *subgroup_tables(summary.subgroups)]
 
 
 def stages_report(names: Sequence[str], summaries: Sequence[Summary]) -> RenderableType:
@@ -248,12 +176,17 @@ def _stages(names, summaries):
         Stage(name, tuple(f for f in summary.figures if f.label in asked))
         for name, summary in zip(names, summaries, strict=True)
     ]
-    return columns, [c for c in comparisons(names, summaries) if c.difference.n]
+    found = comparisons(names, [summary.predictions for summary in summaries])
+    return columns, [c for c in found if c.difference.n]
 
 
 def blind_lines(summary: Summary) -> list[str]:
     """In words what answers that do not look reach, and what the exchange of images changed."""
     lines = [baseline_line(summary)] if summary.diagnoses else []
+    if summary.trivial:
+        lines.append(f"Top-6 is trivial here: the references are {summary.diseases} diseases")
+    if summary.calibration is not None:
+        lines.append(calibration_line(summary.calibration))
     lines += summary.floor.lines() + comparison_lines(summary.blind)
     unknown = unknown_references(summary.diagnoses)
     if unknown:
@@ -263,6 +196,17 @@ def blind_lines(summary: Summary) -> list[str]:
             f"(scored by name alone): {named}{', …' if len(unknown) > 5 else ''}"
         )
     return lines
+
+
+def calibration_line(found: Calibration) -> str:
+    """How far the confidence in the first diagnosis is from how often it is right."""
+    ece, area = found.ece, found.aurc
+    apart = f"; of {found.without:,} no confidence is known" if found.without else ""
+    return (
+        f"confidence in the first diagnosis: ECE {ece.value:.3f} [{ece.low:.3f}, {ece.high:.3f}], "
+        f"mean confidence less accuracy {found.overconfidence.value:+.3f}, "
+        f"AURC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}], {counted(ece)} cases{apart}"
+    )
 
 
 def baseline_line(summary: Summary) -> str:

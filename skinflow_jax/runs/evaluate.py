@@ -3,13 +3,15 @@
 import functools
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from skinflow_jax.command.standard_output import Console
-from skinflow_jax.config import RunConfig, to_dict
+from skinflow_jax.config import RunConfig, config_of, to_dict
 from skinflow_jax.data.buckets import check_buckets
 from skinflow_jax.data.exchange import exchanged
 from skinflow_jax.data.pipeline import evaluation_batches
@@ -18,7 +20,7 @@ from skinflow_jax.errors import ConfigError, RunError, printable
 from skinflow_jax.evaluation.floor import Floor
 from skinflow_jax.evaluation.predictions import write_predictions
 from skinflow_jax.evaluation.protocol import predict
-from skinflow_jax.evaluation.summary import Summary, blind_lines, summarise
+from skinflow_jax.evaluation.summary import Summary, blind_lines, summarise, tables
 from skinflow_jax.evaluation.tables import evaluation_table
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import abstract_model
@@ -34,6 +36,7 @@ from skinflow_jax.runs.opening import (
     check_checkpoint,
     is_run,
     open_checkpoint,
+    stored_config,
     stored_sizes,
 )
 from skinflow_jax.runs.robustness import Robust, evaluate_robustness
@@ -124,6 +127,14 @@ def heldout_evaluation(
     return evaluate
 
 
+def stored_evaluation(checkpoint: Path, overrides: Mapping[str, Any]) -> RunConfig:
+    """The config that a run was made with, with overrides; ConfigError where it is of no run."""
+    stored = stored_config(checkpoint)
+    if stored is None:
+        raise ConfigError(f"{checkpoint} does not say what to evaluate it on: add --config=FILE")
+    return config_of(stored, overrides)
+
+
 def evaluate(
     config: RunConfig,
     checkpoint: Path,
@@ -192,7 +203,7 @@ def _evaluated(
 ) -> Summary:
     """`evaluate_policy`, told."""
     summary = evaluate_policy(policy, config, heldout, floor, out)
-    Console().print(evaluation_table(summary.asked, title=printable(title)))
+    Console().print(*tables(summary, title=printable(title)))
     for line in blind_lines(summary):
         print(printable(line))
     print(printable(f"written: {out}/ (metrics.json, predictions.jsonl)"))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from skinflow_jax.data.pipeline import Example
+from skinflow_jax.evaluation.answers import Likelihood, evaluate_answer
 from skinflow_jax.evaluation.predictions import write_predictions
-from skinflow_jax.evaluation.protocol import evaluate_answer
 
 CAPTION = {"colour": "red", "shape": "round"}
 
@@ -80,3 +80,36 @@ def test_predictions_are_written_one_json_object_a_line(tmp_path):
     assert [row["text"] for row in rows] == texts
     assert [row["rank"] for row in rows] == [1, None]
     assert all(row["reference"] == "melanoma" for row in rows)
+
+
+def test_a_diagnosis_is_also_evaluated_strictly_graded_by_management_and_by_any_reference():
+    weights = {"melanoma": 0.6, "psoriasis": 0.4}
+    asked = dataclasses.replace(example("diagnosis"), soft=weights)
+    found = evaluate_answer(diagnoses("psoriasis", "nodular melanoma", "melanoma"), asked)
+    assert (found.rank, found.rank_strict, found.rank_any) == (2, 3, 1)
+    assert found.references == weights and not found.management_consistent
+    assert found.graded_score == found.diagnosis_reward == pytest.approx(5 / 6)
+    one = evaluate_answer(diagnoses("malignant melanoma"), example("diagnosis"))
+    assert (one.rank, one.rank_strict, one.rank_any) == (1, 1, None)
+    assert one.management_consistent and one.references == {}
+
+
+def test_a_harmless_sibling_has_half_of_its_rank_in_the_graded_score_alone():
+    found = evaluate_answer(
+        diagnoses("lichen nitidus"), example("diagnosis", diagnosis="lichen planus")
+    )
+    assert (found.rank, found.diagnosis_reward, found.graded_score) == (None, 0.0, 0.5)
+
+
+def test_facts_of_the_case_and_the_likelihood_of_the_answer_go_with_the_prediction():
+    facts = {"fitzpatrick": 7, "quality": "good", "source": "a", "licence": "", "age": 70}
+    asked = dataclasses.replace(example("diagnosis"), attributes=facts)
+    found = evaluate_answer(diagnoses("acne"), asked, Likelihood(-2.0, 5, 0.5))
+    assert (found.skin_type, found.quality, found.source, found.licence) == (
+        None,
+        "good",
+        "a",
+        None,
+    )
+    assert (found.log_prob, found.tokens, found.confidence) == (-2.0, 5, 0.5)
+    assert evaluate_answer("acne", asked, Likelihood(-2.0, 5, 0.5)).confidence is None

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
+from skinflow_jax.evaluation.comparing import comparisons
 from skinflow_jax.evaluation.floor import floor_of
 from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.summary import (
     baseline_line,
     blind_lines,
-    comparisons,
     stages_report_markdown,
     summarise,
 )
@@ -128,7 +128,7 @@ def test_intervals_go_by_the_groups_of_the_cases():
             assert wide[0] <= low and high <= wide[1] and wide != (low, high), label
     assert {f.estimate.groups for f in together.asked} == {10}
     assert together.baseline.accuracy.groups == 10
-    compared = comparisons(["one", "two"], [together, together])
+    compared = comparisons(["one", "two"], [together.predictions] * 2)
     assert sum(comparison.difference.n > 0 for comparison in compared) == 3
     for comparison in (c for c in compared if c.difference.n):
         assert comparison.difference.groups == 10
@@ -142,7 +142,7 @@ def test_stages_are_compared_case_by_case():
         for p in BEFORE
     ]
     summaries = [summarise(BEFORE, TRAINING), summarise(better, TRAINING)]
-    found = comparisons(["one", "two"], summaries)
+    found = comparisons(["one", "two"], [each.predictions for each in summaries])
     caption, top1 = found[:2]
     assert [c.label.removeprefix("two - one, ") for c in found] == [
         *("caption reward", "Top-1", "critical or undetermined", "missed malignancy"),

@@ -28,6 +28,12 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def predictions(folder):
+    """Without what round-off reaches: programs for one mesh may be compiled differently."""
+    rows = lines(folder / "predictions.jsonl")
+    return [{k: v for k, v in r.items() if k not in ("log_prob", "confidence")} for r in rows]
+
+
 def test_the_warm_up_learns_alike(runs):
     one, eight = (lines(run / "warmup" / "metrics.jsonl") for run in runs)
     for ours, theirs in zip(eight, one, strict=True):
@@ -54,7 +60,7 @@ def test_no_step_compiles_anything(runs):
 def test_a_policy_is_evaluated_alike_within_its_run_after_it_and_from_its_checkpoint(runs):
     """In batches of 5 cases, which do not divide over four devices."""
     for run in runs:
-        within = lines(run / "stage" / "eval" / "3" / "predictions.jsonl")
+        within = predictions(run / "stage" / "eval" / "3")
         assert len(within) == 8
         for place in ("trained", "opened"):
-            assert lines(run / place / "predictions.jsonl") == within
+            assert predictions(run / place) == within

@@ -9,7 +9,7 @@ import os
 import jax
 import numpy as np
 import pytest
-from pods import STAGE, WARM_UP, Pod, lines
+from pods import STAGE, WARM_UP, Pod, lines, predictions
 
 from skinflow_jax.checkpoints.run_state import load_model
 
@@ -74,11 +74,11 @@ def test_the_same_rollouts_rewards_and_losses(one, several, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_evaluated_within_the_run_and_after_it_alike(one, several, kind):
     run = several.folder / kind
-    within = lines(run / "eval" / "2" / "predictions.jsonl")
+    within = predictions(run / "eval" / "2")
     assert len(within) == len({line["case_id"] for line in within}) == 12
-    assert within == lines(one.folder / kind / "eval" / "2" / "predictions.jsonl")
+    assert within == predictions(one.folder / kind / "eval" / "2")
     several("evaluate", f"--checkpoint={run}", f"--out={several.folder / 'after'}")
-    assert lines(several.folder / "after" / "predictions.jsonl") == within
+    assert predictions(several.folder / "after") == within
 
 
 def test_exported_and_imported_by_several_processes_it_is_the_same_model(several):

@@ -11,7 +11,7 @@ from skinflow_jax.config import load_config
 from skinflow_jax.data.pipeline import Buckets, make_pipeline
 from skinflow_jax.data.tasks import prompt_text, target_text
 from skinflow_jax.errors import ConfigError, InputError
-from skinflow_jax.evaluation.protocol import evaluate_answer
+from skinflow_jax.evaluation.answers import evaluate_answer
 from skinflow_jax.models.config import model_config
 from skinflow_jax.rl.rewards import caption
 from skinflow_jax.runs.cases import prepare_records

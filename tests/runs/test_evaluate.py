@@ -50,7 +50,7 @@ def test_results_lie_under_the_step_that_was_read(tmp_path, monkeypatch):
     opened = Policy(None, None, step=7)
     monkeypatch.setattr(runs_evaluate, "open_checkpoint", lambda *_, **__: opened)
     monkeypatch.setattr(runs_evaluate, "evaluate_policy", evaluated)
-    for name in ("evaluation_table", "blind_lines"):
+    for name in ("tables", "blind_lines"):
         monkeypatch.setattr(runs_evaluate, name, lambda *_, **__: "")
     runs_evaluate.evaluate(RunConfig(), tmp_path)
     assert written == [tmp_path / "eval" / "7"]
