@@ -24,7 +24,7 @@ excess: inside less area; ratio: inside by area. Of image 0 alone, to which the 
 
 
 def figures_of(
-    rows: Float[np.ndarray, "*lead T"], covered: Float[np.ndarray, "T"]
+    rows: Float[np.ndarray, "*lead T"], covered: Float[np.ndarray, " T"]
 ) -> Float[np.ndarray, "*lead F"]:
     """`FIGURES` of rows of attention over the image tokens of a case; NaN where there is none.
 

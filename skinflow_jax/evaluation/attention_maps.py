@@ -58,7 +58,7 @@ class CaseAttention:
     group: str
     sizes: tuple[tuple[int, int], ...]
     grids: tuple[tuple[int, int], ...]
-    covered: Float[np.ndarray, "T"]
+    covered: Float[np.ndarray, " T"]
     maps: Float[np.ndarray, "Q kinds T"]
     figures: Float[np.ndarray, "Q kinds F"]
     layers: Float[np.ndarray, "layers K Q F"]
@@ -167,7 +167,7 @@ def _case(batch: Batch, row: int, rows, rolled, config: VlmConfig) -> CaseAttent
     )
 
 
-def _covered(example: Example, grids: Sequence[tuple[int, int]]) -> Float[np.ndarray, "T"]:
+def _covered(example: Example, grids: Sequence[tuple[int, int]]) -> Float[np.ndarray, " T"]:
     covered = np.full(sum(rows * columns for rows, columns in grids), np.nan)
     if example.mask is not None:
         of_first = to_tokens(example.mask.astype(float), grids[0]).reshape(-1)

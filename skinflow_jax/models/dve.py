@@ -36,7 +36,7 @@ class FDLinear(nnx.Module):
     def __init__(
         self,
         kernel: Float[Array, "in out"],
-        bias: Float[Array, "out"] | None,
+        bias: Float[Array, " out"] | None,
         dve: DveConfig,
         *,
         axes: tuple[str | None, str | None] = (None, None),
@@ -108,7 +108,7 @@ class FDLinear(nnx.Module):
 
 def fdlinear_from_linear(
     kernel: Float[Array, "in out"],
-    bias: Float[Array, "out"] | None,
+    bias: Float[Array, " out"] | None,
     *,
     groups: int,
     reduction: int = 16,
@@ -145,7 +145,7 @@ def synthesise(
     shape: tuple[int, int],
     groups: int,
     route: str | None = None,
-) -> Float[Array, "N in out"]:
+) -> Float[Array, "N inputs out"]:
     """Each image's weight, float32; one for all where there is no group gate.
 
     Two equal algorithms: an inverse transform of each image's gated spectrum ("fourier"), or one
@@ -204,7 +204,7 @@ def bases_are_cheaper(images: int, groups: int, shape: tuple[int, int]) -> bool:
     return groups * (transform + 2 * images * size) < images * transform
 
 
-def _irfft2(pairs: Float[Array, "2 N out h"], inputs: int) -> Float[Array, "N in out"]:
+def _irfft2(pairs: Float[Array, "2 N out h"], inputs: int) -> Float[Array, "N inputs out"]:
     """The inverse transform by the library, or by matrix products where that is better."""
 
     def library(pairs):

@@ -33,7 +33,7 @@ class ModelInputs:
     input_ids: Int[Array, "B L"]
     token_mask: Bool[Array, "B L"]
     positions: Int[Array, "B 3 L"]
-    next_position: Int[Array, "B"]
+    next_position: Int[Array, " B"]
     image_slots: Int[Array, "B L"]
     patches: UInt8[Array, "B I S patch_pixels"] | Float[Array, "B I S patch_dim"]
     patch_mask: Bool[Array, "B I S"]

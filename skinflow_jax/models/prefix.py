@@ -19,4 +19,4 @@ class Prefix:
     values: Float[Array, "layers P K N h"]
     mask: Bool[Array, "P N"]
     last_hidden: Float[Array, "P D"]
-    next_position: Int[Array, "P"]
+    next_position: Int[Array, " P"]

@@ -159,7 +159,7 @@ def completion_states(
     return jnp.concatenate([first.astype(states.dtype), states], axis=2)
 
 
-def completion_rotation(model: Vlm, next_position: Int[Array, "P"], steps: Int[Array, "T"]):
+def completion_rotation(model: Vlm, next_position: Int[Array, " P"], steps: Int[Array, " T"]):
     """Rotary positions of completions: they count on from the prompt, alike in all three axes."""
     positions = next_position[:, None] + steps
     return model.decoder.rotation(

@@ -173,7 +173,8 @@ class GrpoLearner:
         if config.max_refills:
 
             def draw(refill):
-                fresh = self._sampled(weights, next(batches), key, clock, refill)
+                # ruff sees the `del` below, and not that draws are over by then.
+                fresh = self._sampled(weights, next(batches), key, clock, refill)  # noqa: F821
                 fresh = self._scored(*fresh, clock)
                 sampled.append(self._sampling(state.model, fresh))
                 return fresh

@@ -56,7 +56,7 @@ def sample(
     model: Vlm,
     inputs: ModelInputs,
     key: jax.Array,
-    rows: Int[Array, "P"],
+    rows: Int[Array, " P"],
     sampling: Sampling,
     *,
     group_size: int,
@@ -114,7 +114,7 @@ def decode(
     model: Vlm,
     prefix: Prefix,
     key: jax.Array,
-    rows: Int[Array, "P"],
+    rows: Int[Array, " P"],
     sampling: Sampling,
     *,
     group_size: int,
@@ -152,7 +152,7 @@ class Decoding:
     keys: jax.Array
     prefix: list[KeyValue]
     prefix_mask: Bool[Array, "P N"]
-    next_position: Int[Array, "P"]
+    next_position: Int[Array, " P"]
     hidden: Float[Array, "P G D"]
     cache: list[KeyValue]
     out: Rollout
@@ -163,7 +163,7 @@ def begin_decoding(
     model: Vlm,
     prefix: Prefix,
     key: jax.Array,
-    rows: Int[Array, "P"],
+    rows: Int[Array, " P"],
     *,
     group_size: int,
     max_tokens: int,
@@ -273,7 +273,7 @@ def _laid_out(decoding: Decoding) -> Decoding:
     )
 
 
-def _row_keys(key: jax.Array, rows: Int[Array, "P"], group: int) -> jax.Array:
+def _row_keys(key: jax.Array, rows: Int[Array, " P"], group: int) -> jax.Array:
     fold = jax.random.fold_in
     return jax.vmap(lambda row: jax.vmap(fold, (None, 0))(fold(key, row), jnp.arange(group)))(rows)
 

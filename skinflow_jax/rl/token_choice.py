@@ -32,7 +32,7 @@ class Sampling:
     top_k: int | jax.Array
     top_p: float | jax.Array
     min_tokens: int | jax.Array
-    stop_ids: Int[Array, "slots"]
+    stop_ids: Int[Array, " slots"]
 
 
 def make_sampling(

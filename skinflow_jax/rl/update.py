@@ -62,7 +62,7 @@ class GroupScores:
     """Advantages of a rollout; `informative`: groups with a nonzero one that is learned from."""
 
     advantages: Float[Array, "P G"]
-    informative: Bool[Array, "P"]
+    informative: Bool[Array, " P"]
     metrics: dict[str, jax.Array]
 
 

@@ -91,8 +91,9 @@ def test_copies_of_dermoscopic_images_are_found_and_no_other_lesion(dermoscopy):
 def test_a_copy_that_is_mirrored_cropped_darker_and_compressed_at_once_is_found(drawings):
     found = 0
     for image in drawings:
+        changed = image
         for name in ("mirrored", "crop 5 % left", "brightness 0.9", "half size", "JPEG q 50"):
-            changed = copy(image if name == "mirrored" else changed, name)
+            changed = copy(changed, name)
         found += pairs([signature(image), signature(changed)]) == {(0, 1)}
     assert found >= 0.95 * len(drawings)
 
