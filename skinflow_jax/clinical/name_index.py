@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from skinflow_jax.clinical.name_keys import keys_of
+from skinflow_jax.clinical.name_letters import Letters
 from skinflow_jax.clinical.name_spelling import LONG, MOST_SLIPS, VOWELS, Spelling
 from skinflow_jax.clinical.name_text import words_of
 from skinflow_jax.clinical.ontology import Ontology
@@ -32,6 +33,11 @@ class NameIndex:
             for disease in known.diseases.values()
             for name in _names(disease)
         }
+        diseases = known.diseases.values()
+        self.letters = Letters(
+            (short for disease in diseases for short in disease.abbreviations),
+            (name for disease in diseases for name in _names(disease)),
+        )
         self._exact: dict[str, Found] = {}
         self._joined: dict[str, Found] = {}
         self._bags: dict[frozenset[str], Found] = {}
@@ -49,7 +55,9 @@ class NameIndex:
             for word in bag:
                 self._with.setdefault(word, []).append(bag)
         table = tomllib.loads(_CODES.read_text(encoding="utf-8"))["codes"]
-        self._codes = {code: self.exactly(words_of(name)) for code, name in table.items()}
+        self._codes = {
+            code: self.exactly(self.letters.words_of(name)) for code, name in table.items()
+        }
         self._longest = max(key.count(" ") + 1 for key in self._exact)
         self._spelling = Spelling(self._with, _eponyms(known))
 
@@ -58,7 +66,7 @@ class NameIndex:
         new: list[dict] = [{}, {}, {}]
         for disease in known.diseases.values():
             for name in names(disease):
-                words = words_of(name)
+                words = self.letters.words_of(name)
                 if names is _abbreviations and self.qualifiers.known(words[0]):
                     continue
                 keys = keys_of(words)
@@ -195,7 +203,8 @@ class NameIndex:
         for i, word in enumerate(words):
             if len(words) > 1 and word in self.abbreviations and not self.qualifiers.known(word):
                 for disease in self.abbreviations[word][:_MOST_READINGS]:
-                    yield (*words[:i], *words_of(disease.name), *words[i + 1 :])
+                    name = self.letters.words_of(disease.name)
+                    yield (*words[:i], *name, *words[i + 1 :])
                 return
         yield words
 
@@ -275,9 +284,8 @@ def _names(disease: Disease) -> Sequence[str]:
     return (disease.name, *disease.synonyms)
 
 
-def _abbreviations(disease: Disease) -> Iterator[str]:
-    for short in disease.abbreviations:
-        yield from (short, f"{short}S")
+def _abbreviations(disease: Disease) -> Sequence[str]:
+    return disease.abbreviations
 
 
 def _short_forms(disease: Disease) -> Iterator[str]:

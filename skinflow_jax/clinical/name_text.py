@@ -60,6 +60,7 @@ _TOKEN = re.compile(
     r"|(?P<sign>.)",
     re.ASCII | re.DOTALL,
 )
+_GENUS = re.compile(r"[A-Z]")  # "T. rubrum"
 _PLAIN = re.compile(r"[A-Za-z ]+")
 
 
@@ -147,12 +148,14 @@ class _Reader:
             self.bracket = ")" if sign == "(" else "]"
             self._close()
         elif sign in ".,;:/)]":
-            return self._end_of_part(sign, before)
+            return self._end_of_part(sign, before, self.text[end : end + 2].lstrip())
         else:
             return _REASONS.get(sign, Unread.UNKNOWN_SIGN)
         return None
 
-    def _end_of_part(self, sign: str, before: str) -> Unread | None:
+    def _end_of_part(self, sign: str, before: str, after: str) -> Unread | None:
+        if sign == "." and self.part and _GENUS.fullmatch(self.part[-1]) and after.islower():
+            return None
         after_bracket = before in (")", "]") and sign not in ")]"
         if not (self.held or after_bracket):
             return Unread.UNKNOWN_SIGN
@@ -176,6 +179,8 @@ def _words(written: list[str]) -> tuple[str, ...]:
 _SAME_WORDS = {
     **{"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8"},
     **{"cutaneous": "skin", "neoplasm": "tumor", "angiitis": "vasculitis", "mole": "nevus"},
+    **{"feet": "foot", "pediatric": "childhood"},
+    **{"monilia": "candida", "moniliasis": "candidiasis", "candidosis": "candidiasis"},
     **{"cicatricial": "scarring", "blistering": "bullous", "wooly": "woolly"},
 }
 _SPELLINGS = (

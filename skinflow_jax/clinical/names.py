@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skinflow_jax.clinical.name_index import Found, NameIndex, index_of
+from skinflow_jax.clinical.name_paraphrase import paraphrases
 from skinflow_jax.clinical.name_text import MOST_CHARACTERS, Parts, Unread, parts
 from skinflow_jax.clinical.ontology import Ontology, ontology
 from skinflow_jax.clinical.ontology_disease import Disease
@@ -66,6 +67,10 @@ def _read(text: str, known: Ontology) -> Reading:
     diseases = index.verbatim(text) if len(text) <= MOST_CHARACTERS else ()
     if isinstance(found, Unread):
         return Reading(diseases, None if diseases else found, (), known)
+    letters = index.letters.written(found.words, text)
+    if letters:
+        said = (tuple(letters.get(word, word) for word in part) for part in found.parts)
+        found = Parts(tuple(said), found.codes)
     diseases = diseases or _diseases(found, index)
     if isinstance(diseases, Unread):
         return Reading((), diseases, found.words, known)
@@ -81,11 +86,26 @@ def _diseases(found: Parts, index: NameIndex) -> Found | Unread:
         return coded or Unread.UNKNOWN
     diseases = _of_parts(found.parts, index)
     if not diseases:
-        diseases = _refused(found.words, index) or _mistyped(found.words, index)
+        diseases = (
+            _in_other_words(found.parts, index)
+            or _refused(found.words, index)
+            or _mistyped(found.words, index)
+        )
     if coded and not isinstance(diseases, Unread):
         same = any(index.akin(a, b) for a in coded for b in diseases)
         return diseases if same else Unread.SEVERAL
     return diseases
+
+
+def _in_other_words(said: Sequence[Words], index: NameIndex) -> Found:
+    """Of organisms without a word for it only what is akin to the `kind` of their infections."""
+    for other, kind in paraphrases(said):
+        found = _of_parts(other, index)
+        if found and not isinstance(found, Unread):
+            above = index.named(kind)
+            if not kind or all(any(index.akin(d, a) for a in above) for d in found):
+                return found
+    return ()
 
 
 def _of_parts(parts: Sequence[Words], index: NameIndex) -> Found | Unread:

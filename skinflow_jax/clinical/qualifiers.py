@@ -43,7 +43,9 @@ class Group:
 class Qualifiers:
     """`groups` by word; `glue` says nothing, `joins` joins two of a group, `refused` why.
 
-    `organs` are phrases of places other than skin; `described` words that may stand in a part apart
+    `phrases`, by their first word, say nothing or the same as other words; `organs` are phrases of
+    places other than skin; `contrary`, by word, a kind of words and which of them; `described`
+    words that may stand in a part apart
     from the name; `others` are words of medicine that are no slip for a word of ours.
     """
 
@@ -55,6 +57,8 @@ class Qualifiers:
     organs: tuple[str, ...]
     described: frozenset[str]
     others: frozenset[str]
+    phrases: Mapping[str, Sequence[tuple[tuple[str, ...], tuple[str, ...]]]]
+    contrary: Mapping[str, tuple[str, int]]
 
     def __post_init__(self):
         groups, glue = self.groups.keys(), self.glue | self.joins
@@ -119,7 +123,19 @@ def qualifiers() -> Qualifiers:
     sets = [frozenset(_stems(table[key])) for key in ("glue", "joins", "articles", "described")]
     organs = tuple(f" {' '.join(_stems([organ]))} " for organ in table["organs"])
     others = _OTHERS.read_text(encoding="utf-8").split()
-    return Qualifiers(groups, *sets[:3], refused, organs, sets[3], frozenset(others))
+    contrary = {
+        word: (kind, number)
+        for kind, rows in table["contrary"].items()
+        for number, words in enumerate(rows)
+        for word in _stems(words)
+    }
+    phrases: dict[str, list] = {}
+    for phrase, same in table["phrases"].items():
+        words = tuple(_stems([phrase]))
+        phrases.setdefault(words[0], []).append((words, tuple(_stems([same]))))
+    return Qualifiers(
+        groups, *sets[:3], refused, organs, sets[3], frozenset(others), phrases, contrary
+    )
 
 
 def _stems(words: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ three values of safety are our choice, docs/safety.md gives the tables.
 import functools
 from typing import Literal, NamedTuple
 
+from skinflow_jax.clinical.contraries import contrary
 from skinflow_jax.clinical.names import Reading, Unread, read_name
 from skinflow_jax.clinical.ontology import Ontology, ontology
 from skinflow_jax.clinical.ontology_disease import Disease
@@ -67,8 +68,8 @@ def relation(prediction: str, reference: str) -> Relation:
 def _relation(known: Ontology, prediction: str, reference: str) -> Relation:
     if not normalise(reference):
         raise InputError("the reference diagnosis is empty: give a disease name")
-    reading, truth = read_name(prediction, known), known_disease(reference, known)
-    empty = reading.unread is Unread.EMPTY
+    reading, true = read_name(prediction, known), read_name(reference, known)
+    truth, empty = true.disease, reading.unread is Unread.EMPTY
     if truth is None and not empty:
         return _by_name(reading, prediction, reference)
     guess = reading.fitting(truth) if truth else None
@@ -76,13 +77,18 @@ def _relation(known: Ontology, prediction: str, reference: str) -> Relation:
         kind = "invalid" if empty else "unrelated"
         return Relation(kind, False, "undetermined", False, *_costs(known, None, truth))
     found = related(known, guess, truth)
+    if found.accepted and contrary(reading, guess, true, truth):
+        return _related(known, guess, truth, "sibling")
     same = found.kind == "synonym" and normalise(prediction) == normalise(reference)
     return found._replace(kind="exact") if same else found
 
 
 def related(known: Ontology, guess: Disease, truth: Disease) -> Relation:
     """The relation of two diseases or classes of the ontology; the same one is a synonym."""
-    kind = _kind(known, guess, truth)
+    return _related(known, guess, truth, _kind(known, guess, truth))
+
+
+def _related(known: Ontology, guess: Disease, truth: Disease, kind: Kind) -> Relation:
     accepted = kind in ("synonym", "subclass")
     managed = guess is truth or guess.first_step == truth.first_step != ""
     safety = _safety(known, guess, truth, accepted)

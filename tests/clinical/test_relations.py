@@ -91,6 +91,63 @@ def test_a_class_is_met_by_its_kinds_and_meets_none_of_them(broad, kinds):
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("chronic urticaria", "acute urticaria"),
+        ("chronic spontaneous urticaria", "acute urticaria"),
+        ("acute GVHD", "chronic graft-versus-host disease"),
+        ("chronic HIV infection", "acute HIV infection"),
+        ("chronic radiation dermatitis", "acute radiodermatitis"),
+        ("acute atopic dermatitis", "chronic atopic dermatitis"),
+        ("widespread vitiligo", "segmental vitiligo"),
+        ("localised granuloma annulare", "generalised granuloma annulare"),
+        ("multiple keratoacanthomas", "solitary keratoacanthoma"),
+        ("adult atopic dermatitis", "infantile eczema"),
+        ("recurrent melanoma", "primary melanoma"),
+    ],
+)
+def test_a_disease_of_the_contrary_course_is_not_accepted(one, other):
+    for pair in ((one, other), (other, one)):
+        found = relation(*pair)
+        assert (found.kind, found.accepted) == ("sibling", False)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference"),
+    [
+        ("chronic urticaria", "urticaria"),
+        ("urticaria", "acute urticaria"),
+        ("acute urticaria", "urticaria"),
+        ("chronic HIV infection", "HIV infection"),
+        ("chronic plaque psoriasis", "psoriasis"),
+        ("multiple neurofibromas", "neurofibroma"),
+        ("childhood eczema", "atopic dermatitis"),
+        ("early melanoma", "melanoma"),
+    ],
+)
+def test_a_course_that_the_other_does_not_deny_is_accepted(prediction, reference):
+    assert relation(prediction, reference).accepted
+
+
+def test_no_course_added_to_a_name_makes_it_a_kind_of_the_contrary():
+    """Of each row for a course: the name of what it is a kind of, with the contrary course."""
+    against = {"acute": "chronic", "chronic": "acute", "localised": "widespread"}
+    against |= {"solitary": "multiple", "multiple": "solitary", "generalised": "localised"}
+    pairs = [
+        (f"{against[word]} {parent}", disease.name)
+        for disease in DISEASES
+        for word in disease.name.split()
+        if word in against
+        for parent in disease.parents
+        if word not in parent
+    ]
+    assert len(pairs) >= 60
+    # "Localised scleroderma" is a name of all morphoea, as against systemic sclerosis.
+    kept = [("localised morphoea", "generalised morphoea")]
+    assert [pair for pair in pairs if relation(*pair).accepted] == kept
+
+
+@pytest.mark.parametrize(
     "broad", ["skin disease", "tumour", "Tumor", "dermatitis", "skin cancer", "infection", "rash"]
 )
 @pytest.mark.parametrize("reference", ["melanoma", "atopic dermatitis", "impetigo", "BCC"])
