@@ -13,6 +13,7 @@ import numpy as np
 
 from skinflow_jax.clinical.caption_field import MOST_VALUES, Field
 from skinflow_jax.clinical.caption_schema import CLINICAL
+from skinflow_jax.clinical.names import read_name
 from skinflow_jax.clinical.ontology import Ontology, ontology
 from skinflow_jax.clinical.ontology_disease import Disease
 from skinflow_jax.clinical.parsing import MOST_DIAGNOSES
@@ -58,6 +59,7 @@ def best_constant_diagnoses(
         names = list(dict.fromkeys([*names, *_of_each_kind(known)]))
     if sibling_credit:
         names = list(dict.fromkeys([*names, *_siblings(known, truths)]))
+    names = list(dict.fromkeys([*names, *_ambiguous(known, truths)]))
     credits, costs = _paid(known, names, truths, sibling_credit)
     values = np.array([rank_value(rank, scale) for rank in range(1, MOST_DIAGNOSES + 1)])
 
@@ -123,6 +125,16 @@ def _of_each_kind(known: Ontology) -> list[str]:
     return list(found.values())
 
 
+def _ambiguous(known: Ontology, truths: Mapping[str, Disease | None]) -> list[str]:
+    """Abbreviations of several diseases, one of them a label: "SK" is right for two of them."""
+    labels = {truth.name for truth in truths.values() if truth}
+    owners: dict[str, set[str]] = {}
+    for disease in known.diseases.values():
+        for short in disease.abbreviations:
+            owners.setdefault(short, set()).add(disease.name)
+    return [short for short, of in owners.items() if len(of) > 1 and not of.isdisjoint(labels)]
+
+
 def _siblings(known: Ontology, truths: Mapping[str, Disease | None]) -> list[str]:
     parents = {parent for truth in truths.values() if truth for parent in truth.parents}
     rows = known.diseases.values()
@@ -146,8 +158,10 @@ def _paid(
     """Credit, and `safety_cost` in the first place, of each name for each label `[N, L]`."""
     credits, costs = np.zeros((len(names), len(truths))), np.ones((len(names), len(truths)))
     for row, name in enumerate(names):
-        guess = known.diseases.get(name)
+        said = known.diseases.get(name)
+        reading = None if said else read_name(name, known)
         for column, (label, truth) in enumerate(truths.items()):
+            guess = reading.fitting(truth) if reading and truth else said
             if guess is not None and truth is not None:
                 found = related(known, guess, truth)
                 credits[row, column] = credit(found, sibling_credit)

@@ -164,9 +164,15 @@ class NameIndex:
         return self._bags.get(frozenset(words) - self.qualifiers.glue, ())
 
     def lists_two(self, words: Sequence[str]) -> bool:
-        """Whether the words are two names in a row, neither a kind of the other."""
+        """Whether the words are two names, neither a kind of the other.
+
+        In a row, or with qualifiers between them: "melanoma with naevus", "melanoma, arm naevus".
+        """
+        between = self.qualifiers.left_out | self.qualifiers.articles
         for i in range(1, len(words)):
-            first, second = self._answers(words[:i]), self._answers(words[i:])
+            last = next((n for n in range(i, 0, -1) if words[n - 1] not in between), 0)
+            first = self._answers(words[:i]) or self._answers(words[:last])
+            second = first and self._answers(words[i:])
             if first and second and not any(self.akin(a, b) for a in first for b in second):
                 return True
         return False
@@ -187,10 +193,11 @@ class NameIndex:
     def coded(self, codes: Sequence[str]) -> Found:
         """What the first of the codes that is tabulated stands for."""
         for code in codes:
-            for end in range(len(code), 2, -1):
-                found = self._codes.get(code[:end])
-                if found:
-                    return found
+            exact = (code, code.removesuffix(".9"))
+            sites = (f"{code[:end]}*" for end in range(len(code), 2, -1))
+            for key in (*exact, *sites):
+                if key in self._codes:
+                    return self._codes[key]
         return ()
 
     def akin(self, a: Disease, b: Disease) -> bool:

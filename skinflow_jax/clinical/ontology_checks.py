@@ -11,15 +11,16 @@ from skinflow_jax.errors import InputError
 def checked(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
     """Of each disease the names of all that it is a kind of, itself excluded.
 
-    Raises InputError where a name stands twice, a parent is missing, is-a runs in a circle, or a
-    disease differs in one of `SHARED` from what it is a kind of, a class is said to be what none
-    of its kinds is, or nothing is answerable.
+    Raises InputError where a name stands twice, a parent is missing or above another of them, is-a
+    runs in a circle, a disease differs in one of `SHARED` from what it is a kind of, a class is
+    said to be what none of its kinds is, or nothing is answerable.
     """
     check_names(rows)
     by_name = {row.disease.name: row for row in rows}
     above = _closure(by_name)
     kinds: dict[str, list[Row]] = {}
     for row in rows:
+        _check_parents(row, above)
         for upper in sorted(above[row.disease.name]):
             _check_kind(row, by_name[upper].disease)
             if row.disease.answerable and not by_name[upper].disease.answerable:
@@ -32,6 +33,17 @@ def checked(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
             f"ontology {file}: no row is answerable: set answerable of diseases to yes"
         )
     return above
+
+
+def _check_parents(row: Row, above: Mapping[str, frozenset[str]]) -> None:
+    """None is above another: siblings share a direct parent, which must not be a far one too."""
+    for parent in row.disease.parents:
+        near = next((other for other in row.disease.parents if parent in above[other]), None)
+        if near is not None:
+            raise InputError(
+                f"ontology {row.place}: {row.disease.name!r} has the parents {parent!r} and "
+                f"{near!r}, which is a kind of it: leave out {parent!r}"
+            )
 
 
 def _closure(by_name: Mapping[str, Row]) -> dict[str, frozenset[str]]:

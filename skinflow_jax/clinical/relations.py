@@ -36,7 +36,8 @@ class Relation(NamedTuple):
     accepted nor such a disease (unknown and broad names miss it too). `urgent_missed`: where the
     truth is urgent or an emergency, whether the prediction can wait longer. `over_triaged`: where
     the truth can wait, whether the prediction is urgent. None where the truth is not of that kind,
-    a broad class of both, or unknown.
+    a broad class of both, or unknown. `actionable`: whether the prediction is accepted, or a
+    disease that could be acted on: no class, nothing unknown.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class Relation(NamedTuple):
     malignancy_missed: bool | None = None
     urgent_missed: bool | None = None
     over_triaged: bool | None = None
+    actionable: bool = False
 
     @property
     def safety_critical(self) -> bool:
@@ -96,7 +98,7 @@ def _related(known: Ontology, guess: Disease, truth: Disease, kind: Kind) -> Rel
     costs = tuple(
         None if cost is None else cost and not accepted for cost in _costs(known, acted_on, truth)
     )
-    return Relation(kind, accepted, safety, managed, *costs)
+    return Relation(kind, accepted, safety, managed, *costs, accepted or guess.answerable)
 
 
 _remembered = functools.lru_cache(maxsize=_REMEMBERED)(_relation)
@@ -111,7 +113,7 @@ def _by_name(reading: Reading, prediction: str, reference: str) -> Relation:
     """To a reference that no row knows: its own name, and nothing that names a disease."""
     plain = reading.unread is Unread.UNKNOWN and normalise(prediction) == normalise(reference)
     if plain or same_answer(prediction, reference):
-        return Relation("exact", True, "none", True)
+        return Relation("exact", True, "none", True, actionable=True)
     return Relation("unrelated", False, "undetermined", False)
 
 

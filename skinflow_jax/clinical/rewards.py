@@ -95,12 +95,14 @@ def credit(found: Relation, sibling_credit: float) -> float:
 def safety_cost(first: Relation) -> float:
     """The share of the penalty that a first diagnosis pays.
 
-    1 where nothing can be acted on (undetermined), and where a malignancy or what is urgent is
+    1 where nothing can be acted on, or undetermined, and where a malignancy or what is urgent is
     missed; `FALSE_ALARM` where the error is critical otherwise, or over-triages; else 0. A name
     that is urgent and of uncertain nature would be safe for nearly every truth if only critical
     errors cost, and a harmless one if both kinds of error cost alike.
     """
-    if first.safety == "undetermined" or first.malignancy_missed or first.urgent_missed:
+    if first.safety == "undetermined" or not first.actionable:
+        return 1.0
+    if first.malignancy_missed or first.urgent_missed:
         return 1.0
     return FALSE_ALARM if first.safety == "critical" or first.over_triaged else 0.0
 

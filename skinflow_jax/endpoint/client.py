@@ -225,9 +225,9 @@ class Endpoint:
                 asyncio.timeout(self._patience.timeout),
                 self._client.stream("POST", self._url, json=dict(body)) as response,
             ):
-                content = b""
+                content = bytearray()
                 async for part in response.aiter_bytes():
-                    content += part
+                    content.extend(part)
                     if len(content) > _LARGEST_REPLY:
                         raise _Failed("a reply without end")
         except (TimeoutError, httpx2.TimeoutException) as error:
@@ -243,7 +243,7 @@ class Endpoint:
             wait = retry_after(response.headers) if response.status_code in (429, 503) else None
             raise _Failed(f"HTTP {response.status_code}", wait, said)
         try:
-            answer = completion(content, estimate(body))
+            answer = completion(bytes(content), estimate(body))
         except ValueError as error:
             raise _Failed("a reply that is no completion") from error
         return replace(answer, text=self._without_key(answer.text))

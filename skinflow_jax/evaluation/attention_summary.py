@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -127,6 +127,5 @@ def _series(cases: Sequence[CaseAttention]) -> dict[tuple[str, str, str], np.nda
 def _nested(by: Mapping) -> dict:
     found: dict = {}
     for (query, kind, name), value in by.items():
-        numbers = {k: None if v != v else v for k, v in asdict(value).items()}
-        found.setdefault(query, {}).setdefault(kind, {})[name] = numbers
+        found.setdefault(query, {}).setdefault(kind, {})[name] = value.to_dict()
     return found

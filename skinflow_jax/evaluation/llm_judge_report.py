@@ -151,7 +151,7 @@ class Report:
         """The figures as `metrics.json` has them: shares between 0 and 1."""
         return {
             **{stage.name: _figures(stage.figures) for stage in self.stages},
-            "difference": {c.label: _stated(asdict(c.difference)) for c in self.comparisons},
+            "difference": {c.label: c.difference.to_dict() for c in self.comparisons},
             "agreement": _figures(self.agreement),
             "cases": len(self.verdicts),
             "cases with a verdict": len(self.decided),
@@ -164,12 +164,7 @@ class Report:
 
 
 def _figures(figures: Sequence[Figure]) -> dict:
-    return {f.label.removesuffix(" %"): _stated(f.estimate.to_dict()) for f in figures}
-
-
-def _stated(figure: Mapping) -> dict:
-    """Without NaN, which JSON has not."""
-    return {name: None if value != value else value for name, value in figure.items()}
+    return {f.label.removesuffix(" %"): f.estimate.to_dict() for f in figures}
 
 
 def row(verdict: Verdict) -> dict:

@@ -5,6 +5,7 @@ Every figure has the interval of `intervals` that fits it, by groups of cases wh
 """
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass
 
@@ -51,8 +52,8 @@ class Estimate:
         return (self.n if self.groups is None else self.groups) < FEW
 
     def to_dict(self) -> dict:
-        """What metrics.json holds."""
-        return asdict(self) | {"few": self.few}
+        """What metrics.json holds: null for NaN, which JSON has not."""
+        return _stated(self)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,15 @@ class PairedDifference:
     def few(self) -> bool:
         """Whether there are fewer than `FEW` groups."""
         return (self.n if self.groups is None else self.groups) < FEW
+
+    def to_dict(self) -> dict:
+        """As that of `Estimate`."""
+        return _stated(self)
+
+
+def _stated(figure: Estimate | PairedDifference) -> dict:
+    values = {name: None if value != value else value for name, value in asdict(figure).items()}
+    return values | {"few": figure.few}
 
 
 @dataclass(frozen=True)
@@ -236,15 +246,21 @@ def macro_f1(
 
 
 def majority_baseline(
-    training_labels: Sequence[str], heldout_labels: Sequence[str], **options
+    training_labels: Sequence[str],
+    heldout_labels: Sequence[str],
+    accepted: Callable[[str, str], bool] = operator.eq,
+    **options,
 ) -> MajorityBaseline:
-    """Held-out accuracy of the most frequent *training* class (the first by name among equals)."""
+    """Held-out accuracy of the most frequent *training* class (the first by name among equals).
+
+    `accepted(answer, reference)`: whether an answer is right.
+    """
     if not len(training_labels):
         raise ValueError("no training labels: the majority class is unknown")
     labels, counts = np.unique(np.asarray(training_labels, dtype=str), return_counts=True)
     label = str(labels[counts.argmax()])
     return MajorityBaseline(
-        label, mean_with_interval([label == other for other in heldout_labels], **options)
+        label, mean_with_interval([accepted(label, each) for each in heldout_labels], **options)
     )
 
 

@@ -176,16 +176,7 @@ def _changes(
 
 def _named(found: Mapping[str, Estimate | PairedDifference]) -> dict[str, dict[str, Any]]:
     """By label as in metrics.json, where shares are between 0 and 1."""
-    return {label.removesuffix(" %"): _plain(each) for label, each in found.items()}
-
-
-def _plain(found: Estimate | PairedDifference) -> dict[str, Any]:
-    """JSON has no NaN: None."""
-    values = asdict(found) | {"few": found.few}
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in values.items()
-    }
+    return {label.removesuffix(" %"): each.to_dict() for label, each in found.items()}
 
 
 def _cell(found: Estimate, label: str) -> str:

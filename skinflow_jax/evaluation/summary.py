@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from rich.console import RenderableType
 
+from skinflow_jax.clinical.relations import relation
 from skinflow_jax.evaluation.calibration import Calibration, calibration
 from skinflow_jax.evaluation.comparing import comparisons
 from skinflow_jax.evaluation.figures import (
@@ -49,7 +50,7 @@ class Summary:
     captions: tuple[Prediction, ...]
     diagnoses: tuple[Prediction, ...]
     figures: tuple[Figure, ...]
-    baseline: MajorityBaseline
+    baseline: MajorityBaseline | None
     floor: FloorReached
     refused: Mapping[str, int] = field(default_factory=dict)
     blind: tuple[Comparison, ...] = ()
@@ -81,16 +82,18 @@ class Summary:
     def to_dict(self) -> dict:
         """What metrics.json holds: shares between 0 and 1, each with interval, n and groups."""
         figures = {f.label.removesuffix(" %"): f.estimate.to_dict() for f in self.figures}
-        accuracy = self.baseline.accuracy.to_dict()
+        baseline = self.baseline
         sure = self.calibration
         return figures | {
             "diseases": self.diseases,
             "Top-6 is trivial": self.trivial,
             "subgroups": {name: each.to_dict() for name, each in self.subgroups.items()},
             "calibration": None if sure is None else sure.to_dict(),
-            "majority baseline": {"label": self.baseline.label, "accuracy": accuracy},
+            "majority baseline": None
+            if baseline is None
+            else {"label": baseline.label, "accuracy": baseline.accuracy.to_dict()},
             "floor": self.floor.to_dict(),
-            "blindness": {c.label: asdict(c.difference) for c in self.blind},
+            "blindness": {c.label: c.difference.to_dict() for c in self.blind},
             "refused": self.refused,
             "references unknown to the ontology": unknown_references(self.diagnoses),
         }
@@ -111,7 +114,7 @@ def summarise(
         captions,
         diagnoses,
         figures_of(predictions),
-        majority_baseline(floor.labels or ("",), references, **named),
+        majority_baseline(floor.labels, references, _accepted, **named) if floor.labels else None,
         floor_reached(floor, captions, diagnoses, described=described, named=named),
         refusals(predictions),
         _blindness(predictions, exchanged),
@@ -182,7 +185,7 @@ def _stages(names, summaries):
 
 def blind_lines(summary: Summary) -> list[str]:
     """In words what answers that do not look reach, and what the exchange of images changed."""
-    lines = [baseline_line(summary)] if summary.diagnoses else []
+    lines = [baseline_line(summary.baseline)] if summary.diagnoses and summary.baseline else []
     if summary.trivial:
         lines.append(f"Top-6 is trivial here: the references are {summary.diseases} diseases")
     if summary.calibration is not None:
@@ -209,9 +212,12 @@ def calibration_line(found: Calibration) -> str:
     )
 
 
-def baseline_line(summary: Summary) -> str:
+def _accepted(answer: str, reference: str) -> bool:
+    return relation(answer, reference).accepted
+
+
+def baseline_line(baseline: MajorityBaseline) -> str:
     """The majority-class baseline in words."""
-    baseline = summary.baseline
     found = baseline.accuracy
     value, low, high = (100 * x for x in (found.value, found.low, found.high))
     return (

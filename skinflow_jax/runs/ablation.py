@@ -124,7 +124,7 @@ def _train_row(ablation: Ablation, name: str, seed: int, workdir: Path) -> None:
     def write() -> None:
         lines = (folder / "metrics.jsonl").read_text().splitlines()
         facts["step time"] = float(np.median([json.loads(line)["step_time"] for line in lines]))
-        text = json.dumps(summary.to_dict() | facts, indent=1)
+        text = json.dumps(summary.to_dict() | facts, indent=1, allow_nan=False)
         write_whole(_result(workdir.parent, seed, name), text)
 
     by_the_first(write)

@@ -5,7 +5,6 @@ import functools
 from collections import Counter
 from pathlib import Path
 
-from skinflow_jax.clinical.ontology import load_ontology, ontology, use
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.config import DataConfig, RunConfig
@@ -24,18 +23,15 @@ from skinflow_jax.data.splitting.fitzpatrick17k_test1000 import write_evaluation
 from skinflow_jax.data.splitting.splits import Splits
 from skinflow_jax.errors import ConfigError, InputError, printable
 from skinflow_jax.evaluation.floor import Floor, floor_of
-from skinflow_jax.parallel.agreement import check_same, first_then_all, together
+from skinflow_jax.parallel.agreement import check_same, first_then_all
 from skinflow_jax.rl.rewards import SCALES
+from skinflow_jax.runs.ontologies import use_named
 from skinflow_jax.training.progress import track_counts
 
 
 def use_ontology(config: RunConfig) -> None:
-    """Make the config's ontology the one in use, ours where it names none, in every process.
-
-    Raises InputError as `load_ontology`, ConfigError where processes have different ones.
-    """
-    use(together(functools.partial(load_ontology, config.clinical.ontology or "")))
-    check_same("ontology", ontology().digest)
+    """`use_named` of the config's."""
+    use_named(config.clinical.ontology)
 
 
 def open_cases(data: DataConfig, split: str, count: int | None, folder: Path) -> Source | RecordSet:

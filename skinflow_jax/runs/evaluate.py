@@ -84,7 +84,7 @@ def evaluate_policy(
             write_predictions(predictions, out / "predictions.jsonl")
             if blind or exists(out / "exchanged.jsonl"):  # one of an earlier evaluation
                 write_predictions(blind, out / "exchanged.jsonl")
-            told = json.dumps(summary.to_dict(), indent=1)
+            told = json.dumps(summary.to_dict(), indent=1, allow_nan=False)
             (out / "metrics.json").write_text(told, encoding="utf-8")
     return summary
 

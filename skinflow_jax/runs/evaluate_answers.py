@@ -143,6 +143,6 @@ def _write(out: Path | None, evaluated: Sequence[Prediction], summary: Summary) 
         return
     with reaching(out, RunError):
         write_predictions(evaluated, out / PREDICTIONS)
-        told = json.dumps(summary.to_dict(), indent=1)
+        told = json.dumps(summary.to_dict(), indent=1, allow_nan=False)
         (out / "metrics.json").write_text(told, encoding="utf-8")
     print(printable(f"written: {out}/ (metrics.json, {PREDICTIONS})"))

@@ -15,7 +15,6 @@ from skinflow_jax.checkpoints.hf_import import load_pretrained
 from skinflow_jax.checkpoints.hf_processor import PixelBudget, read_pixel_budget
 from skinflow_jax.checkpoints.reading import model_config_of, whole_checkpoint
 from skinflow_jax.checkpoints.run_state import load_model, read_facts
-from skinflow_jax.clinical.ontology import load_ontology, use
 from skinflow_jax.clinical.schema import Schema
 from skinflow_jax.clinical.schema_file import load_schema
 from skinflow_jax.data.chat import prompt_texts
@@ -23,6 +22,7 @@ from skinflow_jax.errors import InputError
 from skinflow_jax.models.config import VlmConfig
 from skinflow_jax.models.vlm import Vlm
 from skinflow_jax.runs.facts import check_inherited
+from skinflow_jax.runs.ontologies import use_named
 from skinflow_jax.runs.workdir import CHECKPOINTS, SOURCE, TOKENIZER
 from skinflow_jax.storage.paths import fetched, is_folder, local, reaching
 from skinflow_jax.tokenizers import Tokenizer, has_tokenizer, load_tokenizer, render_default_chat
@@ -184,7 +184,7 @@ def use_stored_ontology(folder: Path) -> None:
     Raises InputError where its file is gone.
     """
     clinical = (stored_config(folder) or {}).get("clinical", {})
-    use(load_ontology(clinical.get("ontology") or ""))
+    use_named(clinical.get("ontology"))
 
 
 def is_run(folder: Path) -> bool:

@@ -49,6 +49,11 @@ def test_a_subtype_that_two_labels_accept_is_found():
     assert best_constant_diagnoses(labels).reward == pytest.approx((5 + 5 / 6) / 6)
 
 
+def test_an_abbreviation_of_two_labels_is_a_candidate():
+    labels = ["seborrhoeic keratosis"] * 2 + ["actinic keratosis"] * 2
+    assert best_constant_diagnoses(labels) == (("SK",), pytest.approx(1.0))
+
+
 def test_the_penalty_of_the_first_place_is_part_of_the_floor():
     labels = ["melanoma"] * 2 + ["melanocytic naevus"] * 3
     free, paid = (best_constant_diagnoses(labels, safety_penalty=p) for p in (0.0, 1.0))

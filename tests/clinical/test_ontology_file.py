@@ -89,6 +89,11 @@ RUST = edited(SPOT, name="rust", synonyms="", abbreviations="")
             "is-a in a circle: leaf spot < rust < leaf spot",
         ),
         (
+            [CLASS, SPOT, edited(RUST, parents="leaf disease; leaf spot")],
+            "row 4: 'rust' has the parents 'leaf disease' and 'leaf spot', which is a kind of it: "
+            "leave out 'leaf disease'",
+        ),
+        (
             [CLASS, SPOT, edited(RUST, parents="leaf spot", urgency="urgent")],
             "'rust' has urgency 'urgent' and is a kind of 'leaf spot', which has 'soon': correct "
             "one of them, or put both below a class that is not answerable",

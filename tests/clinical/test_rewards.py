@@ -17,7 +17,7 @@ from skinflow_jax.clinical import (
     ontology,
     to_json,
 )
-from skinflow_jax.clinical.relations import related
+from skinflow_jax.clinical.relations import related, relation
 from skinflow_jax.clinical.rewards import FALSE_ALARM, safety_cost
 from skinflow_jax.errors import InputError
 
@@ -163,6 +163,10 @@ def test_a_false_alarm_costs_less_than_what_is_missed():
     ):
         assert cost(alarm, truth) == pytest.approx(FALSE_ALARM)
     assert cost("vitiligo", "psoriasis") == 0.0
+    # A class can be acted on in no case, be it critical or only undetermined.
+    assert relation("eczema", "scabies").safety == "critical"
+    assert relation("eczema", "psoriasis").safety == "undetermined"
+    assert cost("eczema", "scabies") == cost("eczema", "psoriasis") == cost("xyz", "psoriasis") == 1
     assert 0 < FALSE_ALARM < 1
 
 

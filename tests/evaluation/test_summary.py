@@ -67,7 +67,20 @@ def test_figures_count_every_answer_and_leave_out_only_captions_without_a_refere
 def test_the_baseline_is_the_most_frequent_training_diagnosis():
     summary = summarise(BEFORE, TRAINING)
     assert summary.baseline.label == "psoriasis" and summary.baseline.accuracy.value == 0.5
-    assert '"psoriasis"' in baseline_line(summary) and "50.0 %" in baseline_line(summary)
+    line = baseline_line(summary.baseline)
+    assert '"psoriasis"' in line and "50.0 %" in line
+
+
+def test_the_baseline_is_accepted_as_an_answer_is():
+    """Psoriasis is right for guttate psoriasis, whoever says it."""
+    reached = summarise([diagnosed("a", "guttate psoriasis", 1)], TRAINING).baseline
+    assert reached.label == "psoriasis" and reached.accuracy.value == 1.0
+
+
+def test_metrics_are_json_for_any_reader_where_nothing_was_asked():
+    told = json.dumps(summarise([], floor_of([], [])).to_dict(), allow_nan=False)
+    assert json.loads(told)["Top-1"]["value"] is None
+    assert json.loads(told)["majority baseline"] is None
 
 
 def test_what_constant_answers_reach_stands_beside_the_result():

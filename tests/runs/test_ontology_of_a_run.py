@@ -150,3 +150,11 @@ def test_records_of_a_version_that_did_not_keep_the_ontology_say_nothing(records
     with using(load_ontology(leaves / "leaves.csv")):
         assert read_manifest(records).other_ontology() == ""
         assert RecordSet(records).digest == before.digest
+
+
+def test_a_config_that_goes_before_the_ontology_set_in_python_says_so(leaves, capsys):
+    use_ontology(CONFIG)
+    assert capsys.readouterr().out == ""
+    with using(load_ontology(leaves / "leaves.csv")):
+        use_ontology(CONFIG)
+        assert "the one of the package, as the config names none" in capsys.readouterr().out
