@@ -121,7 +121,7 @@ def test_a_disease_of_the_contrary_course_is_not_accepted(one, other):
         ("chronic HIV infection", "HIV infection"),
         ("chronic plaque psoriasis", "psoriasis"),
         ("multiple neurofibromas", "neurofibroma"),
-        ("childhood eczema", "atopic dermatitis"),
+        ("childhood atopic eczema", "atopic dermatitis"),
         ("early melanoma", "melanoma"),
     ],
 )
