@@ -71,17 +71,22 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
 
 
 def settle_evaluate(arguments: argparse.Namespace) -> None:
-    """Refuse what the chosen source of answers cannot use; files need no processes or programs."""
+    """Refuse what the chosen source of answers cannot use, and take it out of the arguments.
+
+    Files need no processes, programs or records; a checkpoint's config names the ontology.
+    """
     wrong = [] if arguments.predictions else list(_OF_ANSWERS)
     if arguments.checkpoint:
-        said, wrong = "--checkpoint", [*wrong, "ontology"]
+        said, wrong, needless = "--checkpoint", [*wrong, "ontology"], ["ontology"]
     else:
         said = "--predictions" if arguments.predictions else "--compare"
         wrong += _OF_MODELS
-        del arguments.cluster, arguments.compilation_cache
+        needless = ["cluster", "compilation_cache", "records"]
     given = [
         f"--{name.replace('_', '-')}" for name in wrong if getattr(arguments, name) is not None
     ]
     given += [f"--config.{key}" for key in arguments.overrides if not arguments.checkpoint]
     if given:
         arguments.parser.error(f"{given[0]} has no meaning with {said}")
+    for name in needless:
+        delattr(arguments, name)

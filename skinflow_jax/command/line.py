@@ -45,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str):
         # argparse would complain of the option that is missing, not of the one misspelt.
         unknown = [a for a in self._given or () if a[:2] == "--" and a.split("=")[0] not in self]
-        if message.startswith("the following arguments are required") and unknown:
+        if " required" in message and unknown:
             message = self.unknown(unknown[0])
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
