@@ -32,12 +32,11 @@ def why_unsafe(prediction: str, reference: str) -> str:
         return f"{named} may mean several diseases."
     if guess is None:
         return f"The ontology reads no disease in {named}."
+    if safety == "critical":
+        return _sentence(why_critical(guess, kinds(known, truth)[0]))
     if not guess.answerable:
         return f"{named} is too broad a class to act on."
-    if safety == "undetermined":
-        return f"{_quoted(reference)} is a class, and {named} is critical for some of its kinds."
-    said = why_critical(guess, kinds(known, truth)[0])
-    return f"{said[0].upper()}{said[1:]}."
+    return f"{_quoted(reference)} is a class, and {named} is critical for some of its kinds."
 
 
 def why_missed(reference: str) -> dict[str, str]:
@@ -47,13 +46,19 @@ def why_missed(reference: str) -> dict[str, str]:
     found = {}
     if possible and all(kind.nature in MALIGNANT for kind in possible):
         natures = " or ".join(dict.fromkeys(kind.nature for kind in possible))
-        found["malignancy_missed"] = f"{truth.name} is {natures}; the first diagnosis is no cancer."
+        found["malignancy_missed"] = _sentence(
+            f"{truth.name} is {natures}; the first diagnosis is no cancer"
+        )
     if possible and all(map(urgent, possible)):
         within = "hours" if possible[0].urgency == "emergency" else "days"
-        found["urgent_missed"] = (
-            f"{truth.name} must be seen within {within}; by the first diagnosis it could wait."
+        found["urgent_missed"] = _sentence(
+            f"{truth.name} must be seen within {within}; by the first diagnosis it could wait"
         )
     return found
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _quoted(name: str) -> str:

@@ -22,6 +22,7 @@ from skinflow_jax.clinical.safety_in_words import why_missed, why_unsafe
         ("eczema", "scabies", "needs antiparasitic treatment"),
         ("urticaria", "scabies", "contagious"),
         ("cellulitis", "necrotising fasciitis", "within hours; cellulitis may wait for days"),
+        ("insect bite", "erythema migrans", "antibacterial treatment within weeks"),
         ("xyz", "melanoma", "reads no disease in “xyz”"),
         ("skin cancer", "melanoma", "too broad"),
         ("", "melanoma", "No diagnosis was given."),
