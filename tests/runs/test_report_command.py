@@ -9,8 +9,8 @@ import pytest
 from skinflow_jax.cli import main
 from skinflow_jax.config import load_config
 from skinflow_jax.data.pipeline import Example
+from skinflow_jax.evaluation.answers import evaluate_answer
 from skinflow_jax.evaluation.predictions import write_predictions
-from skinflow_jax.evaluation.protocol import evaluate_answer
 from skinflow_jax.runs.cases import prepare_records
 
 COUNT = 4

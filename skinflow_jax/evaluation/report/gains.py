@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from skinflow_jax.evaluation.comparing import comparisons
 from skinflow_jax.evaluation.metrics import mcnemar_p_value
 from skinflow_jax.evaluation.report.cases import Answer, CaseShown
 from skinflow_jax.evaluation.report.evaluations import Joined
-from skinflow_jax.evaluation.summary import comparisons
 from skinflow_jax.evaluation.tables import MISSING, Comparison, counted
 
 _KINDS: dict[str, Callable[[Answer], bool]] = {
@@ -21,10 +21,10 @@ _KINDS: dict[str, Callable[[Answer], bool]] = {
 def differences(joined: Joined) -> list[dict[str, Any]]:
     """A row for each figure that each evaluation changed against the one before it."""
     names = [each.name for each in joined.evaluations]
-    summaries = [each.summary for each in joined.evaluations]
+    answers = [each.predictions for each in joined.evaluations]
     # Of two it is plain which less which.
     prefix = f"{names[1]} - {names[0]}, " if len(names) == 2 else ""
-    return [_row(c, prefix) for c in comparisons(names, summaries) if c.difference.n]
+    return [_row(c, prefix) for c in comparisons(names, answers) if c.difference.n]
 
 
 def _row(comparison: Comparison, prefix: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from skinflow_jax.clinical import CLINICAL, Schema
 from skinflow_jax.errors import printable
+from skinflow_jax.evaluation.figures import TRIVIAL, groups_of
 from skinflow_jax.evaluation.metrics import top_k_estimates
 from skinflow_jax.evaluation.report import captions, charts, figures, gains, subgroups
 from skinflow_jax.evaluation.report.calibration import calibrations
@@ -25,13 +26,10 @@ from skinflow_jax.evaluation.report.cases import MOST_SHOWN, OUTCOMES, CaseShown
 from skinflow_jax.evaluation.report.evaluations import Evaluation, Joined
 from skinflow_jax.evaluation.report.pictures import Picture, attention_uri
 from skinflow_jax.evaluation.report.published import ADDRESS, PUBLISHED, SOURCE
-from skinflow_jax.evaluation.summary import groups_of, refusals, unknown_references
+from skinflow_jax.evaluation.summary import refusals, unknown_references
 
 MOST_CHARACTERS = 1500
 """Of a text from outside; the rest is counted."""
-
-TRIVIAL = 10
-"""With as many diseases or fewer, six guesses say little."""
 
 
 @dataclass(frozen=True)

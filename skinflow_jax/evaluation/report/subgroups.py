@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skinflow_jax.clinical import find
+from skinflow_jax.evaluation.figures import groups_of
 from skinflow_jax.evaluation.metrics import Estimate, mean_with_interval
 from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.report.evaluations import Evaluation
 from skinflow_jax.evaluation.report.figures import Shown, shown
-from skinflow_jax.evaluation.summary import groups_of
 from skinflow_jax.evaluation.tables import Figure
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI")

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from skinflow_jax.data.pipeline import Example
-from skinflow_jax.evaluation.protocol import evaluate_answer
+from skinflow_jax.evaluation.answers import evaluate_answer
 from skinflow_jax.evaluation.report.evaluations import Evaluation, join
 
 TRUTHS = ("melanoma", "psoriasis", "tinea corporis", "melanocytic naevus", "herpes zoster")
