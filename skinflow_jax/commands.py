@@ -202,6 +202,12 @@ def _evaluate(arguments) -> None:
     )
 
 
+def _report(arguments) -> None:
+    from skinflow_jax.runs.report import write_report
+
+    write_report(arguments.evaluation, arguments.out, arguments.images, arguments.records)
+
+
 def _generate(arguments) -> None:
     import jax
 
@@ -316,6 +322,7 @@ COMMANDS = {
     "data export": _data_export,
     "train": _train,
     "evaluate": _evaluate,
+    "report": _report,
     "llm-judge": _llm_judge,
     "generate": _generate,
     "ablation": _ablation,

@@ -31,7 +31,7 @@ def test_the_licence_is_the_whole_text():
 
 
 def test_every_runtime_requirement_has_both_bounds():
-    for kind in ("", "-tpu", "-cuda", "-parquet"):
+    for kind in ("", "-tpu", "-cuda", "-parquet", "-report"):
         for requirement in requirements(f"requirements{kind}.txt"):
             operators = {part.operator for part in requirement.specifier}
             assert operators == {">=", "<"}, str(requirement)

@@ -38,12 +38,26 @@ and not urgent passes by itself, and an infestation stays in the skin."""
 
 def critical(guess: Disease, truth: Disease) -> bool:
     """Whether acting on `guess` where `truth` is right is critical; both are told."""
-    return (
-        (truth.nature, guess.nature) in CROSSING
-        or _operated(guess, truth)
-        or _infection_harmed(guess, truth)
-        or urgency_lost(guess, truth)
-    )
+    return bool(why_critical(guess, truth))
+
+
+def why_critical(guess: Disease, truth: Disease) -> str:
+    """The first rule by which `guess` for `truth` is critical, in words; "" where none makes it so.
+
+    Both are told.
+    """
+    if (truth.nature, guess.nature) in CROSSING:
+        harm = "left" if truth.nature in MALIGNANT else "operated on with margins"
+        taken = f"taken for {guess.name}, which is {_nature(guess)}"
+        return f"{truth.name} is {_nature(truth)}; {taken}, it would be {harm}"
+    if _operated(guess, truth):
+        step = guess.first_step
+        return f"the first step for {guess.name} is {step}, which {truth.name} does not need"
+    return _infection_harm(guess, truth) or _urgency_harm(guess, truth)
+
+
+def _nature(disease: Disease) -> str:
+    return "no tumour" if disease.nature == "n/a" else disease.nature
 
 
 def _operated(guess: Disease, truth: Disease) -> bool:
@@ -65,19 +79,35 @@ def urgent(disease: Disease) -> bool:
     return disease.urgency in ("urgent", "emergency")
 
 
-def _infection_harmed(guess: Disease, truth: Disease) -> bool:
+_SEEN = {"routine": "months", "soon": "weeks", "urgent": "days", "emergency": "hours"}
+
+
+def _urgency_harm(guess: Disease, truth: Disease) -> str:
+    if not urgency_lost(guess, truth):
+        return ""
+    needed, told = _SEEN[truth.urgency], _SEEN[guess.urgency]
+    return f"{truth.name} must be seen within {needed}; {guess.name} may wait for {told}"
+
+
+def _infection_harm(guess: Disease, truth: Disease) -> str:
     """Across infection, where the guess's treatment harms or contagion is overlooked."""
-    suppressed = (
-        truth.infection != "none"
-        and truth.first_step in ANTI_INFECTIVE
-        and guess.first_step in SUPPRESSING
-    )
+    treated, needed = guess.first_step, truth.first_step
+    if truth.infection != "none" and needed in ANTI_INFECTIVE and treated in SUPPRESSING:
+        return (
+            f"{truth.name} is an infection and needs {needed} treatment; the first step for "
+            f"{guess.name}, {treated}, feeds it"
+        )
     # Pyoderma gangrenosum taken for an infection: an antibiotic leaves it, a scalpel spreads it.
-    unsuppressed = (
-        truth.first_step == "immunosuppression" and urgent(truth) and guess.infection != "none"
-    )
-    overlooked = truth.contagious == "matters" != guess.contagious
-    return suppressed or unsuppressed or overlooked or _infection_left(guess, truth)
+    if needed == "immunosuppression" and urgent(truth) and guess.infection != "none":
+        return f"{truth.name} needs immunosuppression at once; {guess.name} is an infection"
+    if truth.contagious == "matters" != guess.contagious:
+        return f"{truth.name} is contagious and others must be protected; {guess.name} is not"
+    if _infection_left(guess, truth):
+        return (
+            f"{truth.name} is an infection and needs {needed} treatment within weeks; "
+            f"{guess.name} may wait for months and brings none"
+        )
+    return ""
 
 
 def _infection_left(guess: Disease, truth: Disease) -> bool:

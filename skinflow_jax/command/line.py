@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from skinflow_jax.command.evaluate_arguments import add_evaluate, settle_evaluate
+from skinflow_jax.command.report_arguments import add_report
 from skinflow_jax.command.shared_arguments import (
     add_compilation_cache,
     add_config,
@@ -141,6 +142,7 @@ def parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _caption_arguments(command("caption", "Have captions written by an endpoint.", steps, "data "))
     _train_arguments(command("train", "Train by a config: supervised (sft) or GRPO."))
     add_evaluate(command("evaluate", "Evaluate a model on held-out cases."))
+    add_report(command("report", "Make one HTML page of evaluations."))
     _llm_judge_arguments(command("llm-judge", "Have diagnoses compared by a language model."))
     _generate_arguments(command("generate", "Caption and diagnose images."))
     ablation = command("ablation", "What each part of the method is worth, over seeds.")

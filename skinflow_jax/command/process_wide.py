@@ -17,7 +17,7 @@ def prepare(arguments) -> None:
         from skinflow_jax.clinical.ontology import load_ontology, use
 
         use(load_ontology(arguments.ontology))
-    if "records" in arguments:
+    if "records" in arguments and arguments.name != "report":  # which finds its own
         from skinflow_jax.data.manifest import read_manifest
 
         if line := read_manifest(arguments.records).other_ontology():

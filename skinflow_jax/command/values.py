@@ -24,6 +24,11 @@ def two_places(text: str) -> tuple[Path, Path]:
     return here(parts[0]), here(parts[1])
 
 
+def folders(text: str) -> list[Path]:
+    """Paths on this machine, with commas between them."""
+    return [here(part) for part in text.split(",")]
+
+
 def bucket_too(text: str) -> Path:
     """A path on this machine or in a bucket."""
     _check_given(text)

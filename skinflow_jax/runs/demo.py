@@ -48,8 +48,9 @@ from skinflow_jax.runs.cases import (
 from skinflow_jax.runs.evaluate import evaluate_policy
 from skinflow_jax.runs.opening import Policy
 from skinflow_jax.runs.policies import tokenizer_corpus
+from skinflow_jax.runs.report import REPORT, write_report
 from skinflow_jax.runs.train import train
-from skinflow_jax.runs.workdir import Workdir
+from skinflow_jax.runs.workdir import EVAL, Workdir
 from skinflow_jax.tokenizers import verify_export
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
@@ -232,7 +233,7 @@ def _run_all(
             config = dataclasses.replace(config, model=ModelChoice(init_from=str(before)))
         policy = train(config, folder, records_folder=records_folder, title=stage)
         summaries[stage] = evaluate_policy(
-            policy, config, heldout, floor, folder / "eval" / str(config.loop.steps)
+            policy, config, heldout, floor, folder / EVAL / str(config.loop.steps)
         )
         console.print(f"{stage}: {summaries[stage].headline()}")
         before = folder
@@ -279,6 +280,18 @@ def _finish(
     for line in blind_lines(summaries[STAGE_2]):
         console.print(line, markup=False)
     (workdir / "report.md").write_text(stages_report_markdown(*figures))
+    _report(workdir, configs, console)
+
+
+def _report(workdir: Path, configs: dict[str, RunConfig], console: Console) -> None:
+    """The stages side by side as a page; photographs of patients stay out of it."""
+    steps = {FOLDERS[stage]: str(config.loop.steps) for stage, config in configs.items()}
+    folders = [workdir / folder / EVAL / step for folder, step in steps.items()]
+    drawn = configs[WARM_UP].data.source == "procedural"
+    try:
+        write_report(folders, workdir / REPORT, images=drawn)
+    except InputError as error:  # the charts' library is not installed
+        console.print(f"report: {error}", markup=False)
 
 
 def _clear(workdir: Path) -> None:

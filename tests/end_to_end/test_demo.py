@@ -73,6 +73,13 @@ def test_every_stage_is_evaluated_on_the_same_heldout_cases(demo):
 
 
 @pytest.mark.slow
+def test_the_report_shows_every_stage_and_every_image(demo):
+    workdir, summaries = demo
+    text = (workdir / "report.html").read_text(encoding="utf-8")
+    assert all(f"{name}, step" in text for name in ("warmup", "stagei", "stageii"))
+    assert text.count("data:image/jpeg") == len(summaries[-1].diagnoses) == 12
+
+
 def test_warmup_rl_and_heldout_cases_are_disjoint(demo):
     workdir, _ = demo
     manifests = sorted((workdir / "records").glob("*/manifest.json"))
