@@ -27,7 +27,12 @@ def diagnosis(number, *names, rank=None, reference="melanoma", **more):
     text = json.dumps({"diagnoses": list(names)}) if names else "I cannot say"
     more = {"group": f"patient {number // 2}", "ontology": ontology().digest} | more
     return Prediction(
-        *(f"case-{number}", "diagnosis", text, reference, bool(names)), rank=rank, **more
+        *(f"case-{number}", "diagnosis", text, reference, bool(names)),
+        refusal=None if names else "not_json",
+        diagnosis_reward=0.0 if rank is None else (7 - rank) / 6,
+        rank=rank,
+        first=names[0] if names else None,
+        **more,
     )
 
 
@@ -309,7 +314,7 @@ def test_nothing_waits_for_its_place_in_the_minute_once_the_budget_is_spent(
 def test_figures_of_other_predictions_or_another_model_are_not_written_over(command, fails):
     assert main(command()) == 0
     assert "another model" in fails(*command("--model=other"), code=2)
-    other = [dataclasses.replace(p, rank=None) for p in PREDICTIONS]
+    other = [diagnosis(0, "melanoma", "naevus"), *PREDICTIONS[1:]]
     assert "another predictions" in fails(*command(predictions=other), code=2)
 
 
