@@ -18,7 +18,9 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     """Its arguments."""
     add_config(evaluate, "config file; by default the one the run was made with")
     of = evaluate.add_mutually_exclusive_group(required=True)
-    of.add_argument("--checkpoint", type=bucket_too, help="workdir, model or adapter folder")
+    of.add_argument(
+        "--checkpoint", type=bucket_too, metavar="DIR", help="workdir, model or adapter folder"
+    )
     of.add_argument(
         "--predictions",
         type=here,
@@ -28,7 +30,7 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     of.add_argument(
         "--compare",
         type=two_places,
-        metavar="DIR,DIR",
+        metavar="A,B",
         help="two evaluations, on the cases that both have",
     )
     evaluate.add_argument(

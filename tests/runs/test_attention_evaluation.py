@@ -114,7 +114,7 @@ def test_looking_at_diagnoses_needs_diagnoses():
 
 
 @pytest.mark.parametrize(
-    "given, cases", [([], 0), (["--attention"], 500), (["--attention=20"], 20)]
+    "given, cases", [([], None), (["--attention"], 500), (["--attention=20"], 20)]
 )
 def test_a_number_of_cases_may_be_given(given, cases):
     assert parse(["evaluate", "--checkpoint=x", *given]).attention == cases

@@ -40,7 +40,12 @@ NO_PATH = {
     ),
     ("data export", "--form"),
     ("data export", "--task"),
+    ("evaluate", "--answers"),
+    ("evaluate", "--missing"),
+    ("evaluate", "--robustness"),
     ("generate", "--prompt"),
+    ("inspect", "--sort"),
+    ("inspect", "--task"),
 }
 
 

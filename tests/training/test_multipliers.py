@@ -17,7 +17,7 @@ from skinflow_jax.models.dve_conversion import with_dve
 from skinflow_jax.models.lora import with_lora
 from skinflow_jax.models.trainable import in_group
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
-from skinflow_jax.training.gate_figures import gate_figures
+from skinflow_jax.training.gate_figures import gate_findings
 from skinflow_jax.training.multipliers import multiplied
 from skinflow_jax.training.optimizer import OptimizerConfig, make_optimizer
 from skinflow_jax.training.state import abstract_state, create_state
@@ -103,7 +103,7 @@ def test_gates_that_learn_faster_spread_further_over_the_images(dynamic):
         state, _ = supervised_update(
             state, batch, optimizer=chosen, compute=DEFAULT_COMPUTE, micro_batches=1
         )
-        figures = gate_figures(state.model, inputs, DEFAULT_COMPUTE)
+        figures = gate_findings(state.model, inputs, DEFAULT_COMPUTE).figures
         return np.mean([value for name, value in figures.items() if name.endswith("/spread")])
 
     plain = spread({})
