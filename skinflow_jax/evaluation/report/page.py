@@ -24,8 +24,10 @@ from skinflow_jax.evaluation.report import captions, charts, figures, gains, sub
 from skinflow_jax.evaluation.report.calibration import calibrations
 from skinflow_jax.evaluation.report.cases import MOST_SHOWN, OUTCOMES, CaseShown, cases_of
 from skinflow_jax.evaluation.report.evaluations import Evaluation, Joined
+from skinflow_jax.evaluation.report.gates import gates
 from skinflow_jax.evaluation.report.pictures import Picture, attention_uri
 from skinflow_jax.evaluation.report.published import ADDRESS, PUBLISHED, SOURCE
+from skinflow_jax.evaluation.report.robustness import degraded
 from skinflow_jax.evaluation.summary import refusals, unknown_references
 
 MOST_CHARACTERS = 1500
@@ -101,6 +103,8 @@ def _content(joined: Joined, extras: Extras) -> dict[str, Any]:
         "skin_type_chart": _skin_type_chart(runs) if diagnosed else None,
         "fields": [(run.name, captions.by_field(run, extras.schema)) for run in runs],
         "calibrated": calibrations(runs),
+        "degraded": degraded(runs),
+        "gates": gates(runs),
         "cases": cases[:MOST_SHOWN],
         "left_out": max(0, len(cases) - MOST_SHOWN),
         "dangerous": [case for case in cases if case.dangerous],
