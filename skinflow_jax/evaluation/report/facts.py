@@ -41,7 +41,7 @@ def _rows(each: Subgroups) -> list[dict[str, Any]]:
 def _note(each: Subgroups) -> str:
     told = []
     if each.untold:
-        told.append(f"Not told of {each.untold:,} cases.")
+        told.append(f"Cases of which it is not told: {each.untold:,}.")
     if each.further:
-        told.append(f"{each.further:,} cases of values beyond the {MOST_VALUES} most frequent.")
+        told.append(f"Of values beyond the {MOST_VALUES} most frequent: {each.further:,}.")
     return " ".join(told)
