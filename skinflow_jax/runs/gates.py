@@ -20,7 +20,7 @@ from skinflow_jax.parallel import local_rows, place_batch
 from skinflow_jax.parallel.agreement import agreed, gather
 from skinflow_jax.parallel.peers import moved
 from skinflow_jax.runs.opening import Policy
-from skinflow_jax.storage.paths import reaching
+from skinflow_jax.storage.paths import exists, reaching
 from skinflow_jax.training.gate_figures import GROUP, group_gates
 
 MOST = 200
@@ -51,11 +51,11 @@ def evaluate_gates(
     summary = summarise_gates(found, predictions, of=len(records)) if found else None
     if jax.process_index() == 0:
         with reaching(out, RunError):
-            if summary is None:
-                (out / FILE).unlink(missing_ok=True)
-            else:
+            if summary is not None:
                 told = json.dumps(summary.to_dict(), allow_nan=False)
                 (out / FILE).write_text(told, encoding="utf-8")
+            elif exists(out / FILE):  # of an earlier evaluation
+                (out / FILE).unlink()
     return summary
 
 
