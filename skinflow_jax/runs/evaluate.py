@@ -30,6 +30,7 @@ from skinflow_jax.runs.attention import check_attention, evaluate_attention
 from skinflow_jax.runs.cases import buckets, heldout_cases
 from skinflow_jax.runs.evaluation_findings import evaluation_findings
 from skinflow_jax.runs.facts import code_version
+from skinflow_jax.runs.gates import evaluate_gates
 from skinflow_jax.runs.meshes import evaluation_mesh
 from skinflow_jax.runs.opening import (
     Policy,
@@ -56,6 +57,8 @@ def evaluate_policy(
     exchange: bool = True,
 ) -> Summary:
     """Evaluate greedy answers to all held-out records; writes metrics.json and predictions.jsonl.
+
+    Of a dynamic encoder also gates.json.
 
     `floor`: the best constant answers of the training cases. `exchange`: whether some of the cases
     are asked again with the images of others (`evaluation.exchanged` of them, into
@@ -86,6 +89,8 @@ def evaluate_policy(
                 write_predictions(blind, out / "exchanged.jsonl")
             told = json.dumps(summary.to_dict(), indent=1, allow_nan=False)
             (out / "metrics.json").write_text(told, encoding="utf-8")
+    with use_mesh(mesh):
+        evaluate_gates(policy, config, records, batches, predictions, out, mesh)
     return summary
 
 

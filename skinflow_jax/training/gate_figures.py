@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from skinflow_jax.models.inputs import ModelInputs
 from skinflow_jax.models.vlm import ComputeConfig, Vlm
@@ -43,8 +44,7 @@ def _by_unit(
     model: Vlm, inputs: ModelInputs, *, compute: ComputeConfig
 ) -> dict[str, dict[str, jax.Array]]:
     """Mean and standard deviation over the images, `[width]`, by gate."""
-    patches, mask, positions = inputs.images()
-    gates = model.vision.gates(patches, mask, positions, dtype=jnp.dtype(compute.dtype))
+    gates, mask = _gates(model, inputs, compute)
     images = mask.any(axis=1)[:, None]
     return {
         f"dve/block{block}/{linear}_{kind}": {
@@ -55,3 +55,23 @@ def _by_unit(
         for linear, kinds in maps.items()
         for kind, values in kinds.items()
     }
+
+
+@functools.partial(jax.jit, static_argnames="compute")
+def group_gates(
+    model: Vlm, inputs: ModelInputs, *, compute: ComputeConfig
+) -> dict[tuple[int, str], Float[jax.Array, "B I groups"]]:
+    """The gates of the frequency groups of every image, by block and map."""
+    gates, _ = _gates(model, inputs, compute)
+    rows = inputs.patch_mask.shape[:2]
+    return {
+        (block, linear): kinds[GROUP].reshape(*rows, -1)
+        for block, maps in gates.items()
+        for linear, kinds in maps.items()
+    }
+
+
+def _gates(model: Vlm, inputs: ModelInputs, compute: ComputeConfig):
+    """Those of every image of a batch, and which of its patches there are."""
+    patches, mask, positions = inputs.images()
+    return model.vision.gates(patches, mask, positions, dtype=jnp.dtype(compute.dtype)), mask

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
-from skinflow_jax.errors import InputError
 from skinflow_jax.evaluation.metrics import Estimate
 from skinflow_jax.evaluation.report import charts
 from skinflow_jax.evaluation.report.evaluations import Evaluation
 from skinflow_jax.evaluation.report.figures import shown
+from skinflow_jax.evaluation.report.told import estimate_of, whole
 from skinflow_jax.evaluation.tables import Figure
 
 _EVERY = 4
@@ -24,17 +23,14 @@ def calibrations(runs: Sequence[Evaluation]) -> list[dict[str, Any]]:
     found = []
     for run in runs:
         told = run.metrics.get("calibration")
-        try:
+        with whole(f"{run.folder}/metrics.json: calibration"):
             found += [{"run": run.name, **_calibration(told)}] if told else []
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            where = f"{run.folder}/metrics.json"
-            raise InputError(f"{where}: calibration is damaged: evaluate again") from error
     return found
 
 
 def _calibration(told: Mapping[str, Any]) -> dict[str, Any]:
     figures = [
-        (label, shown(label, Figure(label, _estimate(told[label]), percent=False)))
+        (label, shown(label, Figure(label, estimate_of(told[label]), percent=False)))
         for label in ("ECE", "overconfidence", "AURC")
         if isinstance(told.get(label), Mapping)
     ]
@@ -53,7 +49,7 @@ def _reliability(bins: Sequence[Mapping[str, Any]]):
     diagonal = [_point(b["confidence"]) for b in bins]
     return charts.described(
         [f"{100 * b['confidence']:.0f}" for b in bins],
-        [(right, [_estimate(b) for b in bins]), (even, diagonal)],
+        [(right, [estimate_of(b) for b in bins]), (even, diagonal)],
         title="Reliability",
         description="Share of right first diagnoses by how sure they are, 95 % intervals",
         axis="confidence in %, mean of a tenth of the cases",
@@ -76,8 +72,3 @@ def _risk(coverage: Sequence[float], risk: Sequence[float]):
 def _point(share: float) -> Estimate:
     """A share that is given, without an interval."""
     return Estimate(share, math.nan, math.nan, 1)
-
-
-def _estimate(told: Mapping[str, Any]) -> Estimate:
-    known = {field.name for field in fields(Estimate)}
-    return Estimate(**{name: value for name, value in told.items() if name in known})

@@ -51,7 +51,7 @@ def shares(
         dots_size=5,
         range=(0, 100),
         y_labels=[{"value": value, "label": f"{value} %"} for value in range(0, 101, 25)],
-        x_title=axis,
+        x_title=printable(axis),
         margin=8,
         truncate_label=-1,
         stroke=joined,

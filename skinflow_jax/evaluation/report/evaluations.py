@@ -1,17 +1,19 @@
 """What a report is made of: the folders of evaluations, and the cases that all of them share."""
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from skinflow_jax.errors import InputError, one_line, printable, shortened
+from skinflow_jax.errors import InputError, printable, shortened
+from skinflow_jax.evaluation import gates
 from skinflow_jax.evaluation.floor import Floor
 from skinflow_jax.evaluation.predictions import Prediction, read_predictions
 from skinflow_jax.evaluation.report.attention import AttentionMaps, read_attention
+from skinflow_jax.evaluation.report.told import read_told
+from skinflow_jax.evaluation.robustness import VERSION as ROBUSTNESS
 from skinflow_jax.evaluation.summary import Summary, summarise
 
 MOST = 3
@@ -22,13 +24,15 @@ _NO_FLOOR = Floor((), None, None)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation. `metrics` is its metrics.json, empty where there is none."""
+    """One evaluation. `metrics`, `robustness`, `gates`: its JSON files, empty where not there."""
 
     name: str
     folder: Path
     predictions: tuple[Prediction, ...]
     metrics: Mapping[str, Any] = field(default_factory=dict)
     attention: AttentionMaps | None = None
+    robustness: Mapping[str, Any] = field(default_factory=dict)
+    gates: Mapping[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def summary(self) -> Summary:
@@ -94,21 +98,15 @@ def _read(folder: Path, name: str) -> Evaluation:
         raise InputError(
             f"{path}: case {shortened(case)} ({task}) is there {count} times: keep one of them"
         )
-    known = _metrics(folder / "metrics.json")
-    return Evaluation(name, folder, predictions, known, read_attention(folder))
-
-
-def _metrics(path: Path) -> dict[str, Any]:
-    """Where there is such a file; figures over no cases are NaN in it, which is no JSON."""
-    if not path.is_file():
-        return {}
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON ({one_line(error)}): evaluate again") from error
-    if not isinstance(known, dict):
-        raise InputError(f"{path}: is no JSON object: evaluate again, or remove it")
-    return known
+    return Evaluation(
+        name,
+        folder,
+        predictions,
+        metrics=read_told(folder / "metrics.json"),
+        attention=read_attention(folder),
+        robustness=read_told(folder / "robustness.json", ROBUSTNESS),
+        gates=read_told(folder / gates.FILE, gates.VERSION),
+    )
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

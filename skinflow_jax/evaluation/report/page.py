@@ -20,12 +20,14 @@ from skinflow_jax.clinical import CLINICAL, Schema
 from skinflow_jax.errors import printable
 from skinflow_jax.evaluation.figures import TRIVIAL, groups_of
 from skinflow_jax.evaluation.metrics import top_k_estimates
-from skinflow_jax.evaluation.report import captions, charts, figures, gains, subgroups
+from skinflow_jax.evaluation.report import captions, charts, facts, figures, gains, subgroups
 from skinflow_jax.evaluation.report.calibration import calibrations
 from skinflow_jax.evaluation.report.cases import MOST_SHOWN, OUTCOMES, CaseShown, cases_of
 from skinflow_jax.evaluation.report.evaluations import Evaluation, Joined
+from skinflow_jax.evaluation.report.gates import gates
 from skinflow_jax.evaluation.report.pictures import Picture, attention_uri
 from skinflow_jax.evaluation.report.published import ADDRESS, PUBLISHED, SOURCE
+from skinflow_jax.evaluation.report.robustness import degraded
 from skinflow_jax.evaluation.summary import refusals, unknown_references
 
 MOST_CHARACTERS = 1500
@@ -99,8 +101,12 @@ def _content(joined: Joined, extras: Extras) -> dict[str, Any]:
         "skin_types": [(run.name, subgroups.by_skin_type(run)) for run in runs],
         "skin_type_columns": subgroups.figure_names(),
         "skin_type_chart": _skin_type_chart(runs) if diagnosed else None,
+        "facts": facts.by_facts(runs),
+        "fact_columns": facts.COLUMNS,
         "fields": [(run.name, captions.by_field(run, extras.schema)) for run in runs],
         "calibrated": calibrations(runs),
+        "degraded": degraded(runs),
+        "gates": gates(runs),
         "cases": cases[:MOST_SHOWN],
         "left_out": max(0, len(cases) - MOST_SHOWN),
         "dangerous": [case for case in cases if case.dangerous],

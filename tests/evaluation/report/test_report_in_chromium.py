@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from chromium import AXE, CHROMIUM, NO_AXE, NO_CHROMIUM, browser, opened
+from degraded_answers import told as told_degraded
 from synthetic_answers import HOSTILE, captions, diagnoses, diagnosis, joined
+from synthetic_gates import told as told_gates
 
 from skinflow_jax.evaluation.report.attention import AttentionMaps
 from skinflow_jax.evaluation.report.cases import cases_of
@@ -17,8 +19,11 @@ SECTIONS = (
     "overview",
     "ranks",
     "skin",
+    "facts",
+    "robustness",
     "confusion",
     "captions",
+    "gates",
     "gains",
     "safety",
     "cases",
@@ -38,7 +43,8 @@ def two_runs():
     after = diagnoses(COUNT, shift=5) + captions(COUNT) + hostile
     rng = np.random.default_rng(0)
     maps = AttentionMaps({f"case-{i}": rng.random((4, 4)) for i in range(COUNT)})
-    return joined(before, after, attention=maps)
+    beside = {"robustness": told_degraded(), "gates": told_gates()}
+    return joined(before, after, attention=maps, **beside)
 
 
 @pytest.fixture(scope="module")
