@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from random_model import SHALLOW, spread_model
 from test_attention_evaluation import Letters
 
@@ -21,7 +22,7 @@ from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.summary import summarise
 from skinflow_jax.models.image_features import image_features
 from skinflow_jax.models.vlm import ComputeConfig
-from skinflow_jax.runs.cases import buckets, prepare_records
+from skinflow_jax.runs.cases import buckets, heldout_cases, prepare_records
 from skinflow_jax.runs.neighbours import check_neighbours, find_neighbours, labelled_cases
 from skinflow_jax.runs.opening import Policy
 
@@ -157,3 +158,25 @@ def test_a_number_of_labelled_cases_may_be_given(given, cases):
 def test_neighbours_need_a_model():
     with pytest.raises(ConfigError, match="--neighbours has no meaning with --predictions"):
         parse(["evaluate", "--predictions=x.jsonl", "--neighbours"])
+
+
+def test_of_data_on_disk_labelled_cases_are_drawn_and_are_none_of_the_heldout_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    for n in range(40):
+        place = tmp_path / "data" / ("acne", "melanoma", "scabies", "rosacea")[n % 4]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (84, 84, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{n}.png")
+    data = dataclasses.replace(
+        DATA, source="folder", data_root=str(tmp_path / "data"), options={}, count=None
+    )
+    config = dataclasses.replace(CONFIG, data=data)
+    heldout, floor = heldout_cases(config, tmp_path / "records")
+    chosen = labelled_cases(config, tmp_path / "records")
+    cases = [chosen.case(n) for n in range(len(chosen))]
+    assert len(cases) == 7 < len(floor.labels)
+    assert len({case.diagnosis for case in cases}) > 1  # the first of a folder are of one class
+    ids = {heldout.case(n).case_id for n in range(len(heldout))}
+    assert ids and ids.isdisjoint(case.case_id for case in cases)
+    again = labelled_cases(config, tmp_path / "records")
+    assert [again.case(n) for n in range(7)] == cases
