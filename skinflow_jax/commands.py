@@ -199,6 +199,7 @@ def _evaluate(arguments) -> None:
         arguments.dtype,
         robustness=Robust.asked(arguments.robustness, arguments.robustness_cases),
         attention=arguments.attention or 0,
+        neighbours=arguments.neighbours,
     )
 
 

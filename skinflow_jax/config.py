@@ -205,6 +205,8 @@ class EvaluationConfig:
 
     `exchanged`: so many of them are asked again with the images of others, a blindness check: a
     model that looks must be paid less. `exchange_in_training`: at the evaluations within a run too.
+    `neighbours`: how many labelled training cases at most `skinflow evaluate` looks at for the
+    nearest-neighbour floor; 0: there is none.
     """
 
     split: Split = "heldout"
@@ -213,6 +215,7 @@ class EvaluationConfig:
     tasks: Tasks = PAPERS
     exchanged: Annotated[int, Whole(0, 1_000_000)] = 100
     exchange_in_training: bool = False
+    neighbours: Annotated[int, Whole(0, 1_000_000)] = 0
 
     def __post_init__(self):
         check_fields(self, "evaluation.")

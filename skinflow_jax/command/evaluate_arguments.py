@@ -9,7 +9,7 @@ from skinflow_jax.command.values import bucket_too, here, names, positive, two_p
 FORMS = ("json", "lines")
 _OF_MODELS = (
     *("config", "split_by", "records", "dtype"),
-    *("robustness", "robustness_cases", "attention"),
+    *("robustness", "robustness_cases", "attention", "neighbours"),
 )
 _OF_ANSWERS = ("references", "answers", "missing")
 
@@ -66,6 +66,14 @@ def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
         const=500,
         metavar="N",
         help="also where the model looks, in N of the cases; default without N: 500",
+    )
+    evaluate.add_argument(
+        "--neighbours",
+        type=positive,
+        nargs="?",
+        const=500,
+        metavar="N",
+        help="also the nearest-neighbour floor, of N labelled cases; default without N: 500",
     )
     add_ontology(evaluate)
     add_records(evaluate)

@@ -51,14 +51,43 @@ class Floor:
 
 
 @dataclass(frozen=True)
+class DiagnosesReached:
+    """What lists of diagnoses reach on evaluated cases; figures over no cases have n = 0."""
+
+    reward: Estimate
+    top_1: Estimate
+    top_6: Estimate
+
+    def to_dict(self) -> dict:
+        """What metrics.json holds."""
+        figures = {"diagnosis reward": self.reward, "Top-1": self.top_1, "Top-6": self.top_6}
+        return {name: figure.to_dict() for name, figure in figures.items()}
+
+    def told(self) -> str:
+        """In words."""
+        top_1, top_6 = _shown(self.top_1, True), _shown(self.top_6, True)
+        return f"{_shown(self.reward)}, Top-1 {top_1} %, Top-6 {top_6} %"
+
+
+def diagnoses_reached(ranks: Sequence[int | None], **named) -> DiagnosesReached:
+    """Of the ranks of the first accepted diagnosis; `named`: options of `mean_with_interval`."""
+    paid = [rank_value(rank, "linear") if rank else 0.0 for rank in ranks]
+    figures = (paid, top_k(ranks, 1), top_k(ranks, 6))
+    return DiagnosesReached(*(mean_with_interval(values, **named) for values in figures))
+
+
+@dataclass(frozen=True)
 class FloorReached:
     """What the constant answers reach on evaluated cases; figures over no cases have n = 0."""
 
     floor: Floor
     caption_reward: Estimate
-    diagnosis_reward: Estimate
-    top_1: Estimate
-    top_6: Estimate
+    named: DiagnosesReached
+
+    @property
+    def diagnosis_reward(self) -> Estimate:
+        """Of the constant diagnoses."""
+        return self.named.reward
 
     def to_dict(self) -> dict:
         """What metrics.json holds."""
@@ -71,21 +100,15 @@ class FloorReached:
         if self.floor.diagnoses is not None and self.diagnosis_reward.n:
             found["diagnoses"] = {
                 "answer": list(self.floor.diagnoses.names),
-                "diagnosis reward": self.diagnosis_reward.to_dict(),
-                "Top-1": self.top_1.to_dict(),
-                "Top-6": self.top_6.to_dict(),
+                **self.named.to_dict(),
             }
         return found
 
     def lines(self) -> list[str]:
         """In words."""
-        named = (
-            f"{_shown(self.diagnosis_reward)}, "
-            f"Top-1 {_shown(self.top_1, True)} %, Top-6 {_shown(self.top_6, True)} %"
-        )
         return self.floor.told(
             _shown(self.caption_reward) if self.caption_reward.n else "",
-            named if self.diagnosis_reward.n else "",
+            self.named.told() if self.diagnosis_reward.n else "",
         )
 
 
@@ -127,16 +150,8 @@ def floor_reached(
     paid = [caption_reward(text, json.loads(p.reference), floor.schema) for p in captions]
     references = [p.reference for p in diagnoses]
     once = {each: first_accepted(list_, each) for each in set(references)}
-    ranks = [once[each] for each in references]
-    return FloorReached(
-        floor,
-        mean_with_interval(paid, **described),
-        mean_with_interval(
-            [rank_value(rank, "linear") if rank else 0.0 for rank in ranks], **named
-        ),
-        mean_with_interval(top_k(ranks, 1), **named),
-        mean_with_interval(top_k(ranks, 6), **named),
-    )
+    reached = diagnoses_reached([once[each] for each in references], **named)
+    return FloorReached(floor, mean_with_interval(paid, **described), reached)
 
 
 def _shown(estimate: Estimate, percent: bool = False) -> str:

@@ -23,6 +23,11 @@ from skinflow_jax.evaluation.metrics import (
     majority_baseline,
     paired_difference,
 )
+from skinflow_jax.evaluation.neighbours import (
+    Neighbours,
+    NeighboursReached,
+    neighbours_reached,
+)
 from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.subgroups import Subgroups, subgroup_tables, subgroups
 from skinflow_jax.evaluation.tables import (
@@ -57,6 +62,7 @@ class Summary:
     subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
     calibration: Calibration | None = None
     diseases: int = 0
+    neighbours: NeighboursReached | None = None
 
     @property
     def predictions(self) -> tuple[Prediction, ...]:
@@ -93,6 +99,7 @@ class Summary:
             if baseline is None
             else {"label": baseline.label, "accuracy": baseline.accuracy.to_dict()},
             "floor": self.floor.to_dict(),
+            "nearest neighbour": None if self.neighbours is None else self.neighbours.to_dict(),
             "blindness": {c.label: c.difference.to_dict() for c in self.blind},
             "refused": self.refused,
             "references unknown to the ontology": unknown_references(self.diagnoses),
@@ -100,12 +107,15 @@ class Summary:
 
 
 def summarise(
-    predictions: Sequence[Prediction], floor: Floor, exchanged: Sequence[Prediction] = ()
+    predictions: Sequence[Prediction],
+    floor: Floor,
+    exchanged: Sequence[Prediction] = (),
+    neighbours: Neighbours | None = None,
 ) -> Summary:
     """Figures over all predictions.
 
     `floor`: of the training cases. `exchanged`: answers to the same prompts with the images of
-    other cases, for the blindness check.
+    other cases, for the blindness check. `neighbours`: of every case with a diagnosis.
     """
     captions, diagnoses = captions_of(predictions), diagnoses_of(predictions)
     references = [p.reference for p in diagnoses]
@@ -121,6 +131,7 @@ def summarise(
         subgroups(diagnoses),
         calibration(diagnoses),
         diseases_of(diagnoses),
+        None if neighbours is None else neighbours_reached(neighbours, diagnoses, **named),
     )
 
 
@@ -190,7 +201,10 @@ def blind_lines(summary: Summary) -> list[str]:
         lines.append(f"Top-6 is trivial here: the references are {summary.diseases} diseases")
     if summary.calibration is not None:
         lines.append(calibration_line(summary.calibration))
-    lines += summary.floor.lines() + comparison_lines(summary.blind)
+    lines += summary.floor.lines()
+    if summary.neighbours is not None:
+        lines.append(summary.neighbours.line())
+    lines += comparison_lines(summary.blind)
     unknown = unknown_references(summary.diagnoses)
     if unknown:
         count, named = sum(unknown.values()), ", ".join(list(unknown)[:5])

@@ -32,6 +32,7 @@ from skinflow_jax.runs.evaluation_findings import evaluation_findings
 from skinflow_jax.runs.facts import code_version
 from skinflow_jax.runs.gates import evaluate_gates
 from skinflow_jax.runs.meshes import evaluation_mesh
+from skinflow_jax.runs.neighbours import check_neighbours, find_neighbours, labelled_cases
 from skinflow_jax.runs.opening import (
     Policy,
     check_checkpoint,
@@ -55,6 +56,7 @@ def evaluate_policy(
     out: Path,
     *,
     exchange: bool = True,
+    labelled: RecordSet | None = None,
 ) -> Summary:
     """Evaluate greedy answers to all held-out records; writes metrics.json and predictions.jsonl.
 
@@ -62,7 +64,8 @@ def evaluate_policy(
 
     `floor`: the best constant answers of the training cases. `exchange`: whether some of the cases
     are asked again with the images of others (`evaluation.exchanged` of them, into
-    exchanged.jsonl). Batches are rounded up to what divides over the devices.
+    exchanged.jsonl). `labelled`: training cases for the nearest-neighbour floor; None: without.
+    Batches are rounded up to what divides over the devices.
     """
     mesh, predictions, blind = evaluation_mesh(config), [], []
     most = config.evaluation.exchanged if exchange else 0
@@ -81,7 +84,11 @@ def evaluate_policy(
             if most:
                 others = exchanged(records, most, task)
                 blind += answers(batches(task=task, images_of=others))
-    summary = summarise(predictions, floor, blind)
+        near = None
+        if labelled is not None:
+            batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
+            near = find_neighbours(policy, config, records, labelled, batches_of, mesh)
+    summary = summarise(predictions, floor, blind, near)
     if jax.process_index() == 0:
         with reaching(out, RunError):
             write_predictions(predictions, out / "predictions.jsonl")
@@ -148,6 +155,7 @@ def evaluate(
     dtype: str | None = None,
     robustness: Robust | None = None,
     attention: int = 0,
+    neighbours: int | None = None,
 ) -> Summary:
     """Evaluate a checkpoint on the held-out split of `config` and print the table.
 
@@ -156,10 +164,15 @@ def evaluate(
     `dtype`: of weights and activations; by default float32 weights, activations as in `config`.
     `robustness`: under which degraded images to evaluate it too. `attention`: in how many of the
     cases to look at where the model looks, which needs room for a second model, of random weights.
+    `neighbours`: instead of the config's.
     """
     if robustness is not None:
         robustness.check(config)
     check_attention(config, attention)
+    if neighbours is not None:
+        wanted = replace(config.evaluation, neighbours=neighbours)
+        config = replace(config, evaluation=wanted)
+    check_neighbours(config)
     if dtype is not None:
         config = replace(config, model=replace(config.model, dtype=dtype))
     check_same("command", {"version": code_version(), "config": to_dict(config)})
@@ -171,13 +184,14 @@ def evaluate(
         )
     records = records or Workdir.of(checkpoint if run else out).local / RECORDS
     heldout, floor = heldout_cases(config, records)
+    labelled = labelled_cases(config, records)
     mesh = evaluation_mesh(config)
     if mesh is not None:  # before weights are read
         for line in check_divides(abstract_model(stored_sizes(checkpoint)), mesh):
             print(line)
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
-    summary = _evaluated(policy, config, heldout, floor, out, str(checkpoint))
+    summary = _evaluated(policy, config, heldout, floor, labelled, out, str(checkpoint))
     if robustness is not None:
         with use_mesh(mesh):
             batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
@@ -194,20 +208,28 @@ def evaluate_opened(
 
     Raises ConfigError where it is of no run and `out` is None.
     """
+    check_neighbours(config)
     check_same("command", {"version": code_version(), "config": to_dict(config)})
     if out is None and policy.workdir is None:
         raise ConfigError("the policy is of no run, which would have a place for results: give out")
     records = records or Workdir.of(policy.workdir or out).local / RECORDS
     heldout, floor = heldout_cases(config, records)
+    labelled = labelled_cases(config, records)
     out = out or policy.workdir / EVAL / str(policy.step)
-    return _evaluated(policy, config, heldout, floor, out, str(policy.workdir or out))
+    return _evaluated(policy, config, heldout, floor, labelled, out, str(policy.workdir or out))
 
 
 def _evaluated(
-    policy: Policy, config: RunConfig, heldout: RecordSet, floor: Floor, out: Path, title: str
+    policy: Policy,
+    config: RunConfig,
+    heldout: RecordSet,
+    floor: Floor,
+    labelled: RecordSet | None,
+    out: Path,
+    title: str,
 ) -> Summary:
     """`evaluate_policy`, told."""
-    summary = evaluate_policy(policy, config, heldout, floor, out)
+    summary = evaluate_policy(policy, config, heldout, floor, out, labelled=labelled)
     Console().print(*tables(summary, title=printable(title)))
     for line in blind_lines(summary):
         print(printable(line))

@@ -114,6 +114,7 @@ RULES: Mapping[str, str] = {
     "evaluation.tasks": FREE,
     "evaluation.exchanged": FREE,
     "evaluation.exchange_in_training": FREE,
+    "evaluation.neighbours": FREE,
     "clinical.ontology": TOLD,  # whether it says the same is told by its digest
     "mesh.slice": FREE,
     "mesh.data": FREE,
