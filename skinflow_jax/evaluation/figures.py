@@ -85,7 +85,7 @@ def _valid(diagnoses: Sequence[Prediction]) -> list[Figure]:
         return []
     share = mean([p.valid for p in diagnoses], {"groups": groups_of(diagnoses)})
     found = [Figure("valid diagnoses %", share)]
-    for k in (1, MAX_RANK) if 0 < len(valid) < len(diagnoses) else ():
+    for k in (1, MAX_RANK) if valid else ():
         hits = top_k([p.rank for p in valid], k)
         found.append(Figure(f"Top-{k} of valid %", mean(hits, {"groups": groups_of(valid)})))
     return found

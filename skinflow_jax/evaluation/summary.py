@@ -168,8 +168,10 @@ def _blindness(
 
 
 def tables(summary: Summary, title: str | None = None) -> list[RenderableType]:
-    """For the console: all figures, then a table for each fact with several values."""
-    return [evaluation_table(summary.asked, title=title), *subgroup_tables(summary.subgroups)]
+    """For the console: figures that say something new, then a table for each fact's values."""
+    twice = _said_twice(summary)
+    asked = [figure for figure in summary.asked if figure.label not in twice]
+    return [evaluation_table(asked, title=title), *subgroup_tables(summary.subgroups)]
 
 
 def stages_report(names: Sequence[str], summaries: Sequence[Summary]) -> RenderableType:
@@ -184,14 +186,27 @@ def stages_report_markdown(names: Sequence[str], summaries: Sequence[Summary]) -
 
 
 def _stages(names, summaries):
-    # What no stage was asked is no row.
+    # What no stage was asked is no row, nor what says the same as another in each stage.
     asked = {figure.label for summary in summaries for figure in summary.asked}
+    asked -= set.intersection(*(_said_twice(summary) for summary in summaries))
     columns = [
         Stage(name, tuple(f for f in summary.figures if f.label in asked))
         for name, summary in zip(names, summaries, strict=True)
     ]
     found = comparisons(names, [summary.predictions for summary in summaries])
     return columns, [c for c in found if c.difference.n]
+
+
+def _said_twice(summary: Summary) -> set[str]:
+    """Labels of figures that say what another says: no kinds were answered, nothing was refused."""
+    found = {figure.label: figure.estimate for figure in summary.figures}
+    plain = {label: label.removeprefix("strict ").replace(" of valid", "") for label in found}
+    plain["graded score"] = "diagnosis reward"
+    return {
+        label
+        for label, other in plain.items()
+        if label != other and label in found and repr(found[label]) == repr(found.get(other))
+    }
 
 
 def blind_lines(summary: Summary) -> list[str]:

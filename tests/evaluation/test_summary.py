@@ -77,6 +77,15 @@ def test_the_baseline_is_accepted_as_an_answer_is():
     assert reached.label == "psoriasis" and reached.accuracy.value == 1.0
 
 
+def test_stages_tell_a_strict_figure_only_where_it_differs():
+    same = summarise(
+        [diagnosed("a", "acne", 1, rank_strict=1, management_consistent=True)], TRAINING
+    )
+    other = summarise([diagnosed("a", "acne", 1, management_consistent=True)], TRAINING)
+    alike, unlike = (stages_report_markdown(["a", "b"], [same, each]) for each in (same, other))
+    assert "| strict Top-1 % |" not in alike and "| strict Top-1 % |" in unlike
+
+
 def test_metrics_are_json_for_any_reader_where_nothing_was_asked():
     told = json.dumps(summarise([], floor_of([], [])).to_dict(), allow_nan=False)
     assert json.loads(told)["Top-1"]["value"] is None
