@@ -58,7 +58,7 @@ def evaluate_policy(
     exchange: bool = True,
     labelled: RecordSet | None = None,
 ) -> Summary:
-    """Evaluate greedy answers to all held-out records; writes metrics.json and predictions.jsonl.
+    """Evaluate the answers to all held-out records; writes metrics.json and predictions.jsonl.
 
     Of a dynamic encoder also gates.json.
 
@@ -78,6 +78,7 @@ def evaluate_policy(
             max_tokens=config.data.completion_length,
             compute=config.model.compute,
             mesh=mesh,
+            lists=config.lists,
         )
         for task in config.evaluation.tasks:
             predictions += answers(batches(task=task))
@@ -88,7 +89,7 @@ def evaluate_policy(
         if labelled is not None:
             batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
             near = find_neighbours(policy, config, records, labelled, batches_of, mesh)
-    summary = summarise(predictions, floor, blind, near)
+    summary = replace(summarise(predictions, floor, blind, near), lists=config.lists)
     if jax.process_index() == 0:
         with reaching(out, RunError):
             write_predictions(predictions, out / "predictions.jsonl")
@@ -230,6 +231,8 @@ def _evaluated(
 ) -> Summary:
     """`evaluate_policy`, told."""
     summary = evaluate_policy(policy, config, heldout, floor, out, labelled=labelled)
+    if config.lists.samples > 1:
+        title += f": {config.lists}"
     Console().print(*tables(summary, title=printable(title)))
     for line in blind_lines(summary):
         print(printable(line))
