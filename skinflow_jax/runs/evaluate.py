@@ -167,9 +167,7 @@ def evaluate(
     cases to look at where the model looks, which needs room for a second model, of random weights.
     `neighbours`: instead of the config's.
     """
-    if robustness is not None:
-        robustness.check(config)
-    check_attention(config, attention)
+    _check_further(config, robustness, attention)
     if neighbours is not None:
         wanted = replace(config.evaluation, neighbours=neighbours)
         config = replace(config, evaluation=wanted)
@@ -193,22 +191,23 @@ def evaluate(
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
     summary = _evaluated(policy, config, heldout, floor, labelled, out, str(checkpoint))
-    if robustness is not None:
-        with use_mesh(mesh):
-            batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
-            evaluate_robustness(policy, config, heldout, batches_of, out, robustness, mesh)
-    if attention:
-        _looked_at(policy, config, heldout, summary, out, attention)
+    _look_further(policy, config, heldout, summary, out, robustness, attention)
     return summary
 
 
 def evaluate_opened(
-    config: RunConfig, policy: Policy, out: Path | None = None, records: Path | None = None
+    config: RunConfig,
+    policy: Policy,
+    out: Path | None = None,
+    records: Path | None = None,
+    robustness: Robust | None = None,
+    attention: int = 0,
 ) -> Summary:
     """The same of a policy in memory: `out` is by default `eval/<step>` of the run that trained it.
 
     Raises ConfigError where it is of no run and `out` is None.
     """
+    _check_further(config, robustness, attention)
     check_neighbours(config)
     check_same("command", {"version": code_version(), "config": to_dict(config)})
     if out is None and policy.workdir is None:
@@ -217,7 +216,34 @@ def evaluate_opened(
     heldout, floor = heldout_cases(config, records)
     labelled = labelled_cases(config, records)
     out = out or policy.workdir / EVAL / str(policy.step)
-    return _evaluated(policy, config, heldout, floor, labelled, out, str(policy.workdir or out))
+    summary = _evaluated(policy, config, heldout, floor, labelled, out, str(policy.workdir or out))
+    _look_further(policy, config, heldout, summary, out, robustness, attention)
+    return summary
+
+
+def _check_further(config: RunConfig, robustness: Robust | None, attention: int) -> None:
+    if robustness is not None:
+        robustness.check(config)
+    check_attention(config, attention)
+
+
+def _look_further(
+    policy: Policy,
+    config: RunConfig,
+    heldout: RecordSet,
+    summary: Summary,
+    out: Path,
+    robustness: Robust | None,
+    attention: int,
+) -> None:
+    """What is asked for beside the figures."""
+    mesh = evaluation_mesh(config)
+    if robustness is not None:
+        with use_mesh(mesh):
+            batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
+            evaluate_robustness(policy, config, heldout, batches_of, out, robustness, mesh)
+    if attention:
+        _looked_at(policy, config, heldout, summary, out, attention)
 
 
 def _evaluated(
