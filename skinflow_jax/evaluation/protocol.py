@@ -12,6 +12,7 @@ import numpy as np
 
 from skinflow_jax.data.pipeline import Batch
 from skinflow_jax.evaluation.answers import Likelihood, evaluate_answer
+from skinflow_jax.evaluation.journal import Journal
 from skinflow_jax.evaluation.likelihoods import likelihood
 from skinflow_jax.evaluation.predictions import Prediction
 from skinflow_jax.evaluation.voting import Lists, merged_answer
@@ -34,16 +35,23 @@ def predict(
     compute: ComputeConfig,
     mesh=None,
     lists: Lists = _GREEDY_LIST,
+    journal: Journal | None = None,
+    part: str = "",
 ) -> list[Prediction]:
     """The answer to every case of `batches` (see `evaluation_batches`), evaluated.
 
     `lists`: how diagnoses are decoded; all else is greedy. Which lists are drawn of a case depends
     on the seed and its id, not on the batch around it or the devices, but where two tokens are so
-    close that the round-off of another program decides. Of several processes each evaluates its own
-    rows of a batch; all get the predictions of all.
+    close that the round-off of another program decides. `journal`: where the predictions of a batch
+    are kept, under the name `part`; those it has are not made again. Of several processes each
+    evaluates its own rows of a batch; all get the predictions of all.
     """
     predictions = []
-    for batch in agreed(iter(batches)):
+    for number, batch in enumerate(agreed(iter(batches))):
+        kept = journal.batch(part, number) if journal else None
+        if kept is not None:
+            predictions += kept
+            continue
         decoded = lists if batch.examples[0].task == "diagnosis" else _GREEDY_LIST
         rollout = sample(
             model,
@@ -58,10 +66,13 @@ def predict(
         tokens, mask = local_rows(rollout.tokens), local_rows(rollout.mask)
         log_probs, own = local_rows(rollout.log_probs), []
         for row, example in enumerate(batch.examples[: batch.valid]):
-            found = [x[mask[row, g]].tolist() for g, x in enumerate(tokens[row])]
-            text, sure = _answer(found, log_probs[row, 0][mask[row, 0]].tolist(), tokenizer.decode)
+            each = [x[mask[row, g]].tolist() for g, x in enumerate(tokens[row])]
+            text, sure = _answer(each, log_probs[row, 0][mask[row, 0]].tolist(), tokenizer.decode)
             own.append(evaluate_answer(text, example, sure))
-        predictions += itertools.chain.from_iterable(gather(own))
+        found = list(itertools.chain.from_iterable(gather(own)))
+        if journal:
+            journal.finished(part, number, found)
+        predictions += found
         moved()
     return predictions
 

@@ -10,14 +10,20 @@ from typing import Any
 
 import jax
 
+from skinflow_jax.checkpoints.fingerprint import fingerprint
+from skinflow_jax.clinical import ontology
 from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import RunConfig, config_of, to_dict
 from skinflow_jax.data.buckets import check_buckets
+from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.data.exchange import exchanged
+from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, RunError, printable
 from skinflow_jax.evaluation.floor import Floor
+from skinflow_jax.evaluation.journal import FILE as PARTIAL
+from skinflow_jax.evaluation.journal import Journal
 from skinflow_jax.evaluation.predictions import write_predictions
 from skinflow_jax.evaluation.protocol import predict
 from skinflow_jax.evaluation.summary import Summary, blind_lines, summarise, tables
@@ -41,9 +47,10 @@ from skinflow_jax.runs.opening import (
     stored_config,
     stored_sizes,
 )
+from skinflow_jax.runs.resume_rules import plain
 from skinflow_jax.runs.robustness import Robust, evaluate_robustness
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
-from skinflow_jax.storage.paths import exists, reaching
+from skinflow_jax.storage.paths import exists, is_bucket, reaching
 from skinflow_jax.training.sinks import Findings
 from skinflow_jax.training.state import TrainState
 
@@ -57,6 +64,7 @@ def evaluate_policy(
     *,
     exchange: bool = True,
     labelled: RecordSet | None = None,
+    resumable: bool = False,
 ) -> Summary:
     """Evaluate the answers to all held-out records; writes metrics.json and predictions.jsonl.
 
@@ -65,12 +73,14 @@ def evaluate_policy(
     `floor`: the best constant answers of the training cases. `exchange`: whether some of the cases
     are asked again with the images of others (`evaluation.exchanged` of them, into
     exchanged.jsonl). `labelled`: training cases for the nearest-neighbour floor; None: without.
-    Batches are rounded up to what divides over the devices.
+    `resumable`: whether the predictions of finished batches are kept in `out` until all are there,
+    and taken from there. Batches are rounded up to what divides over the devices.
     """
     mesh, predictions, blind = evaluation_mesh(config), [], []
     most = config.evaluation.exchanged if exchange else 0
     with use_mesh(mesh):
         batches = _heldout_batches(policy, config, records, mesh)
+        journal = _journal(policy, config, records, out) if resumable else None
         answers = functools.partial(
             predict,
             policy.model,
@@ -79,12 +89,13 @@ def evaluate_policy(
             compute=config.model.compute,
             mesh=mesh,
             lists=config.lists,
+            journal=journal,
         )
         for task in config.evaluation.tasks:
-            predictions += answers(batches(task=task))
+            predictions += answers(batches(task=task), part=task)
             if most:
                 others = exchanged(records, most, task)
-                blind += answers(batches(task=task, images_of=others))
+                blind += answers(batches(task=task, images_of=others), part=f"{task}, exchanged")
         near = None
         if labelled is not None:
             batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
@@ -99,19 +110,46 @@ def evaluate_policy(
             (out / "metrics.json").write_text(told, encoding="utf-8")
     with use_mesh(mesh):
         evaluate_gates(policy, config, records, batches, predictions, out, mesh)
+    if journal is not None:
+        journal.remove()
     return summary
+
+
+def _journal(policy: Policy, config: RunConfig, records: RecordSet, out: Path) -> Journal | None:
+    """Of all that an answer depends on; None in a bucket. The mesh is in use."""
+    if is_bucket(out):
+        return None
+    tokenizer = policy.tokenizer
+    asked = prompt_texts(lambda m: tokenizer.render_chat(m, add_generation_prompt=True))
+    identity = {
+        "weights": fingerprint(policy.model).of(),
+        "prompts": hash_of([tokenizer.encode(text) for text in asked]),
+        "cases": records.digest,
+        "config": plain(to_dict(config)),
+        "batch": _batch_size(config),
+        "ontology": ontology().digest,
+        "program": code_version(),
+    }
+    journal = Journal(out / PARTIAL, identity)
+    if journal.said:
+        print(printable(journal.said))
+    return journal
+
+
+def _batch_size(config: RunConfig) -> int:
+    shards = batch_shards()
+    return math.ceil(config.evaluation.batch_size / shards) * shards
 
 
 def _heldout_batches(policy: Policy, config: RunConfig, records: RecordSet, mesh):
     """`evaluation_batches` but for the task and whose images; `mesh` is in use."""
     process, processes = process_part(mesh)
-    shards = batch_shards()
     return functools.partial(
         evaluation_batches,
         records,
         policy.tokenizer,
         policy.model.config,
-        batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
+        batch_size=_batch_size(config),
         buckets=buckets(config.data, records),
         process_index=process,
         process_count=processes,
@@ -256,7 +294,9 @@ def _evaluated(
     title: str,
 ) -> Summary:
     """`evaluate_policy`, told."""
-    summary = evaluate_policy(policy, config, heldout, floor, out, labelled=labelled)
+    summary = evaluate_policy(
+        *(policy, config, heldout, floor, out), labelled=labelled, resumable=True
+    )
     if config.lists.samples > 1:
         title += f": {config.lists}"
     Console().print(*tables(summary, title=printable(title)))

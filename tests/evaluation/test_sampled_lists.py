@@ -12,10 +12,12 @@ from random_model import SHALLOW, spread_model
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.evaluation.journal import Journal
 from skinflow_jax.evaluation.predictions import read_predictions, write_predictions
 from skinflow_jax.evaluation.protocol import predict
 from skinflow_jax.evaluation.voting import Lists
 from skinflow_jax.models.vlm import DEFAULT_COMPUTE
+from skinflow_jax.rl.sampler import sample
 from skinflow_jax.runs.cases import buckets, prepare_records
 
 DISEASES = ["melanoma", "psoriasis", "acne", "vitiligo", "rosacea"]
@@ -45,12 +47,12 @@ def answers(tmp_path_factory):
     model, tokenizer = spread_model(SHALLOW), Diseases()
 
     @functools.cache
-    def answered(task="diagnosis", batch_size=2, lists=LISTS, reverse=False):
+    def answered(task="diagnosis", batch_size=2, lists=LISTS, reverse=False, **kept):
         chosen = records.select(range(COUNT)[:: -1 if reverse else 1])
         shape = {"batch_size": batch_size, "buckets": buckets(data, chosen)}
         batches = evaluation_batches(chosen, tokenizer, SHALLOW, task=task, **shape)
         options = {"max_tokens": 6, "compute": DEFAULT_COMPUTE, "lists": lists}
-        return predict(model, batches, tokenizer, **options)
+        return predict(model, batches, tokenizer, **options, **kept)
 
     return answered
 
@@ -90,6 +92,33 @@ def test_one_list_is_the_greedy_one_and_captions_are_always_greedy(answers):
         names = list(dict.fromkeys(json.loads(one.text)["diagnoses"]))
         assert json.loads(several.text)["diagnoses"] == names and several.confidence == 1
     assert answers("caption") == answers("caption", lists=Lists())
+
+
+def test_an_evaluation_that_was_killed_asks_only_what_is_not_answered_yet(
+    answers, tmp_path, monkeypatch
+):
+    """Of three batches, by a failure in the second."""
+    asked = []
+
+    def sampled(*given, **options):
+        asked.append(options)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return sample(*given, **options)
+
+    monkeypatch.setattr("skinflow_jax.evaluation.protocol.sample", sampled)
+    path = tmp_path / "out" / "predictions.partial.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        answers(journal=Journal(path, {"weights": "a"}), part="diagnosis")
+    whole = path.read_text()
+    path.write_text(whole + whole.splitlines()[-1][:40])  # and one is cut short
+    journal = Journal(path, {"weights": "a"})
+    assert "going on after 1 finished batches" in journal.said and "; 1 lines" in journal.said
+    assert path.read_text() == whole
+    found = answers(journal=journal, part="diagnosis")
+    assert len(asked) == 4 and found == answers()
+    journal.remove()
+    assert not path.exists()
 
 
 def test_a_temperature_of_a_greedy_list_is_refused():
