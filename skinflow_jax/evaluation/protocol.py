@@ -43,7 +43,7 @@ def predict(
     `lists`: how diagnoses are decoded; all else is greedy. Which lists are drawn of a case depends
     on the seed and its id, not on the batch around it or the devices, but where two tokens are so
     close that the round-off of another program decides. `journal`: where the predictions of a batch
-    are kept, under the name `part`; those it has are not made again. Of several processes each
+    are kept, under the name `part`; those it has are not asked for again. Of several processes each
     evaluates its own rows of a batch; all get the predictions of all.
     """
     predictions = []
