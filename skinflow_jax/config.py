@@ -19,6 +19,7 @@ from skinflow_jax.data.sources.catalogue import CATALOGUE, check_options
 from skinflow_jax.data.sources.procedural import SPLITS
 from skinflow_jax.data.tasks import PAPERS, TASKS
 from skinflow_jax.errors import ConfigError
+from skinflow_jax.evaluation.voting import Lists
 from skinflow_jax.models.config import (
     SIZES,
     TRAINABLE,
@@ -30,6 +31,7 @@ from skinflow_jax.models.decoder import REMAT_POLICIES
 from skinflow_jax.models.vlm import ComputeConfig
 from skinflow_jax.parallel import MeshConfig
 from skinflow_jax.rl.config import GrpoConfig
+from skinflow_jax.rl.token_choice import LEAST_TEMPERATURE, MOST_TEMPERATURE
 from skinflow_jax.storage.paths import storage_path
 from skinflow_jax.training.loop import LoopConfig
 from skinflow_jax.training.optimizer import OptimizerConfig
@@ -207,6 +209,8 @@ class EvaluationConfig:
     model that looks must be paid less. `exchange_in_training`: at the evaluations within a run too.
     `neighbours`: how many labelled training cases at most `skinflow evaluate` looks at for the
     nearest-neighbour floor; 0: there is none.
+    `samples`: ranked lists a diagnosis, sampled at `temperature` and merged by votes; 1 is the
+    greedy list. Captions and questions are answered greedily.
     """
 
     split: Split = "heldout"
@@ -216,9 +220,16 @@ class EvaluationConfig:
     exchanged: Annotated[int, Whole(0, 1_000_000)] = 100
     exchange_in_training: bool = False
     neighbours: Annotated[int, Whole(0, 1_000_000)] = 0
+    samples: Annotated[int, Whole(1, 1_000)] = 1
+    temperature: Annotated[float, Finite(LEAST_TEMPERATURE, MOST_TEMPERATURE)] = 1.0
 
     def __post_init__(self):
         check_fields(self, "evaluation.")
+        if self.samples == 1 and self.temperature != 1:
+            raise ConfigError(
+                f"evaluation.temperature={self.temperature:g} is of sampled lists, and "
+                "evaluation.samples=1 is greedy: raise samples, or leave temperature out"
+            )
 
 
 @dataclass(frozen=True)
@@ -265,8 +276,21 @@ class RunConfig:
             "optimizer steps", {"loop.steps": self.loop.steps, "updates a step": self.updates}
         )
         self.data.check_split(self.evaluation.split, "evaluation.split")
+        _check_product(
+            "tokens of an evaluated batch",
+            {
+                "evaluation.batch_size": self.evaluation.batch_size,
+                "evaluation.samples": self.evaluation.samples,
+                "data.completion_length": self.data.completion_length,
+            },
+        )
         if self.algorithm == "grpo":
             self._check_rl()
+
+    @property
+    def lists(self) -> Lists:
+        """How the evaluation decodes diagnoses."""
+        return Lists(self.evaluation.samples, self.evaluation.temperature, self.seed)
 
     @property
     def updates(self) -> int:

@@ -74,10 +74,17 @@ def distinct(names: Sequence[str]) -> list[str]:
     """The names, each disease once, at its best rank."""
     once: dict[tuple[bool, str], str] = {}
     for name in names:
-        disease = read_name(name, ontology()).disease
-        # "melanoma?" names nothing and stands for itself: it takes no place of "melanoma".
-        once.setdefault((disease is None, disease.name if disease else normalise(name)), name)
+        once.setdefault(disease_key(name), name)
     return list(once.values())
+
+
+def disease_key(name: str) -> tuple[bool, str]:
+    """Equal for two names of one disease of the ontology, and for two unknown ones written alike.
+
+    "melanoma?" names nothing and stands for itself: it takes no place of "melanoma".
+    """
+    disease = read_name(name, ontology()).disease
+    return disease is None, disease.name if disease else normalise(name)
 
 
 def rank_value(rank: int, scale: Scale) -> float:

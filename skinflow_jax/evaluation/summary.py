@@ -40,6 +40,7 @@ from skinflow_jax.evaluation.tables import (
     stages_markdown,
     stages_table,
 )
+from skinflow_jax.evaluation.voting import Lists
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Summary:
     `baseline` answers the most frequent training diagnosis every time, `floor` the best constant
     answers. `refused`: answers by the code of what is wrong with them. `blind`: what changed for
     the cases that were shown the images of others. `subgroups`: by the name of a fact;
-    `diseases`: how many different ones the references are.
+    `diseases`: how many different ones the references are. `lists`: how diagnoses were decoded.
     """
 
     captions: tuple[Prediction, ...]
@@ -63,6 +64,7 @@ class Summary:
     calibration: Calibration | None = None
     diseases: int = 0
     neighbours: NeighboursReached | None = None
+    lists: Lists = field(default_factory=Lists)
 
     @property
     def predictions(self) -> tuple[Prediction, ...]:
@@ -92,6 +94,7 @@ class Summary:
         sure = self.calibration
         return figures | {
             "diseases": self.diseases,
+            "sampled lists": vars(self.lists) if self.lists.samples > 1 else None,
             "Top-6 is trivial": self.trivial,
             "subgroups": {name: each.to_dict() for name, each in self.subgroups.items()},
             "calibration": None if sure is None else sure.to_dict(),

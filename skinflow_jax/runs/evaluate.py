@@ -10,14 +10,20 @@ from typing import Any
 
 import jax
 
+from skinflow_jax.checkpoints.fingerprint import fingerprint
+from skinflow_jax.clinical import ontology
 from skinflow_jax.command.standard_output import Console
 from skinflow_jax.config import RunConfig, config_of, to_dict
 from skinflow_jax.data.buckets import check_buckets
+from skinflow_jax.data.chat import prompt_texts
 from skinflow_jax.data.exchange import exchanged
+from skinflow_jax.data.manifest import hash_of
 from skinflow_jax.data.pipeline import evaluation_batches
 from skinflow_jax.data.records import RecordSet
 from skinflow_jax.errors import ConfigError, RunError, printable
 from skinflow_jax.evaluation.floor import Floor
+from skinflow_jax.evaluation.journal import FILE as PARTIAL
+from skinflow_jax.evaluation.journal import Journal
 from skinflow_jax.evaluation.predictions import write_predictions
 from skinflow_jax.evaluation.protocol import predict
 from skinflow_jax.evaluation.summary import Summary, blind_lines, summarise, tables
@@ -41,9 +47,10 @@ from skinflow_jax.runs.opening import (
     stored_config,
     stored_sizes,
 )
+from skinflow_jax.runs.resume_rules import plain
 from skinflow_jax.runs.robustness import Robust, evaluate_robustness
 from skinflow_jax.runs.workdir import EVAL, RECORDS, Workdir
-from skinflow_jax.storage.paths import exists, reaching
+from skinflow_jax.storage.paths import exists, is_bucket, reaching
 from skinflow_jax.training.sinks import Findings
 from skinflow_jax.training.state import TrainState
 
@@ -57,20 +64,23 @@ def evaluate_policy(
     *,
     exchange: bool = True,
     labelled: RecordSet | None = None,
+    resumable: bool = False,
 ) -> Summary:
-    """Evaluate greedy answers to all held-out records; writes metrics.json and predictions.jsonl.
+    """Evaluate the answers to all held-out records; writes metrics.json and predictions.jsonl.
 
     Of a dynamic encoder also gates.json.
 
     `floor`: the best constant answers of the training cases. `exchange`: whether some of the cases
     are asked again with the images of others (`evaluation.exchanged` of them, into
     exchanged.jsonl). `labelled`: training cases for the nearest-neighbour floor; None: without.
-    Batches are rounded up to what divides over the devices.
+    `resumable`: whether the predictions of finished batches are kept in `out` until all are there,
+    and taken from there. Batches are rounded up to what divides over the devices.
     """
     mesh, predictions, blind = evaluation_mesh(config), [], []
     most = config.evaluation.exchanged if exchange else 0
     with use_mesh(mesh):
         batches = _heldout_batches(policy, config, records, mesh)
+        journal = _journal(policy, config, records, out) if resumable else None
         answers = functools.partial(
             predict,
             policy.model,
@@ -78,17 +88,19 @@ def evaluate_policy(
             max_tokens=config.data.completion_length,
             compute=config.model.compute,
             mesh=mesh,
+            lists=config.lists,
+            journal=journal,
         )
         for task in config.evaluation.tasks:
-            predictions += answers(batches(task=task))
+            predictions += answers(batches(task=task), part=task)
             if most:
                 others = exchanged(records, most, task)
-                blind += answers(batches(task=task, images_of=others))
+                blind += answers(batches(task=task, images_of=others), part=f"{task}, exchanged")
         near = None
         if labelled is not None:
             batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
             near = find_neighbours(policy, config, records, labelled, batches_of, mesh)
-    summary = summarise(predictions, floor, blind, near)
+    summary = replace(summarise(predictions, floor, blind, near), lists=config.lists)
     if jax.process_index() == 0:
         with reaching(out, RunError):
             write_predictions(predictions, out / "predictions.jsonl")
@@ -98,19 +110,46 @@ def evaluate_policy(
             (out / "metrics.json").write_text(told, encoding="utf-8")
     with use_mesh(mesh):
         evaluate_gates(policy, config, records, batches, predictions, out, mesh)
+    if journal is not None:
+        journal.remove()
     return summary
+
+
+def _journal(policy: Policy, config: RunConfig, records: RecordSet, out: Path) -> Journal | None:
+    """Of all that an answer depends on; None in a bucket. The mesh is in use."""
+    if is_bucket(out):
+        return None
+    tokenizer = policy.tokenizer
+    asked = prompt_texts(lambda m: tokenizer.render_chat(m, add_generation_prompt=True))
+    identity = {
+        "weights": fingerprint(policy.model).of(),
+        "prompts": hash_of([tokenizer.encode(text) for text in asked]),
+        "cases": records.digest,
+        "config": plain(to_dict(config)),
+        "batch": _batch_size(config),
+        "ontology": ontology().digest,
+        "program": code_version(),
+    }
+    journal = Journal(out / PARTIAL, identity)
+    if journal.said:
+        print(printable(journal.said))
+    return journal
+
+
+def _batch_size(config: RunConfig) -> int:
+    shards = batch_shards()
+    return math.ceil(config.evaluation.batch_size / shards) * shards
 
 
 def _heldout_batches(policy: Policy, config: RunConfig, records: RecordSet, mesh):
     """`evaluation_batches` but for the task and whose images; `mesh` is in use."""
     process, processes = process_part(mesh)
-    shards = batch_shards()
     return functools.partial(
         evaluation_batches,
         records,
         policy.tokenizer,
         policy.model.config,
-        batch_size=math.ceil(config.evaluation.batch_size / shards) * shards,
+        batch_size=_batch_size(config),
         buckets=buckets(config.data, records),
         process_index=process,
         process_count=processes,
@@ -166,9 +205,7 @@ def evaluate(
     cases to look at where the model looks, which needs room for a second model, of random weights.
     `neighbours`: instead of the config's.
     """
-    if robustness is not None:
-        robustness.check(config)
-    check_attention(config, attention)
+    _check_further(config, robustness, attention)
     if neighbours is not None:
         wanted = replace(config.evaluation, neighbours=neighbours)
         config = replace(config, evaluation=wanted)
@@ -192,22 +229,23 @@ def evaluate(
     policy = open_checkpoint(checkpoint, mesh, dtype=dtype or "float32")
     out = out or checkpoint / EVAL / str(policy.step)
     summary = _evaluated(policy, config, heldout, floor, labelled, out, str(checkpoint))
-    if robustness is not None:
-        with use_mesh(mesh):
-            batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
-            evaluate_robustness(policy, config, heldout, batches_of, out, robustness, mesh)
-    if attention:
-        _looked_at(policy, config, heldout, summary, out, attention)
+    _look_further(policy, config, heldout, summary, out, robustness, attention)
     return summary
 
 
 def evaluate_opened(
-    config: RunConfig, policy: Policy, out: Path | None = None, records: Path | None = None
+    config: RunConfig,
+    policy: Policy,
+    out: Path | None = None,
+    records: Path | None = None,
+    robustness: Robust | None = None,
+    attention: int = 0,
 ) -> Summary:
     """The same of a policy in memory: `out` is by default `eval/<step>` of the run that trained it.
 
     Raises ConfigError where it is of no run and `out` is None.
     """
+    _check_further(config, robustness, attention)
     check_neighbours(config)
     check_same("command", {"version": code_version(), "config": to_dict(config)})
     if out is None and policy.workdir is None:
@@ -216,7 +254,34 @@ def evaluate_opened(
     heldout, floor = heldout_cases(config, records)
     labelled = labelled_cases(config, records)
     out = out or policy.workdir / EVAL / str(policy.step)
-    return _evaluated(policy, config, heldout, floor, labelled, out, str(policy.workdir or out))
+    summary = _evaluated(policy, config, heldout, floor, labelled, out, str(policy.workdir or out))
+    _look_further(policy, config, heldout, summary, out, robustness, attention)
+    return summary
+
+
+def _check_further(config: RunConfig, robustness: Robust | None, attention: int) -> None:
+    if robustness is not None:
+        robustness.check(config)
+    check_attention(config, attention)
+
+
+def _look_further(
+    policy: Policy,
+    config: RunConfig,
+    heldout: RecordSet,
+    summary: Summary,
+    out: Path,
+    robustness: Robust | None,
+    attention: int,
+) -> None:
+    """What is asked for beside the figures."""
+    mesh = evaluation_mesh(config)
+    if robustness is not None:
+        with use_mesh(mesh):
+            batches_of = functools.partial(_heldout_batches, policy, config, mesh=mesh)
+            evaluate_robustness(policy, config, heldout, batches_of, out, robustness, mesh)
+    if attention:
+        _looked_at(policy, config, heldout, summary, out, attention)
 
 
 def _evaluated(
@@ -229,7 +294,11 @@ def _evaluated(
     title: str,
 ) -> Summary:
     """`evaluate_policy`, told."""
-    summary = evaluate_policy(policy, config, heldout, floor, out, labelled=labelled)
+    summary = evaluate_policy(
+        *(policy, config, heldout, floor, out), labelled=labelled, resumable=True
+    )
+    if config.lists.samples > 1:
+        title += f": {config.lists}"
     Console().print(*tables(summary, title=printable(title)))
     for line in blind_lines(summary):
         print(printable(line))

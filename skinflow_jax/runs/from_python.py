@@ -39,6 +39,7 @@ from skinflow_jax.runs.opening import (
     stored_sizes,
     use_stored_ontology,
 )
+from skinflow_jax.runs.robustness import Robust
 from skinflow_jax.storage.paths import storage_path
 from skinflow_jax.training.stop_signals import GRACE
 from skinflow_jax.typed_fields import Finite, OneOf, Whole, shown, typed
@@ -47,6 +48,7 @@ Folder = str | PathLike[str]
 Picture = Folder | np.ndarray | Image.Image
 """An image: a file, uint8 `[H, W, 3]`, or Pillow's."""
 _COUNT = Annotated[int, Whole(1)]
+_ANY = Annotated[int, Whole(0)]
 _SECONDS = Annotated[float, Finite(above=0)]
 _DTYPE = Annotated[str, OneOf(("float32", "bfloat16"))]
 
@@ -97,6 +99,9 @@ def evaluate(
     out: Folder | None = None,
     records: Folder | None = None,
     dtype: str | None = None,
+    robustness: Collection[str] | None = None,
+    robustness_cases: int | None = None,
+    attention: int = 0,
 ) -> Summary:
     """Evaluate on the held-out cases of `config`, as `skinflow evaluate`, and print the table.
 
@@ -106,9 +111,15 @@ def evaluate(
       out: for metrics.json and predictions.jsonl; by default eval/<step> of the run.
       records: where records are built or found; by default those of the run.
       dtype: of weights and activations, where a folder is read.
+      robustness: names of degradations of the images (docs/robustness.md), under which some of the
+        cases are evaluated too, into robustness.json; () for all.
+      robustness_cases: how many; by default 100, drawn.
+      attention: in how many of the cases to look at where the model looks, into attention.json and
+        attention.npz (docs/attention.md).
 
     Raises ConfigError, InputError and RunError.
     """
+    further = _robust(robustness, robustness_cases), _argument(_ANY, attention, "attention")
     opened = isinstance(checkpoint, Policy)
     place = checkpoint.workdir if opened else _place(checkpoint, "checkpoint")
     if config is None:
@@ -119,10 +130,10 @@ def evaluate(
     records = None if records is None else _place(records, "records")
     if not opened:
         dtype = None if dtype is None else _argument(_DTYPE, dtype, "dtype")
-        return evaluation.evaluate(_prepared(config), place, out, records, dtype)
+        return evaluation.evaluate(_prepared(config), place, out, records, dtype, *further)
     if dtype is not None:
         raise ConfigError(f"dtype={shown(dtype)}: a policy has its own; give its folder")
-    return evaluation.evaluate_opened(_prepared(config), checkpoint, out, records)
+    return evaluation.evaluate_opened(_prepared(config), checkpoint, out, records, *further)
 
 
 def generate(
@@ -184,6 +195,16 @@ def generate(
             )
             for case in cases
         ]
+
+
+def _robust(names: Collection[str] | None, cases: int | None) -> Robust | None:
+    listed = isinstance(names, Collection) and not isinstance(names, str)
+    if names is not None and not (listed and all(isinstance(name, str) for name in names)):
+        raise ConfigError(f"robustness={shown(names)}: give a list of names, or () for all")
+    if names is None and cases is not None:
+        raise ConfigError("robustness_cases goes with robustness: give both, or neither")
+    cases = None if cases is None else _argument(_COUNT, cases, "robustness_cases")
+    return Robust.asked(None if names is None else tuple(names), cases)
 
 
 def _place(path: Folder, name: str):

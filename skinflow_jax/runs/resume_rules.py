@@ -115,6 +115,8 @@ RULES: Mapping[str, str] = {
     "evaluation.exchanged": FREE,
     "evaluation.exchange_in_training": FREE,
     "evaluation.neighbours": FREE,
+    "evaluation.samples": FREE,
+    "evaluation.temperature": FREE,
     "clinical.ontology": TOLD,  # whether it says the same is told by its digest
     "mesh.slice": FREE,
     "mesh.data": FREE,

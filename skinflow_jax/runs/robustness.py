@@ -137,6 +137,7 @@ def evaluate_robustness(
                 max_tokens=config.data.completion_length,
                 compute=config.model.compute,
                 mesh=mesh,
+                lists=config.lists,
             )
         return found
 

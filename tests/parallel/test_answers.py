@@ -29,3 +29,9 @@ def test_bfloat16_on_a_mesh_errs_no_more_than_on_one_device(found):
     """
     errors = found["errors_in_bfloat16"]
     assert 0 < errors["mesh"] < 2**0.5 * errors["one"]
+
+
+def test_sampled_lists_are_the_same_on_one_device_and_on_a_mesh(tmp_path, on_devices):
+    on_devices(8, "lists_on_mesh.py", tmp_path)
+    alone, on_mesh = json.loads((tmp_path / "lists.json").read_text())
+    assert alone == on_mesh and len({text for _, text, _ in alone}) > 1

@@ -42,7 +42,7 @@ def test_results_lie_under_the_step_that_was_read(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     written = []
 
-    def evaluated(policy, config, heldout, floor, out, labelled):
+    def evaluated(policy, config, heldout, floor, out, *, labelled, resumable):
         written.append(out)
         return types.SimpleNamespace(asked=[], diagnoses=[])
 

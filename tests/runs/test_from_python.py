@@ -16,6 +16,7 @@ from skinflow_jax.checkpoints.hf_processor import PixelBudget
 from skinflow_jax.config_files import shipped
 from skinflow_jax.errors import ConfigError, InputError
 from skinflow_jax.runs.opening import Policy
+from skinflow_jax.runs.robustness import Robust
 
 ROOT = Path(__file__).parents[2]
 EIGHT_LINES = re.compile(r"<!-- eight lines -->\n```python\n(.*?)```", re.DOTALL)
@@ -72,7 +73,10 @@ def test_eight_lines_train_evaluate_and_ask_about_a_folder_of_images(
     # What is in memory answers as what lies in the workdir.
     again = skinflow_jax.generate("runs/photographs", ["photographs/melanoma/1.jpg"])
     assert again == names["answers"]
-    elsewhere = skinflow_jax.evaluate(None, "runs/photographs", out="again")
+    further = {"robustness": ["blur"], "robustness_cases": 2, "attention": 2}
+    elsewhere = skinflow_jax.evaluate(None, "runs/photographs", out="again", **further)
+    written = {path.name for path in Path("again").iterdir()}
+    assert written >= {"robustness.json", "attention.json", "attention.npz"}
     assert elsewhere.to_dict() == names["summary"].to_dict()
     resumed = skinflow_jax.train(names["config"], "runs/photographs", resume=True)
     assert resumed.step == 2
@@ -162,6 +166,37 @@ def test_a_policy_of_no_run_says_what_it_lacks(policy, tmp_path):
     bare = Policy(policy.model, policy.tokenizer)
     with pytest.raises(InputError, match=r"the policy has no preprocessor_config.json.*max_pixels"):
         skinflow_jax.generate(bare, [np.zeros((40, 40, 3), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"robustness": "blur"}, "robustness='blur': give a list of names, or"),
+        ({"robustness": True}, "robustness=True: give a list of names"),
+        ({"robustness": [["blur"]]}, r"robustness=.*: give a list of names"),
+        ({"robustness": ["fog"]}, "robustness='fog' is unknown: choose of clutter, blur"),
+        ({"robustness": (), "robustness_cases": 0}, "^robustness_cases=0 must be a whole number"),
+        ({"robustness_cases": 9}, "robustness_cases goes with robustness"),
+        ({"attention": -1}, "^attention=-1 must be a whole number from 0"),
+        ({"attention": True}, "^attention=True must be a whole number"),
+    ],
+)
+def test_what_an_evaluation_cannot_look_at_is_refused_before_it_begins(
+    policy, tmp_path, given, message
+):
+    with pytest.raises(ConfigError, match=message):
+        skinflow_jax.evaluate({"data": {"count": 2}}, policy, out=tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_policy_in_memory_and_a_folder_are_looked_at_alike(policy, tmp_path, monkeypatch):
+    asked = []
+    for name in ("evaluate", "evaluate_opened"):
+        monkeypatch.setattr(f"skinflow_jax.runs.evaluate.{name}", lambda *a: asked.append(a[-2:]))
+    further = {"robustness": {"blur"}, "robustness_cases": 7, "attention": 3}
+    for checkpoint in (policy, tmp_path):
+        skinflow_jax.evaluate({"data": {"count": 2}}, checkpoint, out=tmp_path / "out", **further)
+    assert asked == [(Robust(("blur",), 7), 3)] * 2
 
 
 def test_a_column_that_no_case_has_ends_a_run_before_it_compiles(tmp_path, monkeypatch):
