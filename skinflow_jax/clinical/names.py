@@ -156,6 +156,11 @@ def _of_several(
     first, *others = named.values()
     common = [d for d in first if all(d in diseases for diseases in others)]
     if common:
+        # A name says what an abbreviation stands for, "AK (actinic keratosis)"; another one does
+        # not: "SK/AK" are two.
+        names = any(len(part) > 1 or part[0] not in index.abbreviations for part in named)
+        if not names and any(len(diseases) > 1 for diseases in named.values()):
+            return Unread.SEVERAL
         longest = max(named, key=len)
         rest = [word for part in parts if part == longest or part not in named for word in part]
         return _only(index.named(rest), common, index) or Unread.UNKNOWN
