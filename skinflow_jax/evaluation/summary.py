@@ -81,6 +81,12 @@ class Summary:
         """The figures of what was asked at all."""
         return tuple(figure for figure in self.figures if figure.estimate.n)
 
+    @property
+    def told(self) -> tuple[Figure, ...]:
+        """Of `asked` those that do not say what another says: of answers refused, or of kinds."""
+        twice = _said_twice(self)
+        return tuple(figure for figure in self.asked if figure.label not in twice)
+
     def headline(self) -> str:
         """One line: caption reward, Top-1 and Top-6."""
         wanted = ("caption reward", "Top-1 %", "Top-6 %")
@@ -172,9 +178,7 @@ def _blindness(
 
 def tables(summary: Summary, title: str | None = None) -> list[RenderableType]:
     """For the console: figures that say something new, then a table for each fact's values."""
-    twice = _said_twice(summary)
-    asked = [figure for figure in summary.asked if figure.label not in twice]
-    return [evaluation_table(asked, title=title), *subgroup_tables(summary.subgroups)]
+    return [evaluation_table(summary.told, title=title), *subgroup_tables(summary.subgroups)]
 
 
 def stages_report(names: Sequence[str], summaries: Sequence[Summary]) -> RenderableType:

@@ -22,7 +22,7 @@ def evaluation_findings(summary: Summary, records: RecordSet) -> Findings:
     Figures of what was not asked are no curves.
     """
     figures = {f.label.removesuffix(" %"): float(f.estimate.value) for f in summary.asked}
-    texts, images = {"eval/figures": evaluation_markdown(summary.asked)}, {}
+    texts, images = {"eval/figures": evaluation_markdown(summary.told)}, {}
     answers = {p.case_id: p for p in (*summary.captions, *summary.diagnoses)}
     numbers = [n for n in evenly(records, SHOWN) if records.case(n).case_id in answers]
     if numbers:
