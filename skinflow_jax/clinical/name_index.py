@@ -45,11 +45,10 @@ class NameIndex:
         for names in (_names, _abbreviations, _short_forms):
             self._add(names, known)
         plain = self.qualifiers.left_out | self.qualifiers.described
-        self._plain = [
-            bag
-            for bag, found in self._bags.items()
-            if len(bag) > 1 and bag <= plain and found[0].told
-        ]
+        self._plain: dict[str, list[frozenset[str]]] = {}  # each by one of its words
+        for bag, found in self._bags.items():
+            if len(bag) > 1 and bag <= plain and found[0].told:
+                self._plain.setdefault(min(bag), []).append(bag)
         self._with: dict[str, list[frozenset[str]]] = {}
         for bag in self._bags:
             for word in bag:
@@ -58,6 +57,7 @@ class NameIndex:
         self._codes = {
             code: self.exactly(self.letters.words_of(name)) for code, name in table.items()
         }
+        self._between = self.qualifiers.left_out | self.qualifiers.articles
         self._longest = max(key.count(" ") + 1 for key in self._exact)
         self._spelling = Spelling(self._with, _eponyms(known))
 
@@ -168,10 +168,11 @@ class NameIndex:
 
         In a row, or with qualifiers between them: "melanoma with naevus", "melanoma, arm naevus".
         """
-        between = self.qualifiers.left_out | self.qualifiers.articles
+        last = 0
         for i in range(1, len(words)):
-            last = next((n for n in range(i, 0, -1) if words[n - 1] not in between), 0)
-            first = self._answers(words[:i]) or self._answers(words[:last])
+            if words[i - 1] not in self._between:
+                last = i
+            first = self._answers(words[:i]) or (last < i and self._answers(words[:last]))
             second = first and self._answers(words[i:])
             if first and second and not any(self.akin(a, b) for a in first for b in second):
                 return True
@@ -184,7 +185,7 @@ class NameIndex:
 
     def hidden_names(self, words: Set[str]) -> list[Set[str]]:
         """Names among the words that only describe elsewhere: "hand-foot syndrome"."""
-        return [bag for bag in self._plain if bag <= words]
+        return [bag for word in words for bag in self._plain.get(word, ()) if bag <= words]
 
     def is_short(self, words: Sequence[str]) -> bool:
         """Whether they are read only as the short form of a name: "Reed" of Reed syndrome."""

@@ -4,6 +4,7 @@ The words for urgency and for the first step of management are our choice and me
 clinician has reviewed them, and they are not advice.
 """
 
+import functools
 from dataclasses import dataclass
 
 NATURES = ("benign", "uncertain", "premalignant", "in situ", "malignant", "n/a")
@@ -83,7 +84,7 @@ class Disease:
     source: str
     review: str
 
-    @property
+    @functools.cached_property
     def told(self) -> bool:
         """Whether its row tells all that the cost of an error depends on; answerable ones do."""
         return all(getattr(self, column) for column in WORDS)

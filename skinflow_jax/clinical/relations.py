@@ -135,10 +135,13 @@ def _safety(known: Ontology, guess: Disease, truth: Disease, accepted: bool) -> 
         return "none"
     if not guess.told:
         return "undetermined"
-    verdicts = {critical(guess, kind) for kind in kinds(known, truth)}
-    if verdicts == {True}:
+    verdicts = (critical(guess, kind) for kind in kinds(known, truth))
+    first = next(verdicts, None)
+    if first is None or any(verdict is not first for verdict in verdicts):
+        return "undetermined"
+    if first:
         return "critical"
-    return "none" if verdicts == {False} and guess.answerable else "undetermined"
+    return "none" if guess.answerable else "undetermined"
 
 
 def _costs(
