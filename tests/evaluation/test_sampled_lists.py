@@ -7,6 +7,7 @@ import functools
 import json
 
 import pytest
+from disease_tokenizer import Diseases
 from random_model import SHALLOW, spread_model
 
 from skinflow_jax.config import DataConfig, EvaluationConfig, RunConfig
@@ -20,22 +21,8 @@ from skinflow_jax.models.vlm import DEFAULT_COMPUTE
 from skinflow_jax.rl.sampler import sample
 from skinflow_jax.runs.cases import buckets, prepare_records
 
-DISEASES = ["melanoma", "psoriasis", "acne", "vitiligo", "rosacea"]
 COUNT, SAMPLES = 5, 4
 LISTS = Lists(SAMPLES)
-
-
-class Diseases:
-    """A tokenizer whose every id is a disease; a prompt is an image and three words."""
-
-    def render_chat(self, messages, *, add_generation_prompt):
-        return "prompt"
-
-    def encode(self, text):
-        return [SHALLOW.image_token_id, 11, 12, 13]
-
-    def decode(self, ids, *, skip_special=True):
-        return json.dumps({"diagnoses": [DISEASES[i % 5] for i in ids]})
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from disease_tokenizer import Diseases
 from random_model import SHALLOW, spread_model
 
 from skinflow_jax.config import DataConfig
@@ -18,20 +19,6 @@ from skinflow_jax.parallel import MeshConfig, make_mesh, place_module, use_mesh
 from skinflow_jax.runs.cases import buckets, prepare_records
 
 MESH = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
-DISEASES = ["melanoma", "psoriasis", "acne", "vitiligo", "rosacea"]
-
-
-class Diseases:
-    """A tokenizer whose every id is a disease; a prompt is an image and three words."""
-
-    def render_chat(self, messages, *, add_generation_prompt):
-        return "prompt"
-
-    def encode(self, text):
-        return [SHALLOW.image_token_id, 11, 12, 13]
-
-    def decode(self, ids, *, skip_special=True):
-        return json.dumps({"diagnoses": [DISEASES[i % 5] for i in ids]})
 
 
 def main(out: Path) -> None:
