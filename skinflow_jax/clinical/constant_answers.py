@@ -13,11 +13,11 @@ import numpy as np
 
 from skinflow_jax.clinical.caption_field import MOST_VALUES, Field
 from skinflow_jax.clinical.caption_schema import CLINICAL
-from skinflow_jax.clinical.names import read_name
+from skinflow_jax.clinical.names import find, read_name
 from skinflow_jax.clinical.ontology import Ontology, ontology
 from skinflow_jax.clinical.ontology_disease import Disease
 from skinflow_jax.clinical.parsing import MOST_DIAGNOSES
-from skinflow_jax.clinical.relations import known_disease, related
+from skinflow_jax.clinical.relations import related
 from skinflow_jax.clinical.rewards import Scale, credit, rank_value, safety_cost
 from skinflow_jax.clinical.schema import FieldValue, Schema
 
@@ -52,7 +52,7 @@ def best_constant_diagnoses(
     if not len(labels):
         raise ValueError("no labels: the best constant diagnoses are unknown")
     known, counts = ontology(), Counter(labels)
-    truths = {label: known_disease(label, known) for label in counts}
+    truths = {label: find(label, known) for label in counts}
     shares = np.array(list(counts.values())) / len(labels)
     names = _candidates(known, truths, shares)
     if safety_penalty:

@@ -52,9 +52,12 @@ class Reading:
         return akin[0] if len(akin) == 1 else None
 
 
-def find(text: str) -> Disease | None:
-    """The disease that `text` names in the ontology in use; None where it names none or several."""
-    return read_name(text, ontology()).disease
+def find(text: str, known: Ontology | None = None) -> Disease | None:
+    """The disease or class that `text` names in `known`, by default the ontology in use.
+
+    None where it names none or several.
+    """
+    return read_name(text, known or ontology()).disease
 
 
 def read_name(text: str, known: Ontology) -> Reading:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from skinflow_jax.clinical.ontology import ontology
-from skinflow_jax.clinical.relations import Safety, known_disease, relation
+from skinflow_jax.clinical.names import find
+from skinflow_jax.clinical.relations import Safety, relation
 
 
 class Outcome(NamedTuple):
@@ -36,7 +36,7 @@ def outcome(ranked: Sequence[str], reference: str) -> Outcome:
     return Outcome(
         rank,
         first.safety,
-        known_disease(reference, ontology()) is not None,
+        find(reference) is not None,
         first.malignancy_missed,
         all(found.malignancy_missed for found in relations) if malignant else None,
         first.urgent_missed,

@@ -104,11 +104,6 @@ def _related(known: Ontology, guess: Disease, truth: Disease, kind: Kind) -> Rel
 _remembered = functools.lru_cache(maxsize=_REMEMBERED)(_relation)
 
 
-def known_disease(name: str, known: Ontology | None = None) -> Disease | None:
-    """The one disease or class that a reference names, None where the ontology knows none."""
-    return read_name(name, known or ontology()).disease
-
-
 def _by_name(reading: Reading, prediction: str, reference: str) -> Relation:
     """To a reference that no row knows: its own name, and nothing that names a disease."""
     plain = reading.unread is Unread.UNKNOWN and normalise(prediction) == normalise(reference)

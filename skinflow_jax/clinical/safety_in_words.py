@@ -1,8 +1,8 @@
 """Why a diagnosis is unsafe, in a sentence by the rules of `safety`, for people who check it."""
 
-from skinflow_jax.clinical.names import read_name
+from skinflow_jax.clinical.names import find, read_name
 from skinflow_jax.clinical.ontology import ontology
-from skinflow_jax.clinical.relations import kinds, known_disease, relation
+from skinflow_jax.clinical.relations import kinds, relation
 from skinflow_jax.clinical.safety import MALIGNANT, urgent, why_critical
 from skinflow_jax.errors import printable, shortened
 
@@ -20,7 +20,7 @@ def why_unsafe(prediction: str, reference: str) -> str:
     if safety == "none":
         return ""
     known = ontology()
-    truth = known_disease(reference, known)
+    truth = find(reference, known)
     reading = read_name(prediction, known)
     named = _quoted(prediction)
     if not prediction.strip():
@@ -41,7 +41,7 @@ def why_unsafe(prediction: str, reference: str) -> str:
 
 def why_missed(reference: str) -> dict[str, str]:
     """What is at stake where `reference` is missed, by the field of `Relation` that says so."""
-    truth, known = known_disease(reference), ontology()
+    truth, known = find(reference), ontology()
     possible = kinds(known, truth) if truth else ()
     found = {}
     if possible and all(kind.nature in MALIGNANT for kind in possible):

@@ -16,7 +16,7 @@ from skinflow_jax.clinical import (
     parse_diagnoses,
     relation,
 )
-from skinflow_jax.clinical.relations import known_disease
+from skinflow_jax.clinical.names import find
 from skinflow_jax.clinical.rewards import best_of_ranks, distinct
 from skinflow_jax.clinical.wording import same_answer
 from skinflow_jax.evaluation.predictions import Prediction
@@ -104,7 +104,7 @@ def _question(text: str, asked: Asked) -> Prediction:
 
 
 def _diagnosis(text: str, asked: Asked, parsed: ParsedDiagnoses) -> Prediction:
-    truth, ranked = known_disease(asked.diagnosis), distinct(parsed.names or [])
+    truth, ranked = find(asked.diagnosis), distinct(parsed.names or [])
     relations = [relation(name, asked.diagnosis) for name in ranked]
     several = asked.soft if len(asked.soft) > 1 else {}
     return Prediction(

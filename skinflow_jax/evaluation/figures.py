@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from skinflow_jax.clinical import find
-from skinflow_jax.clinical.relations import known_disease
 from skinflow_jax.evaluation.metrics import (
     MAX_RANK,
     Estimate,
@@ -123,7 +122,7 @@ def groups_of(predictions: Sequence[Prediction]) -> list[str]:
 
 def canonical(reference: str) -> str:
     """The ontology's name of a reference, its own where none is known: one disease is one class."""
-    disease = known_disease(reference)
+    disease = find(reference)
     return disease.name if disease else reference
 
 

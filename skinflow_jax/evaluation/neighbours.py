@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from skinflow_jax.clinical import first_accepted, ontology
+from skinflow_jax.clinical.names import find
 from skinflow_jax.clinical.parsing import MOST_DIAGNOSES
-from skinflow_jax.clinical.relations import known_disease
 from skinflow_jax.evaluation.floor import DiagnosesReached, diagnoses_reached
 from skinflow_jax.evaluation.predictions import Prediction
 
@@ -69,7 +69,7 @@ def neighbours_of(
         return Neighbours(len(labelled), {}, why)
     known, names = ontology(), {}
     for label in set(labels.values()):
-        disease = known_disease(label, known)
+        disease = find(label, known)
         names[label] = label if disease is None else disease.name
     diseases = [names[labels[case]] for case in labelled]
     if not heldout:
